@@ -1,0 +1,1 @@
+"""Side-by-side benchmarks with peers, on public problems only: ``python -m benchmarks --help``."""
