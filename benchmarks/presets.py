@@ -22,7 +22,7 @@ def quick(seeds: Iterable[int] = range(5)) -> list[Task]:
         "hartmann6": 80,
         "hartmann6+noise0.25": 100,
         "rosenbrock4-int": 50,
-        "svm-digits": 40,
+        "boosting-diabetes": 40,
     }
     return seeded(budgets, seeds)
 

@@ -2,6 +2,7 @@
 
 import os
 import platform
+import re
 from collections import defaultdict
 from collections.abc import Sequence
 from datetime import date
@@ -28,10 +29,10 @@ def report(runs: Sequence[Run], reference: str) -> str:
     """Everything there is to say about these runs."""
     parts = [
         f"Seeds {_ranges(sorted({run.seed for run in runs}))}.",
-        regret_table(runs),
         comparison_table(runs, reference),
         group_table(runs, reference),
         seconds_table(runs),
+        regret_table(runs),
         failures(runs),
     ]
     return "\n\n".join(part for part in parts if part)
@@ -112,7 +113,8 @@ def seconds_table(runs: Sequence[Run]) -> str:
     """Median CPU seconds of a suggestion, over the whole of the runs."""
     groups: dict[tuple[str, int], dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     for run in runs:
-        groups[without_instance(run.problem), run.n_evals][run.solver] += run.seconds
+        problem = re.sub(r"^bbob-f\d+-i\d+", "bbob", run.problem)
+        groups[problem, run.n_evals][run.solver] += run.seconds
     solvers = solvers_of(runs)
     rows = [
         [problem, str(n_evals)]
