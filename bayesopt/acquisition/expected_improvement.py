@@ -1,0 +1,150 @@
+"""Expected improvement and its logarithm, in closed form and safe far from the incumbent.
+
+Notation
+--------
+mean, sd    posterior mean and standard deviation of f(x), to be maximised
+best        incumbent: the value that has to be improved on
+z           (mean - best) / sd
+phi, Phi    density and distribution function of the standard normal law
+M(u)        Mills' ratio Phi(-u) / phi(u) = sqrt(pi/2) erfcx(u / sqrt 2)
+
+    EI      = sd h(z),    h(z) = phi(z) + z Phi(z)                   Jones et al. (1998), Eq. (15)
+    log h   = -z^2/2 - log sqrt(2 pi) + log(1 - |z| M(|z|))          for z < -1
+    h'      = Phi(z)
+
+(Frazier 2018, Eq. (8), prints another last term; this one agrees with quadrature.) EI and its
+gradient underflow over most of a space, their logarithms do not (Ament et al. 2023).
+"""
+
+import math
+
+import torch
+from botorch.acquisition import AcquisitionFunction
+from botorch.models.model import Model
+from jaxtyping import Float as Shaped
+from torch import Tensor
+
+from bayesopt.data import Dataset
+
+_LOG_SQRT_2PI = 0.5 * math.log(2.0 * math.pi)
+_SQRT_HALF = math.sqrt(0.5)
+_SQRT_HALF_PI = math.sqrt(0.5 * math.pi)
+_FAR = -100.0  # left of it 1 - |z| M(|z|) cancels too much; its asymptotic series takes over
+
+
+def _log_h_and_ratio(z: Tensor) -> tuple[Tensor, Tensor]:
+    """log h(z) and d log h / dz = Phi(z) / h(z)."""
+    near = z.clamp_min(-1.0)
+    Phi = torch.special.ndtr(near)
+    h = torch.exp(-0.5 * near * near - _LOG_SQRT_2PI) + near * Phi
+    if bool((z >= -1.0).all()):
+        return h.log(), Phi / h
+    far = z.clamp_max(-1.0)
+    mills = torch.special.erfcx(far * -_SQRT_HALF) * _SQRT_HALF_PI
+    inverse_square = far.reciprocal().square()
+    series = inverse_square * (
+        1.0 - inverse_square * (3.0 - inverse_square * (15.0 - 105.0 * inverse_square))
+    )
+    tail = torch.where(far < _FAR, series, 1.0 + far * mills)
+    log_h = torch.where(z >= -1.0, h.log(), -0.5 * far * far - _LOG_SQRT_2PI + tail.log())
+    return log_h, torch.where(z >= -1.0, Phi / h, mills / tail)
+
+
+class _LogH(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, z: Tensor) -> Tensor:  # type: ignore[no-untyped-def,override]
+        log_h, ratio = _log_h_and_ratio(z)
+        ctx.save_for_backward(ratio)
+        return log_h
+
+    @staticmethod
+    def backward(ctx, grad: Tensor) -> Tensor:  # type: ignore[no-untyped-def,override]
+        (ratio,) = ctx.saved_tensors
+        result: Tensor = grad * ratio
+        return result
+
+
+def log_expected_improvement(mean: Tensor, sd: Tensor, best: Tensor | float) -> Tensor:
+    """Logarithm of the expected improvement; -inf where it is zero (sd = 0, mean <= best).
+
+    Parameters
+    ----------
+    mean, sd
+        Posterior means and standard deviations, any shape.
+    best
+        Incumbent.
+    """
+    gain = mean - best
+    log_h: Tensor = _LogH.apply(gain / sd)  # type: ignore[no-untyped-call]
+    return torch.where(sd > 0, log_h + sd.log(), gain.clamp_min(0.0).log())
+
+
+def expected_improvement(mean: Tensor, sd: Tensor, best: Tensor | float) -> Tensor:
+    """Expected improvement E[max(f - best, 0)] for f ~ N(mean, sd^2), Jones et al. Eq. (15)."""
+    gain = mean - best
+    z = gain / sd
+    phi = torch.exp(-0.5 * z * z - _LOG_SQRT_2PI)
+    return torch.where(sd > 0, sd * phi + gain * torch.special.ndtr(z), gain.clamp_min(0.0))
+
+
+class ExpectedImprovement(AcquisitionFunction):  # type: ignore[misc]
+    """Expected improvement over a fixed incumbent, one candidate at a time.
+
+    Parameters
+    ----------
+    model
+        A botorch Model with one output, to be maximised.
+    best
+        Incumbent, in the units of the model.
+    log
+        Return the logarithm, which has the same maximiser and a usable gradient everywhere.
+    """
+
+    def __init__(self, model: Model, best: float, log: bool = True) -> None:
+        super().__init__(model)
+        self.best = best
+        self.log = log
+
+    def forward(self, X: Shaped[Tensor, "*b 1 d"]) -> Shaped[Tensor, "*b"]:
+        """Value of every candidate.
+
+        Raises
+        ------
+        ValueError
+            If more than one point is asked jointly.
+        """
+        if X.shape[-2] != 1:
+            raise ValueError(f"Expected improvement takes q=1, but X has the shape {X.shape}.")
+        posterior = self.model.posterior(X)
+        mean, sd = posterior.mean.squeeze(-1, -2), posterior.variance.squeeze(-1, -2).sqrt()
+        of = log_expected_improvement if self.log else expected_improvement
+        return of(mean, sd, self.best)
+
+
+def build(
+    model: Model, data: Dataset, X_pending: Shaped[Tensor, "m d"] | None = None
+) -> ExpectedImprovement:
+    """Log expected improvement on a fitted model.
+
+    Parameters
+    ----------
+    model
+        Fitted to `data`.
+    data
+        The incumbent is its best score when there is no noise, else the best posterior mean at
+        its points: the luckiest observation would promise what no point holds.
+    X_pending
+        Points that are being evaluated. Each is taken to return its posterior mean, so that
+        nothing can be gained by asking for it again.
+    """
+    X = data.X
+    if X_pending is not None and len(X_pending) > 0:
+        with torch.no_grad():
+            believed = model.posterior(X_pending).mean
+            model = model.condition_on_observations(X_pending, believed)
+        X = torch.cat((X, X_pending))
+    with torch.no_grad():
+        best = model.posterior(X.unsqueeze(-2)).mean.max()
+    if X_pending is None and bool((data.Yvar == 0).all()):
+        best = data.Y.max()
+    return ExpectedImprovement(model, float(best))

@@ -1,0 +1,172 @@
+"""Trials to tensors: the only room where the sign and the units turn.
+
+Notation
+--------
+n, d    number of complete trials, of parameters
+v       (n,) observed values in the user's units; small or large is good as `direction` says
+X       (n, d) their points in the unit cube
+Y       (n, 1) their scores: standardised, and larger is always better
+Yvar    (n, 1) variances of the noise in Y, NaN where it has to be inferred
+
+    Y = sign (v / unit - shift) / scale
+
+`unit` is the largest absolute value: it keeps squares of values near 1e300 or 1e-300 inside
+the range of a float64.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from jaxtyping import Float as Shaped
+from torch import Tensor
+
+from bayesopt.space import Array, Space
+from bayesopt.trial import Trial, TrialState
+
+Noise = Literal["auto", False] | float
+Direction = Literal["minimize", "maximize"]
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """The map between the user's values and scores, one line in each direction."""
+
+    sign: float
+    unit: float
+    shift: float
+    scale: float
+
+    def score(self, value: Array) -> Array:
+        """Scores of values."""
+        return self.sign * (value / self.unit - self.shift) / self.scale
+
+    def score_sd(self, sd: Array) -> Array:
+        """Standard deviations of scores."""
+        return sd / self.unit / self.scale
+
+    def value(self, score: Array) -> Array:
+        """Values in the user's units."""
+        return (self.sign * score * self.scale + self.shift) * self.unit
+
+    def value_sd(self, sd: Array) -> Array:
+        """Standard deviations in the user's units."""
+        return sd * self.scale * self.unit
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Everything a model sees of a study, checked once.
+
+    Parameters
+    ----------
+    X
+        (n, d) points of the unit cube.
+    Y
+        (n, 1) scores.
+    Yvar
+        (n, 1) noise variances of the scores, NaN where the noise has to be inferred.
+    categories
+        (column, number of choices) of the columns that hold categories, whose order means nothing.
+    scaling
+        How to get back to the user's values.
+    """
+
+    X: Shaped[Tensor, "n d"]
+    Y: Shaped[Tensor, "n 1"]
+    Yvar: Shaped[Tensor, "n 1"]
+    categories: tuple[tuple[int, int], ...]
+    scaling: Scaling
+
+    def __post_init__(self) -> None:
+        if not (len(self.X) == len(self.Y) == len(self.Yvar)):
+            raise ValueError(
+                f"Dataset: X has {len(self.X)} rows, Y {len(self.Y)} and Yvar {len(self.Yvar)}."
+            )
+        if not (bool(torch.isfinite(self.X).all()) and bool(torch.isfinite(self.Y).all())):
+            raise ValueError("Dataset: X and Y must be finite.")
+
+    def __len__(self) -> int:
+        return len(self.X)
+
+    @property
+    def noise_is_inferred(self) -> bool:
+        """Whether at least one observation has an unknown noise variance."""
+        return bool(self.Yvar.isnan().any())
+
+
+def complete(trials: Iterable[Trial]) -> list[Trial]:
+    """Complete trials in the order of their numbers."""
+    return sorted(
+        (trial for trial in trials if trial.state is TrialState.COMPLETE),
+        key=lambda trial: trial.number,
+    )
+
+
+def observed_values(trials: Iterable[Trial]) -> Array:
+    """Observed values (n,) of the complete trials, in the user's units."""
+    return np.array([trial.value for trial in complete(trials)], dtype=np.float64)
+
+
+def dataset(
+    space: Space,
+    trials: Iterable[Trial],
+    direction: Direction,
+    noise: Noise,
+    truncate: float | None = None,
+) -> Dataset:
+    """Gather the complete trials.
+
+    Parameters
+    ----------
+    space, trials, direction
+        The study; at least one trial must be complete.
+    noise
+        "auto": inferred where a trial has no standard error of its own; False: none; a number:
+        the known standard deviation, in the user's units.
+    truncate
+        If c: every value worse than ``median + c (median - best)`` counts as that bad. What lies
+        far behind the median need only be known to be bad, and one huge value would flatten all
+        the others.
+    """
+    done = complete(trials)
+    value = observed_values(done)
+    sign = -1.0 if direction == "minimize" else 1.0
+    unit = float(np.abs(value).max()) or 1.0
+    score = sign * (value / unit)
+    if truncate is not None:
+        score = truncate_poor(score, truncate)
+    mean, scale = float(score.mean()), float(score.std())
+    # Rounding alone spreads equal values by about 1e-16 of their size, which `unit` made one.
+    scaling = Scaling(sign, unit, sign * mean, scale if scale > 1e-14 else 1.0)
+    Y = (score - mean) / scaling.scale
+    return Dataset(
+        X=torch.from_numpy(np.array([space.to_unit(trial.params) for trial in done])),
+        Y=torch.from_numpy(Y).unsqueeze(-1),
+        Yvar=torch.from_numpy(_noise_variance(done, noise, scaling)).unsqueeze(-1),
+        categories=space.categories,
+        scaling=scaling,
+    )
+
+
+def truncate_poor(score: Array, c: float) -> Array:
+    """Raise the poor scores (n,) to ``median - c (best - median)``.
+
+    When that leaves them all equal (more than half share the best one) they stay as they are.
+    """
+    median, best = float(np.median(score)), float(score.max())
+    truncated = np.maximum(score, median - c * (best - median))
+    return score if np.ptp(truncated) == 0.0 else truncated
+
+
+def _noise_variance(trials: list[Trial], noise: Noise, scaling: Scaling) -> Array:
+    default = np.nan if noise == "auto" else float(noise)
+    sd = [
+        default if trial.evaluation is None or trial.evaluation.sd is None else trial.evaluation.sd
+        for trial in trials
+    ]
+    # A standard error far beyond the spread of the values says "unknown"; 1e6 keeps its square.
+    variance: Array = np.minimum(scaling.score_sd(np.array(sd, dtype=np.float64)), 1e6) ** 2
+    return variance

@@ -1,0 +1,172 @@
+"""The one call: minimise or maximise an expensive function."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.optimize import OptimizeResult
+
+from bayesopt.data import Direction, Noise
+from bayesopt.execution import AllEvaluationsFailed, Objective
+from bayesopt.policy import Policy
+from bayesopt.space import Params, Space
+from bayesopt.study import Callback, Point, Study
+from bayesopt.trial import TrialState
+
+
+def minimize(
+    fun: Objective,
+    space: object,
+    n_evals: int,
+    *,
+    noise: Noise = "auto",
+    policy: Policy | None = None,
+    n_initial: int | None = None,
+    x0: Point | Sequence[Point] | None = None,
+    y0: ArrayLike | None = None,
+    seed: int | None = None,
+    timeout: float | None = None,
+    callback: Callback | None = None,
+    progress: bool | Literal["auto"] = "auto",
+) -> OptimizeResult:
+    """Minimise an expensive function in as few evaluations as possible.
+
+    Parameters
+    ----------
+    fun
+        Returns a number, ``(mean, sd)`` with the standard error of the mean, or an Evaluation. It
+        is called with the parameters as keywords, or with one vector when `space` is a list of
+        bounds. An exception, NaN or an unusable result is recorded as a failed trial.
+    space
+        A Space, a list of (low, high) pairs, or `scipy.optimize.Bounds`.
+    n_evals
+        Number of evaluations in all, failed ones and those in `y0` included.
+    noise
+        "auto": inferred; False: deterministic, no point is tried twice; a number: the known
+        standard deviation of one value.
+    policy
+        How points are chosen.
+    n_initial
+        Number of space-filling points before the model takes over.
+    x0, y0
+        A point or points to start with, and their values when they are known already.
+    seed
+        A whole number makes the search repeatable.
+    timeout
+        Seconds after which no new evaluation starts.
+    callback
+        Called as ``callback(study, trial)`` after each evaluation; raise StopIteration to end.
+    progress
+        Show a line of progress; "auto": when the error stream is a terminal.
+
+    Returns
+    -------
+    scipy.optimize.OptimizeResult
+        ``x`` and ``params`` (the recommended point), ``fun`` (its value: observed when `noise` is
+        False, else the posterior mean), ``sd`` (how unsure that is), ``observed`` (what was seen
+        there), ``nfev``, ``success``, ``message``, ``x_iters``, ``func_vals`` (NaN where it
+        failed) and ``study``.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is wrong; nothing is evaluated then.
+    AllEvaluationsFailed
+        If the first five evaluations fail alike, or not one succeeds.
+
+    Examples
+    --------
+    >>> result = minimize(lambda x: (x[0] - 1.0) ** 2, [(-5.0, 5.0)], 15, noise=False, seed=0)
+    >>> abs(result.x[0] - 1.0) < 0.01
+    True
+    """
+    of_study = {"noise": noise, "policy": policy, "n_initial": n_initial, "seed": seed}
+    of_run = {"timeout": timeout, "callback": callback, "progress": progress}
+    return _optimize("minimize", fun, space, n_evals, x0, y0, of_study, of_run)
+
+
+def maximize(
+    fun: Objective,
+    space: object,
+    n_evals: int,
+    *,
+    noise: Noise = "auto",
+    policy: Policy | None = None,
+    n_initial: int | None = None,
+    x0: Point | Sequence[Point] | None = None,
+    y0: ArrayLike | None = None,
+    seed: int | None = None,
+    timeout: float | None = None,
+    callback: Callback | None = None,
+    progress: bool | Literal["auto"] = "auto",
+) -> OptimizeResult:
+    """Maximise an expensive function; everything as in `minimize`, values keep their sign."""
+    of_study = {"noise": noise, "policy": policy, "n_initial": n_initial, "seed": seed}
+    of_run = {"timeout": timeout, "callback": callback, "progress": progress}
+    return _optimize("maximize", fun, space, n_evals, x0, y0, of_study, of_run)
+
+
+def _optimize(
+    direction: Direction,
+    fun: Objective,
+    space: object,
+    n_evals: int,
+    x0: Point | Sequence[Point] | None,
+    y0: ArrayLike | None,
+    of_study: dict[str, Any],
+    of_run: dict[str, Any],
+) -> OptimizeResult:
+    study = Study(space, direction=direction, **of_study)
+    first = _starting_points(study.space, x0)
+    if y0 is not None:
+        study.add(first, np.atleast_1d(np.asarray(y0, dtype=np.float64)))
+        first = []
+    try:
+        message, success = study.run(fun, n_evals, x0=first, **of_run), True
+    except KeyboardInterrupt:
+        if not any(trial.state is TrialState.COMPLETE for trial in study.trials):
+            raise
+        message, success = "Interrupted by the user.", False
+    if not any(trial.state is TrialState.COMPLETE for trial in study.trials):
+        reasons = sorted({str(trial.reason) for trial in study.trials})
+        raise AllEvaluationsFailed(f"Not one evaluation succeeded: {'; '.join(reasons)}")
+    return _result(study, message, success)
+
+
+def _starting_points(space: Space, x0: Point | Sequence[Point] | None) -> list[Params]:
+    """One point or several, each checked."""
+    if x0 is None:
+        return []
+    several = not isinstance(x0, Mapping) and all(
+        isinstance(entry, Mapping | Sequence | np.ndarray) and not isinstance(entry, str)
+        for entry in x0
+    )
+    return [space.check(point) for point in (x0 if several else [x0])]
+
+
+def _result(study: Study, message: str, success: bool) -> OptimizeResult:
+    best = study.recommend()
+    ended = [trial for trial in study.trials if trial.state is not TrialState.RUNNING]
+    seen = [
+        trial.value for trial in ended if trial.params == best.params and trial.value is not None
+    ]
+    return OptimizeResult(
+        x=_vector(study.space, best.params),
+        params=dict(best.params),
+        fun=best.mean,
+        sd=best.sd,
+        observed=float(np.mean(seen)),
+        nfev=len(ended),
+        success=success,
+        message=f"{message} {study.policy}; {best.rule.replace('_', ' ')}.",
+        x_iters=[_vector(study.space, trial.params) for trial in ended],
+        func_vals=np.array([np.nan if trial.value is None else trial.value for trial in ended]),
+        study=study,
+    )
+
+
+def _vector(space: Space, params: Mapping[str, Any]) -> NDArray[np.float64] | list[Any]:
+    """An array when every parameter is a number, else a list in the order of the space."""
+    values = [params[name] for name in space.names]
+    return values if space.categories else np.array(values, dtype=np.float64)

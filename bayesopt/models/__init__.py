@@ -1,0 +1,1 @@
+"""Surrogate models: a Dataset in, a botorch Model out. One file a model."""

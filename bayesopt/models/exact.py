@@ -1,0 +1,336 @@
+"""An exact Gaussian process with given hyperparameters: one Cholesky factor, closed forms.
+
+Notation
+--------
+n, q, d     observations, points asked jointly, columns
+X, Y        (*B, n, d), (*B, n, 1) observations, scores to be maximised
+noise       (*B, n) variances of the noise in Y
+c, a        constant mean, signal variance
+K           (*B, n, n) = a k(X, X) + diag(noise),   L L' = K
+alpha       (*B, n, 1) = K^-1 (Y - c)
+k*          (*b, q, n) = a k(x*, X)
+
+    mean       = c + k* alpha                                    Frazier (2018), Section 3
+    covariance = a k(x*, x*) - V' V,    V = L^-1 k*'             (with noise: Section 5)
+
+The batch shape B is empty for a fitted model; fantasies (a sampler's imagined observations)
+give it one.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from botorch.models.model import FantasizeMixin, Model
+from botorch.posteriors import GPyTorchPosterior
+from gpytorch.distributions import MultivariateNormal
+from jaxtyping import Float as Shaped
+from linear_operator.operators import DenseLinearOperator
+from torch import Tensor
+
+from bayesopt.models.kernels import (
+    CORRELATIONS,
+    Correlation,
+    Features,
+    correlate,
+    squared_distance,
+)
+
+_FIRST_JITTER = 1e-12
+_SMALLEST_VARIANCE = 1e-15  # relative to the signal; rounding leaves nothing true below it
+
+
+@dataclass(frozen=True)
+class Hyperparameters:
+    """What `fit` chooses.
+
+    Parameters
+    ----------
+    lengthscale
+        (d,) in units of the unit cube; for a category in units of "another choice".
+    noise
+        Variance of the noise of an observation whose own is not known.
+    mean
+        Constant prior mean.
+    signal
+        Prior variance.
+    correlation
+        Name of the kernel, a key of `CORRELATIONS`.
+    """
+
+    lengthscale: Shaped[Tensor, " d"]
+    noise: float
+    mean: float
+    signal: float = 1.0
+    correlation: str = "matern52"
+
+
+class SingularCovariance(ArithmeticError):
+    """No jitter made the covariance positive definite; `matrix` holds it."""
+
+    def __init__(self, matrix: Tensor) -> None:
+        super().__init__("The covariance of the observations is not positive definite.")
+        self.matrix = matrix
+
+
+def cholesky(K: Shaped[Tensor, "*b n n"]) -> Shaped[Tensor, "*b n n"]:
+    """Lower Cholesky factor, with as little jitter on the diagonal as it takes.
+
+    Raises
+    ------
+    SingularCovariance
+        If even 1e-4 of the largest diagonal entry does not help.
+    """
+    scale = float(K.detach().diagonal(dim1=-2, dim2=-1).max())
+    jitter = 0.0
+    while jitter <= 1e-4:
+        shift = torch.eye(K.shape[-1], dtype=K.dtype).mul_(jitter * scale)
+        L, info = torch.linalg.cholesky_ex(K + shift if jitter else K)
+        if not info.any():
+            return L
+        jitter = max(_FIRST_JITTER, 10.0 * jitter)
+    raise SingularCovariance(K)
+
+
+class ExactGaussianProcess(Model, FantasizeMixin):  # type: ignore[misc]
+    """Gaussian process regression with fixed hyperparameters, as a botorch Model.
+
+    Any botorch acquisition works on it, and every output is differentiable in X.
+
+    Parameters
+    ----------
+    X
+        (*B, n, d) points of the unit cube.
+    Y
+        (*B, n, 1) scores.
+    Yvar
+        (*B, n, 1) noise variances; NaN takes the one of `hyperparameters`.
+    hyperparameters
+        Usually from `bayesopt.models.fit`.
+    categories
+        (column, number of choices) of the categorical columns.
+    L
+        The Cholesky factor of K when it is known already; computed when None.
+
+    Raises
+    ------
+    SingularCovariance
+        If K is not positive definite, whatever the jitter.
+
+    Examples
+    --------
+    >>> X = torch.tensor([[0.1], [0.5], [0.9]], dtype=torch.float64)
+    >>> h = Hyperparameters(torch.tensor([0.3], dtype=torch.float64), noise=0.0, mean=0.0)
+    >>> model = ExactGaussianProcess(X, torch.sin(6 * X), torch.zeros(3, 1).double(), h)
+    >>> round(float(model.posterior(X[:1]).mean), 6) == round(float(torch.sin(6 * X[0])), 6)
+    True
+    """
+
+    def __init__(
+        self,
+        X: Shaped[Tensor, "*B n d"],
+        Y: Shaped[Tensor, "*B n 1"],
+        Yvar: Shaped[Tensor, "*B n 1"],
+        hyperparameters: Hyperparameters,
+        categories: tuple[tuple[int, int], ...] = (),
+        L: Shaped[Tensor, "*B n n"] | None = None,
+    ) -> None:
+        super().__init__()
+        self.features = Features(X.shape[-1], categories)
+        self.hyperparameters = hyperparameters
+        self.X, self.Y, self.Yvar = X, Y, Yvar
+        self.correlation: Correlation = CORRELATIONS[hyperparameters.correlation]
+        self.inverse_scale = 1.0 / hyperparameters.lengthscale[self.features.column_of]
+        self.Z = self._scaled(X)
+        self.L = cholesky(self._covariance_of_observations()) if L is None else L
+        residual = torch.linalg.solve_triangular(self.L, Y - hyperparameters.mean, upper=False)
+        self.alpha = torch.linalg.solve_triangular(self.L.mT, residual, upper=True).squeeze(-1)
+        # With constant data the triangular inverse makes each of many small posteriors two
+        # products; with a graph or a batch behind the data only the solves are differentiable.
+        constant = X.dim() == 2 and not (X.requires_grad or Y.requires_grad)
+        eye = torch.eye(X.shape[-2], dtype=X.dtype)
+        self.L_inverse = (
+            torch.linalg.solve_triangular(self.L, eye, upper=False).contiguous()
+            if constant
+            else None
+        )
+        self.eval()
+
+    def _covariance_of_observations(self) -> Tensor:
+        noise = torch.where(self.Yvar.isnan(), self.hyperparameters.noise, self.Yvar)
+        k = correlate(self.correlation, self.Z, self.Z)
+        return self.hyperparameters.signal * k + torch.diag_embed(noise.squeeze(-1))
+
+    def _scaled(self, X: Tensor) -> Tensor:
+        return self.features.of(X) * self.inverse_scale
+
+    @property
+    def num_outputs(self) -> int:
+        """One output."""
+        return 1
+
+    @property
+    def batch_shape(self) -> torch.Size:
+        """Batch shape B of the observations."""
+        return self.X.shape[:-2]
+
+    @property
+    def likelihood(self) -> None:
+        """No likelihood module: the noise is part of the model."""
+        return None
+
+    @property
+    def train_inputs(self) -> tuple[Tensor]:
+        """The observed points, under the name that some botorch acquisitions look for."""
+        return (self.X,)
+
+    @property
+    def train_targets(self) -> Tensor:
+        """The scores (*B, n), under the name that some botorch acquisitions look for."""
+        return self.Y.squeeze(-1)
+
+    @property
+    def new_noise(self) -> Tensor:
+        """Noise variance of an observation still to come: inferred, else the mean of the known."""
+        if bool(self.Yvar.isnan().any()):
+            return torch.as_tensor(self.hyperparameters.noise, dtype=self.Y.dtype)
+        return self.Yvar.mean()
+
+    def posterior(
+        self,
+        X: Shaped[Tensor, "*b q d"],
+        output_indices: list[int] | None = None,
+        observation_noise: bool | Tensor = False,
+        posterior_transform: Any = None,
+    ) -> GPyTorchPosterior:
+        """Joint posterior at the q points of every batch; see botorch's `Model.posterior`."""
+        if X.shape[-2] == 1 and self.L_inverse is not None:
+            mean, variance = self.marginals(X)
+            covariance = variance.unsqueeze(-1)
+        else:
+            mean, covariance = self._joint(X)
+        if observation_noise is not False:
+            noise = self.new_noise if observation_noise is True else observation_noise.squeeze(-1)
+            covariance = covariance + torch.diag_embed(noise.expand(mean.shape))
+        posterior = ExactPosterior(mean, covariance)
+        if posterior_transform is not None:
+            return posterior_transform(posterior=posterior, X=X)
+        return posterior
+
+    def _joint(self, X: Tensor) -> tuple[Tensor, Tensor]:
+        signal = self.hyperparameters.signal
+        Z = self._scaled(X)
+        k = signal * correlate(self.correlation, Z, self.Z)
+        mean = self.hyperparameters.mean + (k @ self.alpha.unsqueeze(-1)).squeeze(-1)
+        V = torch.linalg.solve_triangular(self.L, k.mT, upper=False)
+        covariance = signal * correlate(self.correlation, Z, Z) - V.mT @ V
+        return mean, covariance
+
+    def marginals(
+        self, X: Shaped[Tensor, "*b d"]
+    ) -> tuple[Shaped[Tensor, "*b"], Shaped[Tensor, "*b"]]:
+        """Posterior mean and variance at every point on its own, with closed-form gradients."""
+        if self.L_inverse is None:
+            mean, covariance = self._joint(X.unsqueeze(-2))
+            return mean.squeeze(-1), covariance.squeeze(-1, -2)
+        Z = self._scaled(X)
+        flat = Z.reshape(-1, Z.shape[-1])
+        mean, variance = _Marginals.apply(flat, self)  # type: ignore[no-untyped-call]
+        return mean.reshape(X.shape[:-1]), variance.reshape(X.shape[:-1])
+
+    def condition_on_observations(
+        self, X: Tensor, Y: Tensor, noise: Tensor | None = None, **kwargs: Any
+    ) -> "ExactGaussianProcess":
+        """The same process after more observations, by extending the Cholesky factor.
+
+        Parameters
+        ----------
+        X, Y
+            (*b, m, d) points and (*B, m, 1) scores; batch shapes broadcast.
+        noise
+            (*b, m, 1) noise variances; None takes the inferred noise, or the mean of the known.
+        **kwargs
+            Ignored; botorch's fantasies pass options of other models.
+        """
+        batch = torch.broadcast_shapes(X.shape[:-2], Y.shape[:-2], self.batch_shape)
+        m = X.shape[-2]
+        inferred = bool(self.Yvar.isnan().any())
+        if noise is None:
+            noise = torch.full_like(Y, torch.nan) if inferred else self.new_noise
+        Yvar = noise.expand(*batch, m, 1)
+        resolved = torch.where(Yvar.isnan(), self.hyperparameters.noise, Yvar).squeeze(-1)
+
+        signal = self.hyperparameters.signal
+        Z = self._scaled(X)
+        S = signal * correlate(self.correlation, self.Z, Z)
+        C = signal * correlate(self.correlation, Z, Z) + torch.diag_embed(resolved)
+        lower = torch.linalg.solve_triangular(self.L, S, upper=False).mT
+        corner = cholesky(C - lower @ lower.mT)
+
+        n = self.X.shape[-2]
+        L = torch.zeros(*batch, n + m, n + m, dtype=self.L.dtype)
+        L[..., :n, :n], L[..., n:, :n], L[..., n:, n:] = self.L, lower, corner
+        joined = [
+            torch.cat(
+                (old.expand(*batch, *old.shape[-2:]), new.expand(*batch, *new.shape[-2:])), -2
+            )
+            for old, new in ((self.X, X), (self.Y, Y), (self.Yvar, Yvar))
+        ]
+        return ExactGaussianProcess(*joined, self.hyperparameters, self.features.categories, L)
+
+
+class ExactPosterior(GPyTorchPosterior):  # type: ignore[misc]
+    """A botorch posterior that hands out its variance as computed.
+
+    gpytorch raises variances below 1e-10 and warns; near the data of a noise-free function the
+    true ones are smaller, and a search that ends needs them.
+    """
+
+    def __init__(self, mean: Tensor, covariance: Tensor) -> None:
+        super().__init__(MultivariateNormal(mean, DenseLinearOperator(covariance)))
+        self._mean, self._covariance = mean, covariance
+
+    @property
+    def mean(self) -> Tensor:
+        """Posterior mean (*b, q, 1)."""
+        return self._mean.unsqueeze(-1)
+
+    @property
+    def variance(self) -> Tensor:
+        """Posterior variance (*b, q, 1)."""
+        variance = self._covariance.diagonal(dim1=-2, dim2=-1).unsqueeze(-1)
+        return variance.clamp_min(torch.finfo(variance.dtype).tiny)
+
+
+class _Marginals(torch.autograd.Function):
+    """Mean and variance at m points, and their gradients, in a dozen matrix operations.
+
+    With P = dk/ds times what comes from above, s = |z - Z|^2:
+        d mean / dz     = 2 sum_i alpha_i a k'(s_i) (z - Z_i)
+        d variance / dz = -4 sum_i (K^-1 k)_i a k'(s_i) (z - Z_i)
+    """
+
+    @staticmethod
+    def forward(ctx, Z: Tensor, model: ExactGaussianProcess) -> tuple[Tensor, Tensor]:  # type: ignore[no-untyped-def,override]
+        signal = model.hyperparameters.signal
+        k, slope = model.correlation(squared_distance(Z, model.Z))
+        if signal != 1.0:
+            k, slope = k * signal, slope * signal
+        mean = torch.mv(k, model.alpha) + model.hyperparameters.mean
+        V = k @ model.L_inverse.T  # type: ignore[union-attr]
+        variance = signal - torch.linalg.vecdot(V, V)
+        ctx.save_for_backward(Z, slope, V, variance)
+        ctx.model = model
+        return mean, variance.clamp_min(_SMALLEST_VARIANCE * signal)
+
+    @staticmethod
+    def backward(ctx, grad_mean: Tensor, grad_variance: Tensor) -> tuple[Tensor, None]:  # type: ignore[no-untyped-def,override]
+        Z, slope, V, variance = ctx.saved_tensors
+        model = ctx.model
+        rounding = variance <= _SMALLEST_VARIANCE * model.hyperparameters.signal
+        grad_variance = grad_variance.masked_fill(rounding, 0.0)
+        weight = V @ model.L_inverse
+        weight.mul_((-2.0 * grad_variance).unsqueeze(-1))
+        weight.addcmul_(grad_mean.unsqueeze(-1), model.alpha)
+        P = weight.mul_(slope)
+        return 2.0 * (Z * P.sum(-1, keepdim=True) - P @ model.Z), None

@@ -1,0 +1,252 @@
+"""Maximise any acquisition over any space: real, integer, categorical and mixed.
+
+Notation
+--------
+d       columns of the unit cube
+U, X    points anywhere in the cube, points that stand for a value (see `bayesopt.space`)
+v       values of the acquisition, to be maximised
+
+A finite small space is looked at point by point. Else many points are scored at once, the best
+ones of them start a quasi-Newton search in the real columns, and the integer and categorical
+columns are searched on their own lattices, neighbour by neighbour, until nothing gets better.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.quasirandom import SobolEngine
+
+from bayesopt.quasi_newton import minimize_from
+from bayesopt.space import Array, Float, Space
+
+Acquisition = Callable[[Tensor], Tensor]
+
+_LARGEST_GRID = 2048
+_CHUNK = 4096
+_MAX_ROUNDS = 20
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How hard to search.
+
+    Parameters
+    ----------
+    n_global
+        Points scored all over the cube, a power of two.
+    n_local
+        Points scored around the incumbents.
+    n_starts
+        Points that a local search starts from.
+    max_calls
+        Largest number of gradients in one quasi-Newton search.
+    """
+
+    n_global: int = 1024
+    n_local: int = 512
+    n_starts: int = 6
+    max_calls: int = 50
+
+
+def maximize(
+    acquisition: Acquisition,
+    space: Space,
+    incumbents: Array,
+    rng: np.random.Generator,
+    *,
+    box: tuple[Array, Array] | None = None,
+    effort: Effort | None = None,
+) -> tuple[Array, Array]:
+    """Find the points where an acquisition is largest.
+
+    Parameters
+    ----------
+    acquisition
+        Maps (b, 1, d) to (b,), differentiable.
+    space
+        Where to look.
+    incumbents
+        (m, d) good points so far; the search looks around them too.
+    rng
+        Source of the starting points.
+    box
+        Lower and upper corner (d,), (d,) of a part of the cube to stay in.
+    effort
+        How hard to search.
+
+    Returns
+    -------
+    X, v
+        (k, d) points that stand for a value, best first, and (k,) their values. The first one is
+        the maximiser; the others serve when that one may not be asked for.
+    """
+    effort = effort or Effort()
+    low, high = box if box is not None else (np.zeros(len(space)), np.ones(len(space)))
+    if space.size is not None and space.size <= _LARGEST_GRID:
+        X = space.grid()
+        return _best_first(X, _values(acquisition, X))
+    X = space.snap(
+        np.concatenate(
+            (
+                low + (high - low) * _sobol(effort.n_global, len(space), rng),
+                _around(incumbents, effort.n_local, low, high, rng),
+            )
+        )
+    )
+    v = _values(acquisition, X)
+    X_start = X[_spread_out(X, v, effort.n_starts)]
+    X_found, v_found = _climb(acquisition, space, X_start, low, high, effort.max_calls)
+    return _best_first(np.concatenate((X_found, X)), np.concatenate((v_found, v)))
+
+
+def box_around(centre: Array, X: Array) -> tuple[Array, Array]:
+    """The smallest box around `centre` (d,) that reaches the 2 d-th nearest of the points X (n, d).
+
+    Nearness is the largest coordinate difference; the box stays inside the cube.
+    """
+    distance = np.sort(np.abs(X - centre).max(axis=1))
+    reach = distance[min(2 * len(centre), len(distance) - 1)] or 1.0
+    return np.clip(centre - reach, 0.0, 1.0), np.clip(centre + reach, 0.0, 1.0)
+
+
+def _best_first(X: Array, v: Array) -> tuple[Array, Array]:
+    order = np.argsort(-v, kind="stable")
+    return X[order], v[order]
+
+
+@lru_cache(maxsize=32)
+def _sobol_base(n: int, d: int) -> Array:
+    base: Array = SobolEngine(d, scramble=True, seed=0).draw(n, dtype=torch.float64).numpy()
+    return base
+
+
+def _sobol(n: int, d: int, rng: np.random.Generator) -> Array:
+    """Sobol' points (n, d), shifted at random modulo 1."""
+    shifted: Array = (_sobol_base(n, d) + rng.random(d)) % 1.0
+    return shifted
+
+
+def _around(incumbents: Array, n: int, low: Array, high: Array, rng: np.random.Generator) -> Array:
+    """Points (n, d) near the incumbents, at distances from 1e-4 to 0.3 of the box."""
+    if len(incumbents) == 0:
+        return np.empty((0, len(low)))
+    d = incumbents.shape[1]
+    centre = incumbents[np.arange(n) % len(incumbents)]
+    size = 10.0 ** rng.uniform(-4.0, -0.5, (n, 1))
+    moved = rng.random((n, d)) < max(0.5, 1.0 / d)
+    moved[np.arange(n), rng.integers(d, size=n)] = True
+    return np.clip(centre + moved * size * (high - low) * rng.normal(size=(n, d)), low, high)
+
+
+def _values(acquisition: Acquisition, X: Array) -> Array:
+    """Values (n,) without gradients; what is not a number counts as worst."""
+    with torch.no_grad():
+        parts = [acquisition(chunk.unsqueeze(-2)) for chunk in torch.from_numpy(X).split(_CHUNK)]
+    return np.nan_to_num(torch.cat(parts).numpy(), nan=-np.inf)
+
+
+def _spread_out(X: Array, v: Array, n: int) -> list[int]:
+    """Rows of the n best points that are not next to a better one."""
+    order = np.argsort(-v, kind="stable")[: 50 * n]
+    order = order[np.isfinite(v[order])]
+    chosen: list[int] = []
+    apart = 0.05 * np.sqrt(X.shape[1])
+    while len(order) > 0 and len(chosen) < n:
+        chosen.append(int(order[0]))
+        distance = np.linalg.norm(X[order] - X[order[0]], axis=1)
+        order = order[distance > apart]
+    return chosen
+
+
+def _climb(
+    acquisition: Acquisition, space: Space, X: Array, low: Array, high: Array, max_calls: int
+) -> tuple[Array, Array]:
+    """Local search (s, d) from every start, alternating between real and lattice columns."""
+    real, lattice = space.columns("float"), space.columns("int", "categorical")
+    if len(X) == 0:
+        return X, np.empty(0)
+    v = _values(acquisition, X)
+    for _ in range(_MAX_ROUNDS):
+        before = v.copy()
+        if real:
+            X, v = _climb_real(acquisition, X, real, low, high, max_calls)
+        if not lattice:
+            break
+        X, v = _climb_lattice(acquisition, space, X, v, low, high)
+        with np.errstate(invalid="ignore"):
+            better = v > before + 1e-6 * np.maximum(1.0, np.abs(before))
+        if not (real and better.any()):
+            break
+        X, v = X[better | (v == v.max())], v[better | (v == v.max())]
+    return X, v
+
+
+def _climb_real(
+    acquisition: Acquisition, X: Array, real: list[int], low: Array, high: Array, max_calls: int
+) -> tuple[Array, Array]:
+    """Quasi-Newton search in the real columns; the others stay, as bounds without room."""
+    lower, upper = X.copy(), X.copy()
+    lower[:, real], upper[:, real] = low[real], high[real]
+
+    def negative(x: Array) -> tuple[Array, Array]:
+        variable = torch.from_numpy(x).requires_grad_(True)
+        value = acquisition(variable.unsqueeze(-2))
+        (gradient,) = torch.autograd.grad(value.sum(), variable)
+        return -value.detach().numpy(), -gradient.numpy()
+
+    x, f = minimize_from(
+        negative, X, lower, upper, max_calls=max_calls, value_tolerance=1e-6, first_step=0.05
+    )
+    return x, -f
+
+
+def _climb_lattice(
+    acquisition: Acquisition, space: Space, X: Array, v: Array, low: Array, high: Array
+) -> tuple[Array, Array]:
+    """Move every start (s, d) to its best neighbour until none has a better one."""
+    X, v = X.copy(), v.copy()
+    moving = np.arange(len(X))
+    for _ in range(_MAX_ROUNDS):
+        neighbours = [_neighbours(space, x, low, high) for x in X[moving]]
+        count = [len(rows) for rows in neighbours]
+        if sum(count) == 0:
+            break
+        values = np.split(_values(acquisition, np.concatenate(neighbours)), np.cumsum(count)[:-1])
+        improved = []
+        for start, rows, value in zip(moving, neighbours, values, strict=True):
+            if len(value) > 0 and value.max() > v[start]:
+                X[start], v[start] = rows[int(np.argmax(value))], value.max()
+                improved.append(start)
+        if not improved:
+            break
+        moving = np.array(improved)
+    return X, v
+
+
+def _neighbours(space: Space, x: Array, low: Array, high: Array) -> Array:
+    """Points (k, d) that differ from x in one integer or categorical column.
+
+    A category moves to every other choice, an integer by 1, 2, 4, 8, ... steps both ways, so
+    that a wide range is crossed in few rounds and the last step is exact.
+    """
+    rows = []
+    for column, parameter in enumerate(space.parameters.values()):
+        if isinstance(parameter, Float):
+            continue
+        here = int(parameter.index_of(x[column]))
+        if parameter.kind == "categorical":
+            index = np.arange(parameter.size)
+        else:
+            steps = 2 ** np.arange(int(parameter.size - 1).bit_length())
+            index = here + np.concatenate((-steps, steps))
+        index = index[(index >= 0) & (index < parameter.size) & (index != here)]
+        unit = parameter.unit_of(index)
+        unit = unit[(unit >= low[column]) & (unit <= high[column])]
+        block = np.tile(x, (len(unit), 1))
+        block[:, column] = unit
+        rows.append(block)
+    return np.concatenate(rows) if rows else np.empty((0, len(x)))

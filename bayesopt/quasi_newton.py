@@ -1,0 +1,198 @@
+"""Minimise one smooth function from many starting points at once, inside a box.
+
+Notation
+--------
+b, d    number of starts, of variables
+x, f, g (b, d), (b,), (b, d): points, values, gradients
+H       (b, d, d) approximations of the inverse Hessian (BFGS)
+p, t    (b, d), (b,): directions and step lengths
+
+A projected quasi-Newton method (Bertsekas 1982; Nocedal & Wright 2006, Eq. 6.17): the step of
+BFGS in the variables that are free, clipped to the box, with a backtracking search along the
+clipped path. All starts advance together and one call of the function serves all of them: for
+the small problems of this library the cost is the call, not the arithmetic, so that ten starts
+cost little more than one.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+ValueAndGradient = Callable[[Array], tuple[Array, Array]]
+
+_SUFFICIENT_DECREASE = 1e-4
+_MAX_BACKTRACKS = 15
+
+
+@dataclass
+class _State:
+    """What each start that is still running carries from one call to the next."""
+
+    index: NDArray[np.int64]
+    low: Array
+    high: Array
+    x: Array
+    f: Array
+    g: Array
+    H: Array
+    p: Array
+    t: Array
+    fresh: NDArray[np.bool_]
+    backtracks: NDArray[np.int64]
+
+    def keep(self, mask: NDArray[np.bool_]) -> None:
+        for name, value in vars(self).items():
+            setattr(self, name, value[mask])
+
+
+def minimize_from(
+    value_and_gradient: ValueAndGradient,
+    starts: Array,
+    low: Array | float = 0.0,
+    high: Array | float = 1.0,
+    *,
+    max_calls: int = 100,
+    first_step: float = 0.1,
+    value_tolerance: float = 1e-9,
+    gradient_tolerance: float = 1e-6,
+) -> tuple[Array, Array]:
+    """Minimise from every row of `starts`.
+
+    Parameters
+    ----------
+    value_and_gradient
+        Maps (b, d) to values (b,) and gradients (b, d). A value that is not finite is a step too
+        far.
+    starts
+        (b, d) starting points; they are clipped to the box.
+    low, high
+        Bounds of the box: scalars, (d,), or (b, d) for every start its own. Where they are equal
+        the variable stays.
+    max_calls
+        Largest number of calls of `value_and_gradient`.
+    first_step
+        Longest first step, in units of x; later ones are as long as BFGS says.
+    value_tolerance
+        A start is done when a step lowers its value by less than this, relative to max(1, |f|),
+        twice in a row.
+    gradient_tolerance
+        A start is done when no component of the projected gradient is larger.
+
+    Returns
+    -------
+    x, f
+        (b, d) points and (b,) values, never worse than at the starts.
+    """
+    low, high = np.broadcast_to(low, starts.shape), np.broadcast_to(high, starts.shape)
+    x = np.clip(starts, low, high)
+    f, g = value_and_gradient(x)
+    g = np.where(low < high, g, 0.0)
+    best_x, best_f = x.copy(), f.copy()
+    b, d = x.shape
+    small_steps = np.zeros(b, dtype=np.int64)
+    state = _State(
+        np.arange(b),
+        low,
+        high,
+        x,
+        f,
+        g,
+        np.tile(np.eye(d), (b, 1, 1)),
+        np.zeros((b, d)),
+        np.ones(b),
+        np.ones(b, dtype=np.bool_),
+        np.zeros(b, dtype=np.int64),
+    )
+    state.keep(np.isfinite(f) & (_projected_gradient(state) > gradient_tolerance))
+    _choose_direction(state, np.ones(len(state.x), dtype=np.bool_), first_step)
+    for _ in range(max_calls - 1):
+        if len(state.x) == 0:
+            break
+        trial_x = np.clip(state.x + state.t[:, None] * state.p, state.low, state.high)
+        trial_f, trial_g = value_and_gradient(trial_x)
+        trial_g = np.where(state.low < state.high, trial_g, 0.0)
+        step = trial_x - state.x
+        expected = np.einsum("bd,bd->b", state.g, step)
+        with np.errstate(invalid="ignore"):
+            accepted = trial_f <= state.f + _SUFFICIENT_DECREASE * expected
+        accepted &= np.isfinite(trial_f) & np.isfinite(trial_g).all(axis=1)
+        decrease = np.where(accepted, state.f - trial_f, np.inf)
+        _update_inverse_hessian(state, accepted, step, trial_g)
+        state.x[accepted], state.f[accepted] = trial_x[accepted], trial_f[accepted]
+        state.g[accepted] = trial_g[accepted]
+        best_x[state.index], best_f[state.index] = state.x, state.f
+        small = accepted & (decrease <= value_tolerance * np.maximum(1.0, np.abs(state.f)))
+        small_steps[state.index] = np.where(
+            small, small_steps[state.index] + 1, np.where(accepted, 0, small_steps[state.index])
+        )
+        stuck = _backtrack(state, ~accepted, trial_f, expected)
+        _choose_direction(state, accepted | (stuck & ~state.fresh), first_step)
+        done = (stuck & state.fresh) | (small_steps[state.index] >= 2)
+        done |= accepted & (_projected_gradient(state) <= gradient_tolerance)
+        state.fresh = np.where(stuck, True, state.fresh & ~accepted)
+        state.keep(~done)
+    return best_x, best_f
+
+
+def _projected_gradient(state: _State) -> Array:
+    """Largest component (b,) of the gradient that does not point out of the box."""
+    inside = np.clip(state.x - state.g, state.low, state.high)
+    largest: Array = np.abs(inside - state.x).max(axis=1, initial=0.0)
+    return largest
+
+
+def _update_inverse_hessian(
+    state: _State, accepted: NDArray[np.bool_], s: Array, trial_g: Array
+) -> None:
+    """BFGS, Nocedal & Wright Eq. (6.17), where the step was taken and the curvature positive."""
+    y = trial_g - state.g
+    with np.errstate(invalid="ignore", over="ignore"):
+        sy = np.einsum("bd,bd->b", s, y)
+        yy = np.einsum("bd,bd->b", y, y)
+        usable = accepted & (sy > 1e-12 * np.sqrt(np.einsum("bd,bd->b", s, s) * yy)) & (yy > 0)
+    if not usable.any():
+        return
+    s, y, sy, yy = s[usable], y[usable], sy[usable], yy[usable]
+    H = state.H[usable]
+    # Scale the first matrix to the curvature that was met, Eq. (6.20).
+    H = np.where(state.fresh[usable, None, None], np.eye(s.shape[1]) * (sy / yy)[:, None, None], H)
+    Hy = np.einsum("bij,bj->bi", H, y)
+    rho = 1.0 / sy
+    outer = np.einsum("bi,bj->bij", s, Hy * rho[:, None])
+    factor = rho * (1.0 + rho * np.einsum("bi,bi->b", y, Hy))
+    H = H - outer - outer.transpose(0, 2, 1) + np.einsum("bi,bj->bij", s, s * factor[:, None])
+    state.H[usable] = H
+
+
+def _backtrack(
+    state: _State, rejected: NDArray[np.bool_], trial_f: Array, expected: Array
+) -> NDArray[np.bool_]:
+    """Shorten rejected steps to the minimum of a parabola; say which starts are stuck."""
+    state.backtracks = np.where(rejected, state.backtracks + 1, 0)
+    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+        parabola = -0.5 * expected / (trial_f - state.f - expected)
+    shorter = np.clip(np.where(np.isfinite(parabola), parabola, 0.1), 0.1, 0.5)
+    state.t = np.where(rejected, state.t * shorter, state.t)
+    return rejected & (state.backtracks >= _MAX_BACKTRACKS)
+
+
+def _choose_direction(state: _State, which: NDArray[np.bool_], first_step: float) -> None:
+    """New directions where `which`: BFGS in the free variables, steepest descent if that fails."""
+    restart = which & (state.backtracks >= _MAX_BACKTRACKS)
+    state.H[restart] = np.eye(state.x.shape[1])
+    bound = ((state.x <= state.low) & (state.g > 0)) | ((state.x >= state.high) & (state.g < 0))
+    g = np.where(bound, 0.0, state.g)
+    p = np.where(bound, 0.0, -np.einsum("bij,bj->bi", state.H, g))
+    uphill = np.einsum("bd,bd->b", p, g) >= 0
+    p = np.where(uphill[:, None], -g, p)
+    state.H[which & uphill] = np.eye(state.x.shape[1])
+    length = np.abs(p).max(axis=1)
+    first = state.fresh | restart | uphill
+    limit = np.where(first, first_step, 1.0)
+    p *= np.minimum(1.0, limit / np.maximum(length, 1e-300))[:, None]
+    state.p = np.where(which[:, None], p, state.p)
+    state.t = np.where(which, 1.0, state.t)
+    state.backtracks = np.where(which, 0, state.backtracks)

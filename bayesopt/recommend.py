@@ -1,0 +1,112 @@
+"""Which point to report: three rules, none of which trusts the luckiest observation under noise.
+
+Notation
+--------
+X       (n, d) evaluated points
+mu      posterior mean of the score
+
+    "best_observed"         argmax of the observed scores (exact observations only)
+    "best_evaluated_mean"   argmax over X of mu           Frazier (2018), the rule behind Eq. (13)
+    "best_mean"             argmax over the whole space of mu                   ibid., Section 2
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from bayesopt import optimize
+from bayesopt.data import Dataset
+from bayesopt.models.exact import ExactGaussianProcess
+from bayesopt.space import Array, Space
+
+Rule = Literal["best_observed", "best_evaluated_mean", "best_mean"]
+
+
+@dataclass(frozen=True)
+class Recommendation:
+    """The point to use, in the user's units.
+
+    Parameters
+    ----------
+    params
+        Parameter values by name.
+    mean, sd
+        What the model expects there and how unsure it is; the observed value and 0 when
+        observations are exact and the point was observed.
+    rule
+        Which rule chose it.
+    """
+
+    params: Mapping[str, Any]
+    mean: float
+    sd: float
+    rule: Rule
+
+
+def recommend(
+    model: ExactGaussianProcess,
+    data: Dataset,
+    space: Space,
+    points: Sequence[Mapping[str, Any]],
+    rule: Rule,
+    seed: int,
+) -> Recommendation:
+    """Apply one rule.
+
+    Parameters
+    ----------
+    model
+        Fitted to `data`.
+    data, space
+        The study.
+    points
+        The parameters of the rows of `data`.
+    rule
+        One of the three above.
+    seed
+        Seed of the search over the whole space.
+
+    Raises
+    ------
+    ValueError
+        If the rule is not known.
+    """
+    if rule not in get_args(Rule):
+        raise ValueError(
+            f"Unknown rule {rule!r}; known are {', '.join(map(repr, get_args(Rule)))}."
+        )
+    with torch.no_grad():
+        mean, variance = model.marginals(data.X)
+    score = data.Y.squeeze(-1) if rule == "best_observed" else mean
+    best = int(torch.argmax(score))
+    params = points[best]
+    mu, sd = float(score[best]), float(variance[best].sqrt())
+    if rule == "best_mean":
+        x, mu, sd = _best_mean(model, data, space, seed)
+        params = space.from_unit(x)
+    elif bool(data.Yvar[best] == 0):
+        sd = 0.0
+    scaling = data.scaling
+    return Recommendation(
+        params, float(scaling.value(np.array(mu))), float(scaling.value_sd(np.array(sd))), rule
+    )
+
+
+def _best_mean(
+    model: ExactGaussianProcess, data: Dataset, space: Space, seed: int
+) -> tuple[Array, float, float]:
+    def posterior_mean(X: Tensor) -> Tensor:
+        mean: Tensor = model.posterior(X).mean.squeeze(-1, -2)
+        return mean
+
+    with torch.no_grad():
+        order = torch.argsort(posterior_mean(data.X.unsqueeze(-2)), descending=True, stable=True)
+    incumbents = data.X[order[:5]].numpy()
+    X, v = optimize.maximize(posterior_mean, space, incumbents, np.random.default_rng(seed))
+    with torch.no_grad():
+        _, variance = model.marginals(torch.from_numpy(X[:1]))
+    return X[0], float(v[0]), float(variance.sqrt())

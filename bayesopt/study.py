@@ -1,0 +1,419 @@
+"""A study: every trial of one problem, and the loop ask, evaluate, tell."""
+
+import math
+import secrets
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any, Literal, overload
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+
+from bayesopt.data import Direction, Noise, complete, observed_values
+from bayesopt.execution import (
+    N_ALIKE,
+    AllEvaluationsFailed,
+    Failure,
+    Objective,
+    Progress,
+    check_signature,
+)
+from bayesopt.policy import Policy, SpaceExhausted, default_n_initial, fit_model, suggest
+from bayesopt.recommend import Recommendation, Rule, recommend
+from bayesopt.space import Array, Space
+from bayesopt.trial import Evaluation, Trial, TrialState
+
+Point = Mapping[str, Any] | Sequence[Any] | NDArray[Any]
+Callback = Callable[["Study", Trial], object]
+
+
+class Study:
+    """Everything known about one problem, and the next point to try.
+
+    Parameters
+    ----------
+    space
+        A Space, a list of (low, high) pairs, or `scipy.optimize.Bounds`.
+    direction
+        "minimize" or "maximize".
+    noise
+        "auto": inferred from the data; False: the function is deterministic and no point is ever
+        tried twice; a number: the known standard deviation of a value, in its own units.
+    policy
+        How points are chosen.
+    n_initial
+        Number of space-filling points before the model takes over; None chooses by dimension.
+    seed
+        A whole number makes everything repeatable; None draws one (see `seed`).
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is not what it has to be; the text says what is.
+
+    Examples
+    --------
+    >>> study = Study([(-5.0, 10.0)], seed=0)
+    >>> trial = study.ask()
+    >>> study.tell(trial, (trial.params["x0"] - 1.0) ** 2)
+    >>> len(study.trials)
+    1
+    """
+
+    def __init__(
+        self,
+        space: Space | Sequence[Any] | NDArray[Any] | object,
+        *,
+        direction: Direction = "minimize",
+        noise: Noise = "auto",
+        policy: Policy | None = None,
+        n_initial: int | None = None,
+        seed: int | None = None,
+    ) -> None:
+        self.space = Space.of(space)
+        if direction not in ("minimize", "maximize"):
+            raise ValueError(f"`direction` is 'minimize' or 'maximize', but got {direction!r}.")
+        self.direction: Direction = direction
+        self.noise = _checked_noise(noise)
+        if not isinstance(policy, Policy | None):
+            raise TypeError(f"`policy` must be a bayesopt.Policy, but got {policy!r}.")
+        self.policy = policy or Policy()
+        self.n_initial = (
+            default_n_initial(self.space)
+            if n_initial is None
+            else whole_number(n_initial, "n_initial", 1)
+        )
+        self.seed = secrets.randbits(32) if seed is None else whole_number(seed, "seed", 0)
+        self._trials: list[Trial] = []
+
+    @property
+    def trials(self) -> list[Trial]:
+        """All trials, in the order of their numbers."""
+        return list(self._trials)
+
+    @overload
+    def ask(self, n: None = None, *, params: Point | None = None) -> Trial: ...
+    @overload
+    def ask(self, n: int) -> list[Trial]: ...
+    def ask(self, n: int | None = None, *, params: Point | None = None) -> Trial | list[Trial]:
+        """Choose what to evaluate next.
+
+        Parameters
+        ----------
+        n
+            None for one Trial, a number for a list of so many.
+        params
+            A point of your own choice instead of the policy's.
+
+        Raises
+        ------
+        SpaceExhausted
+            If every point of a finite space has been tried.
+        ValueError, TypeError
+            If `n` is not a positive whole number, or `params` is not a point of the space.
+        """
+        if n is not None:
+            return [self.ask() for _ in range(whole_number(n, "n", 1))]
+        number = len(self._trials)
+        if params is not None:
+            trial = Trial(number, self.space.check(params))
+        else:
+            with _one_thread():
+                chosen = suggest(
+                    self.space,
+                    self.policy,
+                    self._trials,
+                    direction=self.direction,
+                    noise=self.noise,
+                    seed=self.seed,
+                    number=number,
+                    n_initial=self.n_initial,
+                )
+            trial = Trial(
+                number,
+                chosen.params,
+                origin=chosen.origin,
+                hyperparameters=chosen.hyperparameters,
+            )
+        self._trials.append(trial)
+        return trial
+
+    def tell(self, trial: Trial | int, result: object) -> None:
+        """Record what an evaluation gave.
+
+        Parameters
+        ----------
+        trial
+            A running trial, or its number. Telling the same result again changes nothing.
+        result
+            A number, a ``(mean, sd)`` tuple with the standard error sd, or an Evaluation. NaN and
+            infinity are recorded as a failure.
+
+        Raises
+        ------
+        TypeError
+            If the result is none of these; the trial goes on running.
+        ValueError
+            If the trial is not of this study, or ended otherwise.
+        """
+        number = self._number(trial)
+        try:
+            evaluation = Evaluation.of(result)
+        except ValueError as error:
+            self.fail(number, str(error))
+            return
+        self._end(number, TrialState.COMPLETE, evaluation=evaluation)
+
+    def fail(self, trial: Trial | int, reason: str) -> None:
+        """Record that an evaluation gave nothing, and why.
+
+        Raises
+        ------
+        ValueError
+            If the trial is not of this study, or ended otherwise.
+        """
+        self._end(self._number(trial), TrialState.FAILED, reason=str(reason))
+
+    def _number(self, trial: Trial | int) -> int:
+        number = trial.number if isinstance(trial, Trial) else trial
+        if not isinstance(number, int) or not 0 <= number < len(self._trials):
+            raise ValueError(f"This study has {len(self._trials)} trials, but none is {trial!r}.")
+        if isinstance(trial, Trial) and trial.params != self._trials[number].params:
+            raise ValueError(f"Trial {number} of this study has other parameters; is it another's?")
+        return number
+
+    def _end(self, number: int, state: TrialState, **fields: Any) -> None:
+        ended = replace(self._trials[number], state=state, **fields)
+        if self._trials[number].state is not TrialState.RUNNING and ended != self._trials[number]:
+            raise ValueError(f"Trial {number} has ended already: {self._trials[number]}.")
+        self._trials[number] = ended
+
+    def add(
+        self, X: Sequence[Point] | NDArray[Any], y: ArrayLike, sd: ArrayLike | None = None
+    ) -> None:
+        """Add results from elsewhere; NaN and infinite values become failed trials.
+
+        Parameters
+        ----------
+        X
+            (n, d) array or a list of dicts.
+        y
+            (n,) values in the user's units.
+        sd
+            Standard errors, a scalar or (n,); None when they are not known.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If shapes differ or a point is not in the space; then nothing is added.
+        """
+        points = [self.space.check(point) for point in X]
+        values = np.asarray(y, dtype=np.float64)
+        if values.shape != (len(points),):
+            raise ValueError(f"{len(points)} points need as many values, but y is {values.shape}.")
+        sds: Sequence[float | None] = [None] * len(points)
+        if sd is not None:
+            sds = np.broadcast_to(np.asarray(sd, dtype=np.float64), values.shape).tolist()
+        trials = []
+        for params, value, error in zip(points, values.tolist(), sds, strict=True):
+            trial = Trial(len(self._trials) + len(trials), params, origin="added")
+            if math.isfinite(value):
+                done = Evaluation(value, error)
+                trials.append(replace(trial, state=TrialState.COMPLETE, evaluation=done))
+            else:
+                reason = f"The value must be finite, but it is {value}."
+                trials.append(replace(trial, state=TrialState.FAILED, reason=reason))
+        self._trials.extend(trials)
+
+    def run(
+        self,
+        fun: Objective,
+        n_evals: int,
+        *,
+        x0: Sequence[Point] = (),
+        timeout: float | None = None,
+        callback: Callback | None = None,
+        progress: bool | Literal["auto"] = "auto",
+    ) -> str:
+        """Ask, evaluate and tell until the study holds `n_evals` evaluations.
+
+        Parameters
+        ----------
+        fun
+            Called with the parameters as keywords, or with one vector when the space is a list of
+            bounds. Returns a number, ``(mean, sd)`` or an Evaluation; what it raises is recorded.
+        n_evals
+            Evaluations of the study in all: failed, added and earlier ones included.
+        x0
+            Points to evaluate before the policy chooses.
+        timeout
+            Seconds after which no new evaluation starts.
+        callback
+            Called as ``callback(study, trial)`` after each; it may raise StopIteration to end.
+        progress
+            Show a line of progress; "auto": when the error stream is a terminal.
+
+        Returns
+        -------
+        str
+            Why it ended.
+
+        Raises
+        ------
+        AllEvaluationsFailed
+            If the first five evaluations fail alike.
+        TypeError, ValueError
+            If an argument is wrong; nothing is evaluated then.
+        """
+        n_evals = whole_number(n_evals, "n_evals", 1)
+        check_signature(fun, self.space)
+        given = [self.space.check(point) for point in x0]
+        if timeout is not None and not timeout > 0:
+            raise ValueError(f"`timeout` must be positive seconds, but got {timeout!r}.")
+        started = time.monotonic()
+        line = Progress(n_evals, self._n_ended(), progress)
+        failures: list[Failure] = []
+        try:
+            while self._n_ended() < n_evals:
+                if timeout is not None and time.monotonic() - started > timeout:
+                    return f"The timeout of {timeout} s was reached."
+                try:
+                    trial = self.ask(params=given.pop(0) if given else None)
+                except SpaceExhausted as end:
+                    return str(end)
+                if not self._evaluate(fun, trial, callback, line, failures):
+                    return "The callback ended the search."
+        finally:
+            line.close()
+        return f"{n_evals} evaluations are done."
+
+    def _evaluate(
+        self,
+        fun: Objective,
+        trial: Trial,
+        callback: Callback | None,
+        line: Progress,
+        failures: list[Failure],
+    ) -> bool:
+        """Run one trial; False when the callback wants to end."""
+        try:
+            outcome = line.call(fun, self.space, trial.params)
+        except BaseException as error:
+            self.fail(trial, f"interrupted by {type(error).__name__}")
+            raise
+        if isinstance(outcome, Failure):
+            self.fail(trial, outcome.reason)
+            failures.append(outcome)
+            self._stop_if_hopeless(failures)
+        else:
+            self.tell(trial, outcome)
+        line.advance(self._best_value())
+        try:
+            if callback is not None:
+                callback(self, self._trials[trial.number])
+        except StopIteration:
+            return False
+        return True
+
+    def _stop_if_hopeless(self, failures: list[Failure]) -> None:
+        alike = len({failure.kind for failure in failures}) == 1
+        if len(failures) == N_ALIKE == self._n_ended() and alike:
+            raise AllEvaluationsFailed(
+                f"The first {N_ALIKE} evaluations all failed alike; the last one "
+                f"{failures[-1].reason}"
+            ) from failures[-1].error
+
+    def _n_ended(self) -> int:
+        return sum(trial.state is not TrialState.RUNNING for trial in self._trials)
+
+    def _best_value(self) -> float | None:
+        values = observed_values(self._trials)
+        if len(values) == 0:
+            return None
+        return float(values.min() if self.direction == "minimize" else values.max())
+
+    def recommend(self, rule: Rule | Literal["auto"] = "auto") -> Recommendation:
+        """The point to use.
+
+        Parameters
+        ----------
+        rule
+            "best_observed", "best_evaluated_mean" or "best_mean" (see `bayesopt.recommend`);
+            "auto" is the first when `noise` is False, the second otherwise.
+
+        Raises
+        ------
+        ValueError
+            If nothing has been observed yet, or the rule is not known.
+        """
+        self._need_an_observation()
+        if rule == "auto":
+            rule = "best_observed" if self.noise is False else "best_evaluated_mean"
+        with _one_thread():
+            model, data, _ = fit_model(
+                self.space,
+                self.policy,
+                self._trials,
+                self.direction,
+                self.noise,
+                self.policy.search.truncate,
+            )
+            points = [trial.params for trial in complete(self._trials)]
+            return recommend(model, data, self.space, points, rule, self.seed)
+
+    def predict(self, points: Sequence[Point] | NDArray[Any]) -> tuple[Array, Array]:
+        """Mean and standard deviation of the function (without noise) at points (n,).
+
+        Fitted to all values as they are, also where the search itself looks only at the good ones.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If nothing has been observed yet, or a point is not in the space.
+        """
+        self._need_an_observation()
+        X = np.array([self.space.to_unit(self.space.check(point)) for point in points])
+        with _one_thread(), torch.no_grad():
+            model, data, _ = fit_model(
+                self.space, self.policy, self._trials, self.direction, self.noise, None
+            )
+            mean, variance = model.marginals(torch.from_numpy(X.reshape(-1, len(self.space))))
+        return data.scaling.value(mean.numpy()), data.scaling.value_sd(variance.sqrt().numpy())
+
+    def _need_an_observation(self) -> None:
+        if not any(trial.state is TrialState.COMPLETE for trial in self._trials):
+            raise ValueError("Nothing has been observed yet; tell or add a result first.")
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """One torch thread: faster for small matrices, and the same sums on every machine size."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def whole_number(value: object, name: str, least: int) -> int:
+    """Return `value` as an int, at least `least`; raises TypeError or ValueError by name."""
+    if isinstance(value, bool) or not isinstance(value, int | np.integer):
+        raise TypeError(f"`{name}` must be a whole number, but got {value!r}.")
+    if value < least:
+        raise ValueError(f"`{name}` must be at least {least}, but got {value!r}.")
+    return int(value)
+
+
+def _checked_noise(noise: object) -> Noise:
+    if noise == "auto":
+        return "auto"
+    if noise is True or not isinstance(noise, bool | int | float | np.number):
+        raise TypeError(f"`noise` is 'auto', False or a standard deviation, but got {noise!r}.")
+    sd = float(noise)
+    if not (math.isfinite(sd) and sd >= 0):
+        raise ValueError(f"`noise` must be a finite standard deviation >= 0, but got {noise!r}.")
+    return sd or False

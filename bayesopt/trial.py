@@ -1,0 +1,126 @@
+"""What travels through the house: one trial, and what its evaluation gave."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+import numpy as np
+
+
+class TrialState(StrEnum):
+    """Where a trial stands."""
+
+    RUNNING = "running"
+    COMPLETE = "complete"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What one evaluation gave, in the user's units.
+
+    Parameters
+    ----------
+    value
+        The observed value, a finite number.
+    sd
+        Standard error of `value`, or None when it is not known.
+
+    Raises
+    ------
+    TypeError
+        If something is not a number.
+    ValueError
+        If `value` is NaN or infinite, or `sd` is negative, NaN or infinite.
+    """
+
+    value: float
+    sd: float | None = None
+
+    def __post_init__(self) -> None:
+        value = _number(self.value, "The value")
+        if not math.isfinite(value):
+            raise ValueError(f"The value must be finite, but it is {value}.")
+        object.__setattr__(self, "value", value)
+        if self.sd is not None:
+            sd = _number(self.sd, "The standard error `sd`")
+            if not (math.isfinite(sd) and sd >= 0):
+                raise ValueError(f"The standard error `sd` must be finite and >= 0, but is {sd}.")
+            object.__setattr__(self, "sd", sd)
+
+    @classmethod
+    def of(cls, returned: object) -> "Evaluation":
+        """Read what a function returned: a number, a ``(mean, sd)`` tuple, or an Evaluation.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If it is none of them; the text says what came.
+        """
+        if isinstance(returned, Evaluation):
+            return returned
+        if isinstance(returned, tuple):
+            if len(returned) != 2:
+                raise TypeError(
+                    f"A tuple must be (mean, sd), but one of {len(returned)} values came."
+                )
+            return cls(*returned)
+        return cls(returned)  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One point that was asked for or added, and what became of it.
+
+    Parameters
+    ----------
+    number
+        Position in the study, from 0.
+    params
+        Parameter values by name.
+    state
+        RUNNING, COMPLETE or FAILED.
+    evaluation
+        What was observed, once complete.
+    reason
+        Why it failed, once failed.
+    origin
+        "initial" (space-filling), "acquisition", "given" (the user chose the point) or "added"
+        (the user brought the result along).
+    hyperparameters
+        Logarithms of the model's hyperparameters when the point was chosen; the next fit starts
+        from them. They are kept here so that asking depends on nothing but the trials.
+    """
+
+    number: int
+    params: Mapping[str, Any]
+    state: TrialState = TrialState.RUNNING
+    evaluation: Evaluation | None = None
+    reason: str | None = None
+    origin: str = "given"
+    hyperparameters: tuple[float, ...] | None = None
+
+    @property
+    def value(self) -> float | None:
+        """The observed value, or None while there is none."""
+        return None if self.evaluation is None else self.evaluation.value
+
+
+def _number(value: object, what: str) -> float:
+    """Turn one real number of Python, NumPy or torch, 0-d arrays included, into a float."""
+    if isinstance(value, bool | np.bool_ | str | bytes | complex | np.complexfloating | None):
+        raise TypeError(f"{what} must be a number, but {type(value).__name__} {value!r} came.")
+    if hasattr(value, "detach"):  # torch warns when a tensor that carries a graph becomes a float
+        value = value.detach()
+    shape = getattr(value, "shape", ())
+    if len(shape) > 0:
+        raise TypeError(f"{what} must be one number, but an array of shape {tuple(shape)} came.")
+    try:
+        return float(value)  # type: ignore[arg-type]
+    except OverflowError as error:
+        raise ValueError(f"{what} is beyond the range of a float64.") from error
+    except (TypeError, ValueError) as error:
+        kind = type(value).__name__
+        raise TypeError(f"{what} must be a number, but {kind} {value!r} came.") from error
