@@ -13,7 +13,7 @@ columns are searched on their own lattices, neighbour by neighbour, until nothin
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import numpy as np
 import torch
@@ -66,7 +66,8 @@ def maximize(
     Parameters
     ----------
     acquisition
-        Maps (b, 1, d) to (b,), differentiable.
+        Maps (b, 1, d) to (b,), differentiable. If it has a method ``value_and_gradient``, (b, d)
+        to (b,) and (b, d), that is called instead of automatic differentiation.
     space
         Where to look.
     incumbents
@@ -98,9 +99,17 @@ def maximize(
         )
     )
     v = _values(acquisition, X)
-    X_start = X[_spread_out(X, v, effort.n_starts)]
-    X_found, v_found = _climb(acquisition, space, X_start, low, high, effort.max_calls)
+    start = _spread_out(X, v, effort.n_starts)
+    X_found, v_found = _climb(acquisition, space, X[start], v[start], low, high, effort.max_calls)
     return _best_first(np.concatenate((X_found, X)), np.concatenate((v_found, v)))
+
+
+def by_autograd(acquisition: Acquisition, X: Tensor) -> tuple[Tensor, Tensor]:
+    """Values (b,) of an acquisition and their gradients (b, d) at points (b, d)."""
+    variable = X.detach().requires_grad_(True)
+    value = acquisition(variable.unsqueeze(-2))
+    (gradient,) = torch.autograd.grad(value.sum(), variable)
+    return value.detach(), gradient
 
 
 def box_around(centre: Array, X: Array) -> tuple[Array, Array]:
@@ -163,13 +172,18 @@ def _spread_out(X: Array, v: Array, n: int) -> list[int]:
 
 
 def _climb(
-    acquisition: Acquisition, space: Space, X: Array, low: Array, high: Array, max_calls: int
+    acquisition: Acquisition,
+    space: Space,
+    X: Array,
+    v: Array,
+    low: Array,
+    high: Array,
+    max_calls: int,
 ) -> tuple[Array, Array]:
-    """Local search (s, d) from every start, alternating between real and lattice columns."""
+    """Local search from every start (s, d), alternating between real and lattice columns."""
     real, lattice = space.columns("float"), space.columns("int", "categorical")
     if len(X) == 0:
-        return X, np.empty(0)
-    v = _values(acquisition, X)
+        return X, v
     for _ in range(_MAX_ROUNDS):
         before = v.copy()
         if real:
@@ -192,14 +206,14 @@ def _climb_real(
     lower, upper = X.copy(), X.copy()
     lower[:, real], upper[:, real] = low[real], high[real]
 
+    closed_form = getattr(acquisition, "value_and_gradient", partial(by_autograd, acquisition))
+
     def negative(x: Array) -> tuple[Array, Array]:
-        variable = torch.from_numpy(x).requires_grad_(True)
-        value = acquisition(variable.unsqueeze(-2))
-        (gradient,) = torch.autograd.grad(value.sum(), variable)
-        return -value.detach().numpy(), -gradient.numpy()
+        value, gradient = closed_form(torch.from_numpy(x))
+        return -value.numpy(), -gradient.numpy()
 
     x, f = minimize_from(
-        negative, X, lower, upper, max_calls=max_calls, value_tolerance=1e-6, first_step=0.05
+        negative, X, lower, upper, max_calls=max_calls, value_tolerance=1e-3, first_step=0.05
     )
     return x, -f
 

@@ -25,6 +25,7 @@ ValueAndGradient = Callable[[Array], tuple[Array, Array]]
 
 _SUFFICIENT_DECREASE = 1e-4
 _MAX_BACKTRACKS = 15
+_PATIENCE = 8
 
 
 @dataclass
@@ -44,6 +45,8 @@ class _State:
     backtracks: NDArray[np.int64]
 
     def keep(self, mask: NDArray[np.bool_]) -> None:
+        if mask.all():
+            return
         for name, value in vars(self).items():
             setattr(self, name, value[mask])
 
@@ -76,15 +79,16 @@ def minimize_from(
     first_step
         Longest first step, in units of x; later ones are as long as BFGS says.
     value_tolerance
-        A start is done when a step lowers its value by less than this, relative to max(1, |f|),
-        twice in a row.
+        A start is done when two steps in a row lower its value by less than this.
     gradient_tolerance
         A start is done when no component of the projected gradient is larger.
 
     Returns
     -------
     x, f
-        (b, d) points and (b,) values, never worse than at the starts.
+        (b, d) points and (b,) values, never worse than at the starts. Only the best of them is
+        meant to be a minimum: a start that could not catch up with it, by ten times the decrease
+        that its quadratic model predicts, is left where it is.
     """
     low, high = np.broadcast_to(low, starts.shape), np.broadcast_to(high, starts.shape)
     x = np.clip(starts, low, high)
@@ -108,7 +112,7 @@ def minimize_from(
     )
     state.keep(np.isfinite(f) & (_projected_gradient(state) > gradient_tolerance))
     _choose_direction(state, np.ones(len(state.x), dtype=np.bool_), first_step)
-    for _ in range(max_calls - 1):
+    for call in range(1, max_calls):
         if len(state.x) == 0:
             break
         trial_x = np.clip(state.x + state.t[:, None] * state.p, state.low, state.high)
@@ -124,7 +128,7 @@ def minimize_from(
         state.x[accepted], state.f[accepted] = trial_x[accepted], trial_f[accepted]
         state.g[accepted] = trial_g[accepted]
         best_x[state.index], best_f[state.index] = state.x, state.f
-        small = accepted & (decrease <= value_tolerance * np.maximum(1.0, np.abs(state.f)))
+        small = accepted & (decrease <= value_tolerance)
         small_steps[state.index] = np.where(
             small, small_steps[state.index] + 1, np.where(accepted, 0, small_steps[state.index])
         )
@@ -132,6 +136,9 @@ def minimize_from(
         _choose_direction(state, accepted | (stuck & ~state.fresh), first_step)
         done = (stuck & state.fresh) | (small_steps[state.index] >= 2)
         done |= accepted & (_projected_gradient(state) <= gradient_tolerance)
+        if call >= _PATIENCE:
+            predicted = 0.5 * np.abs(np.einsum("bd,bd->b", state.g, state.p))
+            done |= state.f - 10.0 * predicted > best_f.min()
         state.fresh = np.where(stuck, True, state.fresh & ~accepted)
         state.keep(~done)
     return best_x, best_f

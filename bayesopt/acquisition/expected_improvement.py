@@ -25,10 +25,12 @@ from jaxtyping import Float as Shaped
 from torch import Tensor
 
 from bayesopt.data import Dataset
+from bayesopt.optimize import by_autograd
 
 _LOG_SQRT_2PI = 0.5 * math.log(2.0 * math.pi)
 _SQRT_HALF = math.sqrt(0.5)
 _SQRT_HALF_PI = math.sqrt(0.5 * math.pi)
+_ONE = torch.ones((), dtype=torch.float64)
 _FAR = -100.0  # left of it 1 - |z| M(|z|) cancels too much; its asymptotic series takes over
 
 
@@ -50,41 +52,56 @@ def _log_h_and_ratio(z: Tensor) -> tuple[Tensor, Tensor]:
     return log_h, torch.where(z >= -1.0, Phi / h, mills / tail)
 
 
-class _LogH(torch.autograd.Function):
+def _log_ei_and_partials(
+    mean: Tensor, variance: Tensor, best: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    """log EI = log h(z) + log sd with d / d mean and d / d variance, for positive variances."""
+    sd = variance.sqrt()
+    z = (mean - best) / sd
+    log_h, ratio = _log_h_and_ratio(z)
+    return log_h + sd.log(), ratio / sd, torch.addcmul(_ONE, z, ratio, value=-1.0) / (2.0 * variance)
+
+
+class _LogExpectedImprovement(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, z: Tensor) -> Tensor:  # type: ignore[no-untyped-def,override]
-        log_h, ratio = _log_h_and_ratio(z)
-        ctx.save_for_backward(ratio)
-        return log_h
+    def forward(ctx, mean: Tensor, variance: Tensor, best: float) -> Tensor:  # type: ignore[no-untyped-def,override]
+        log_ei, by_mean, by_variance = _log_ei_and_partials(mean, variance, best)
+        ctx.save_for_backward(by_mean, by_variance)
+        return log_ei
 
     @staticmethod
-    def backward(ctx, grad: Tensor) -> Tensor:  # type: ignore[no-untyped-def,override]
-        (ratio,) = ctx.saved_tensors
-        result: Tensor = grad * ratio
-        return result
+    def backward(ctx, grad: Tensor) -> tuple[Tensor, Tensor, None]:  # type: ignore[no-untyped-def,override]
+        by_mean, by_variance = ctx.saved_tensors
+        return grad * by_mean, grad * by_variance, None
 
 
-def log_expected_improvement(mean: Tensor, sd: Tensor, best: Tensor | float) -> Tensor:
-    """Logarithm of the expected improvement; -inf where it is zero (sd = 0, mean <= best).
+def log_expected_improvement(mean: Tensor, variance: Tensor, best: float) -> Tensor:
+    """Logarithm of the expected improvement; -inf where it is zero (no variance, mean <= best).
 
     Parameters
     ----------
-    mean, sd
-        Posterior means and standard deviations, any shape.
+    mean, variance
+        Posterior means and variances, of one shape.
     best
         Incumbent.
     """
-    gain = mean - best
-    log_h: Tensor = _LogH.apply(gain / sd)  # type: ignore[no-untyped-call]
-    return torch.where(sd > 0, log_h + sd.log(), gain.clamp_min(0.0).log())
+    certain = variance <= 0.0
+    if bool(certain.any()):
+        positive = torch.where(certain, 1.0, variance)
+        log_ei: Tensor = _LogExpectedImprovement.apply(mean, positive, best)  # type: ignore[no-untyped-call]
+        return torch.where(certain, (mean - best).clamp_min(0.0).log(), log_ei)
+    result: Tensor = _LogExpectedImprovement.apply(mean, variance, best)  # type: ignore[no-untyped-call]
+    return result
 
 
-def expected_improvement(mean: Tensor, sd: Tensor, best: Tensor | float) -> Tensor:
-    """Expected improvement E[max(f - best, 0)] for f ~ N(mean, sd^2), Jones et al. Eq. (15)."""
+def expected_improvement(mean: Tensor, variance: Tensor, best: float) -> Tensor:
+    """Expected improvement E[max(f - best, 0)] for f ~ N(mean, variance), Jones et al. Eq. (15)."""
     gain = mean - best
+    certain = variance <= 0.0
+    sd = torch.where(certain, 1.0, variance).sqrt()
     z = gain / sd
     phi = torch.exp(-0.5 * z * z - _LOG_SQRT_2PI)
-    return torch.where(sd > 0, sd * phi + gain * torch.special.ndtr(z), gain.clamp_min(0.0))
+    return torch.where(certain, gain.clamp_min(0.0), sd * phi + gain * torch.special.ndtr(z))
 
 
 class ExpectedImprovement(AcquisitionFunction):  # type: ignore[misc]
@@ -105,6 +122,17 @@ class ExpectedImprovement(AcquisitionFunction):  # type: ignore[misc]
         self.best = best
         self.log = log
 
+    def value_and_gradient(
+        self, X: Shaped[Tensor, "b d"]
+    ) -> tuple[Shaped[Tensor, " b"], Shaped[Tensor, "b d"]]:
+        """Value and gradient at every candidate, in closed form where the model has one."""
+        if not (self.log and hasattr(self.model, "marginals_with_gradients")):
+            return by_autograd(self, X)
+        mean, variance, mean_slope, variance_slope = self.model.marginals_with_gradients(X)
+        value, by_mean, by_variance = _log_ei_and_partials(mean, variance, self.best)
+        gradient = by_mean.unsqueeze(-1) * mean_slope
+        return value, gradient.addcmul_(by_variance.unsqueeze(-1), variance_slope)
+
     def forward(self, X: Shaped[Tensor, "*b 1 d"]) -> Shaped[Tensor, "*b"]:
         """Value of every candidate.
 
@@ -116,9 +144,8 @@ class ExpectedImprovement(AcquisitionFunction):  # type: ignore[misc]
         if X.shape[-2] != 1:
             raise ValueError(f"Expected improvement takes q=1, but X has the shape {X.shape}.")
         posterior = self.model.posterior(X)
-        mean, sd = posterior.mean.squeeze(-1, -2), posterior.variance.squeeze(-1, -2).sqrt()
         of = log_expected_improvement if self.log else expected_improvement
-        return of(mean, sd, self.best)
+        return of(posterior.mean[..., 0, 0], posterior.variance[..., 0, 0], self.best)
 
 
 def build(

@@ -18,6 +18,7 @@ give it one.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -238,6 +239,31 @@ class ExactGaussianProcess(Model, FantasizeMixin):  # type: ignore[misc]
         mean, variance = _Marginals.apply(flat, self)  # type: ignore[no-untyped-call]
         return mean.reshape(X.shape[:-1]), variance.reshape(X.shape[:-1])
 
+    def marginals_with_gradients(
+        self, X: Shaped[Tensor, "b d"]
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """`marginals` (b,), (b,), and their gradients (b, d), (b, d), without building a graph.
+
+        Raises
+        ------
+        ValueError
+            If the observations have a batch shape or a graph; differentiate `marginals` then.
+        """
+        if self.L_inverse is None:
+            raise ValueError("Closed-form gradients need observations without batch and graph.")
+        Z = self._scaled(X)
+        mean, variance, slope, V = _moments(Z, self)
+        P = torch.cat((slope * self.alpha, slope * (V @ self.L_inverse) * -2.0))
+        by_feature = _pull_back(P, torch.cat((Z, Z)), self) * self.inverse_scale
+        if self.features.categories:
+            gradient = torch.zeros(len(P), X.shape[-1], dtype=X.dtype)
+            plain = self.features.plain
+            gradient[:, plain] = by_feature[:, : len(plain)]
+        else:
+            gradient = by_feature
+        b = len(X)
+        return mean, variance, gradient[:b], gradient[b:]
+
     def condition_on_observations(
         self, X: Tensor, Y: Tensor, noise: Tensor | None = None, **kwargs: Any
     ) -> "ExactGaussianProcess":
@@ -280,15 +306,23 @@ class ExactGaussianProcess(Model, FantasizeMixin):  # type: ignore[misc]
 
 
 class ExactPosterior(GPyTorchPosterior):  # type: ignore[misc]
-    """A botorch posterior that hands out its variance as computed.
+    """A botorch posterior that hands out its moments as computed.
 
     gpytorch raises variances below 1e-10 and warns; near the data of a noise-free function the
-    true ones are smaller, and a search that ends needs them.
+    true ones are smaller, and a search that ends needs them. Its distribution is made only when
+    somebody samples: a closed-form acquisition never does.
     """
 
+    _is_mt = False
+
     def __init__(self, mean: Tensor, covariance: Tensor) -> None:
-        super().__init__(MultivariateNormal(mean, DenseLinearOperator(covariance)))
         self._mean, self._covariance = mean, covariance
+        self._device, self._dtype = mean.device, mean.dtype
+
+    @cached_property
+    def distribution(self) -> MultivariateNormal:
+        """The joint normal law."""
+        return MultivariateNormal(self._mean, DenseLinearOperator(self._covariance))
 
     @property
     def mean(self) -> Tensor:
@@ -298,39 +332,46 @@ class ExactPosterior(GPyTorchPosterior):  # type: ignore[misc]
     @property
     def variance(self) -> Tensor:
         """Posterior variance (*b, q, 1)."""
+        if self._covariance.shape[-1] == 1:
+            return self._covariance
         variance = self._covariance.diagonal(dim1=-2, dim2=-1).unsqueeze(-1)
         return variance.clamp_min(torch.finfo(variance.dtype).tiny)
+
+
+def _moments(Z: Tensor, model: ExactGaussianProcess) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Mean and variance at scaled features (m, F); a dk/ds (m, n) and k* L^-T (m, n) beside."""
+    signal = model.hyperparameters.signal
+    k, slope = model.correlation(squared_distance(Z, model.Z))
+    if signal != 1.0:
+        k, slope = k * signal, slope * signal
+    mean = torch.mv(k, model.alpha) + model.hyperparameters.mean
+    V = k @ model.L_inverse.T  # type: ignore[union-attr]
+    variance = (signal - torch.linalg.vecdot(V, V)).clamp_min(_SMALLEST_VARIANCE * signal)
+    return mean, variance, slope, V
+
+
+def _pull_back(P: Tensor, Z: Tensor, model: ExactGaussianProcess) -> Tensor:
+    """Gradient in z (m, F) of sum_i P_i s_i, where s_i = |z - Z_i|^2."""
+    return 2.0 * (Z * P.sum(-1, keepdim=True) - P @ model.Z)
 
 
 class _Marginals(torch.autograd.Function):
     """Mean and variance at m points, and their gradients, in a dozen matrix operations.
 
-    With P = dk/ds times what comes from above, s = |z - Z|^2:
-        d mean / dz     = 2 sum_i alpha_i a k'(s_i) (z - Z_i)
-        d variance / dz = -4 sum_i (K^-1 k)_i a k'(s_i) (z - Z_i)
+    d mean / d s_i = alpha_i a k'(s_i),    d variance / d s_i = -2 (K^-1 k*)_i a k'(s_i)
     """
 
     @staticmethod
     def forward(ctx, Z: Tensor, model: ExactGaussianProcess) -> tuple[Tensor, Tensor]:  # type: ignore[no-untyped-def,override]
-        signal = model.hyperparameters.signal
-        k, slope = model.correlation(squared_distance(Z, model.Z))
-        if signal != 1.0:
-            k, slope = k * signal, slope * signal
-        mean = torch.mv(k, model.alpha) + model.hyperparameters.mean
-        V = k @ model.L_inverse.T  # type: ignore[union-attr]
-        variance = signal - torch.linalg.vecdot(V, V)
-        ctx.save_for_backward(Z, slope, V, variance)
+        mean, variance, slope, V = _moments(Z, model)
+        ctx.save_for_backward(Z, slope, V)
         ctx.model = model
-        return mean, variance.clamp_min(_SMALLEST_VARIANCE * signal)
+        return mean, variance
 
     @staticmethod
     def backward(ctx, grad_mean: Tensor, grad_variance: Tensor) -> tuple[Tensor, None]:  # type: ignore[no-untyped-def,override]
-        Z, slope, V, variance = ctx.saved_tensors
+        Z, slope, V = ctx.saved_tensors
         model = ctx.model
-        rounding = variance <= _SMALLEST_VARIANCE * model.hyperparameters.signal
-        grad_variance = grad_variance.masked_fill(rounding, 0.0)
-        weight = V @ model.L_inverse
-        weight.mul_((-2.0 * grad_variance).unsqueeze(-1))
-        weight.addcmul_(grad_mean.unsqueeze(-1), model.alpha)
-        P = weight.mul_(slope)
-        return 2.0 * (Z * P.sum(-1, keepdim=True) - P @ model.Z), None
+        weight = (V @ model.L_inverse) * (-2.0 * grad_variance).unsqueeze(-1)
+        P = slope * torch.addcmul(weight, grad_mean.unsqueeze(-1), model.alpha)
+        return _pull_back(P, Z, model), None

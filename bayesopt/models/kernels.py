@@ -72,10 +72,9 @@ def correlate(correlation: Correlation, Z1: Tensor, Z2: Tensor) -> Tensor:
 
 def squared_distance(Z1: Tensor, Z2: Tensor) -> Tensor:
     """Squared Euclidean distances (*b, n, m) between the rows of (*b, n, F) and (*b, m, F)."""
-    cross = Z1 @ Z2.transpose(-1, -2)
-    norm1 = (Z1 * Z1).sum(-1, keepdim=True)
-    norm2 = (Z2 * Z2).sum(-1).unsqueeze(-2)
-    return (norm1 + norm2 - 2.0 * cross).clamp_min(0.0)
+    norm1 = torch.linalg.vecdot(Z1, Z1).unsqueeze(-1)
+    norm2 = torch.linalg.vecdot(Z2, Z2).unsqueeze(-2)
+    return (norm1 + norm2).sub(Z1 @ Z2.mT, alpha=2.0).clamp_min(0.0)
 
 
 @dataclass(frozen=True)
