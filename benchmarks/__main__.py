@@ -20,7 +20,7 @@ EXAMPLES = """examples:
   python -m benchmarks --speed --sizes 20 50 100
   python -m benchmarks --problems branin levy4+noise0.5 --n-evals 40 --seeds 0-4
   python -m benchmarks --bbob 3 --instances 1-2 --n-evals 50 --solvers bayesopt optuna random
-  python -m benchmarks --tuning --solvers optuna --variant plain='{"acquisition": "ei"}'
+  python -m benchmarks --tuning --solvers optuna --variant c2='{"search": {"truncate": 2}}'
   python -m benchmarks --read benchmarks/output/tuning-*.jsonl
 """
 
@@ -74,7 +74,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--variant", action="append", default=[], metavar="NAME=JSON",
-        help="another of ours, with bo.Policy(**JSON); may be repeated",
+        help="another of ours, its policy changed as the JSON object says; may be repeated",
     )  # fmt: skip
     parser.add_argument("--reference", default="optuna", help="the solver to compare with")
     parser.add_argument("--seeds", type=_numbers, metavar="A-B", help="for example 0-9")
@@ -114,7 +114,13 @@ def _default_solvers(args: argparse.Namespace) -> Sequence[str]:
 def _variant(parser: argparse.ArgumentParser, text: str) -> Spec:
     name, equals, policy = text.partition("=")
     if not (name and equals and policy):
-        parser.error(f'--variant wants NAME=JSON, as plain=\'{{"acquisition": "ei"}}\'; got {text}')
+        parser.error(f"--variant wants NAME=JSON, but got {text}")
+    from benchmarks.solvers.bayesopt import policy_of
+
+    try:
+        policy_of(policy)
+    except (TypeError, ValueError) as error:
+        parser.error(f"--variant {name}: {error}")
     return Spec(name, OURS, policy)
 
 
