@@ -41,7 +41,8 @@ class Comparison:
 def regrets(runs: Sequence[Run]) -> Regrets:
     """Final simple regret of each solver for each (problem, budget, seed).
 
-    Where the minimum is not known, the lowest value that any of these runs ends with stands in.
+    Where the minimum is not known, the lowest value that any of these runs ends with stands in:
+    such regrets can be put in order, but their ratios say nothing, as the best of them is zero.
     """
     lowest: dict[str, float] = {}
     for run in runs:
@@ -59,9 +60,12 @@ def compare(runs: Sequence[Run], reference: str) -> list[Comparison]:
 
     A win is a regret at least 5 % lower, a loss one at least 5 % higher; the p-value is that of
     the two-sided sign test on wins and losses. Ratios are log10(regret / regret of the reference):
-    below zero is better. `low` and `high` are a 95 % bootstrap interval of their mean.
+    below zero is better; only problems whose minimum is known have a share in them. `low` and
+    `high` are a 95 % bootstrap interval of their mean.
     """
     table = regrets(runs)
+    known = {run.problem for run in runs if run.optimum is not None}
+    sure = {pair: row for pair, row in table.items() if pair[0] in known}
     ranks = _mean_ranks(table)
     result = []
     for solver in solvers_of(runs):
@@ -70,7 +74,8 @@ def compare(runs: Sequence[Run], reference: str) -> list[Comparison]:
             continue
         win = int((logs <= np.log10(1 - MARGIN)).sum())
         loss = int((logs >= np.log10(1 + MARGIN)).sum())
-        low, high = _bootstrap(logs)
+        ratios = log_ratios(sure, solver, reference)
+        low, high = _bootstrap(ratios)
         result.append(
             Comparison(
                 solver=solver,
@@ -79,8 +84,8 @@ def compare(runs: Sequence[Run], reference: str) -> list[Comparison]:
                 win=win / logs.size,
                 loss=loss / logs.size,
                 p_value=binomtest(win, win + loss).pvalue if win + loss else 1.0,
-                median=float(np.median(logs)),
-                mean=float(logs.mean()),
+                median=float(np.median(ratios)) if ratios.size else np.nan,
+                mean=float(ratios.mean()) if ratios.size else np.nan,
                 low=low,
                 high=high,
             )
@@ -119,6 +124,8 @@ def _mean_ranks(table: Regrets) -> dict[str, float]:
 
 def _bootstrap(values: np.ndarray, n: int = 2000) -> tuple[float, float]:
     """A 95 % percentile interval of the mean, always from the same resamples."""
+    if not values.size:
+        return np.nan, np.nan
     picks = np.random.default_rng(0).integers(values.size, size=(n, values.size))
     low, high = np.quantile(values[picks].mean(axis=1), [0.025, 0.975])
     return float(low), float(high)

@@ -87,7 +87,7 @@ def comparison_table(runs: Sequence[Run], reference: str) -> str:
     caption = (
         f"## Against {reference}\n\nWin / loss: final regret {MARGIN:.0%} lower / higher, with the"
         " p-value of the sign test. Ratios are log10(regret / regret of the reference), below zero"
-        " is better; mean with a 95 % bootstrap interval.\n\n"
+        " is better, on problems whose minimum is known; mean with a 95 % bootstrap interval.\n\n"
     )
     titles = ["solver", "runs", "mean rank", "win", "loss", "p", "median ratio", "mean ratio"]
     return caption + markdown(titles, rows) if rows else ""

@@ -50,7 +50,7 @@ def policy_of(text: str) -> bo.Policy:
 
 def _changed(default: Any, changes: Any) -> Any:
     """The new value of a field: an object of JSON changes the fields of the dataclass there."""
-    if is_dataclass(default) and isinstance(changes, dict):
+    if is_dataclass(type(default)) and isinstance(changes, dict):
         fields = {name: _changed(getattr(default, name, None), c) for name, c in changes.items()}
         return replace(default, **fields)
     return tuple(changes) if isinstance(changes, list) else changes

@@ -3,6 +3,7 @@
 import dataclasses
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from benchmarks import comparison, problems, record, report
@@ -103,6 +104,7 @@ def test_regret_is_floored_and_uses_the_best_value_where_no_minimum_is_known():
     assert solved == {("sphere", 10, 0): {"a": comparison.FLOOR}}
     unknown = [dataclasses.replace(finished("a", s, v), optimum=None) for s, v in [(0, 1), (1, 3)]]
     assert comparison.regrets(unknown)["sphere", 10, 1]["a"] == pytest.approx(2.0)
+    assert np.isnan(comparison.compare(unknown, "a")[0].mean)
 
 
 def test_report_draws_instances_together():
