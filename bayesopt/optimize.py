@@ -58,7 +58,6 @@ def maximize(
     incumbents: Array,
     rng: np.random.Generator,
     *,
-    box: tuple[Array, Array] | None = None,
     effort: Effort | None = None,
 ) -> tuple[Array, Array]:
     """Find the points where an acquisition is largest.
@@ -74,8 +73,6 @@ def maximize(
         (m, d) good points so far; the search looks around them too.
     rng
         Source of the starting points.
-    box
-        Lower and upper corner (d,), (d,) of a part of the cube to stay in.
     effort
         How hard to search.
 
@@ -86,21 +83,20 @@ def maximize(
         the maximiser; the others serve when that one may not be asked for.
     """
     effort = effort or Effort()
-    low, high = box if box is not None else (np.zeros(len(space)), np.ones(len(space)))
     if space.size is not None and space.size <= _LARGEST_GRID:
         X = space.grid()
         return _best_first(X, _values(acquisition, X))
     X = space.snap(
         np.concatenate(
             (
-                low + (high - low) * _sobol(effort.n_global, len(space), rng),
-                _around(incumbents, effort.n_local, low, high, rng),
+                _sobol(effort.n_global, len(space), rng),
+                _around(incumbents, effort.n_local, rng),
             )
         )
     )
     v = _values(acquisition, X)
     start = _spread_out(X, v, effort.n_starts)
-    X_found, v_found = _climb(acquisition, space, X[start], v[start], low, high, effort.max_calls)
+    X_found, v_found = _climb(acquisition, space, X[start], v[start], effort.max_calls)
     return _best_first(np.concatenate((X_found, X)), np.concatenate((v_found, v)))
 
 
@@ -110,16 +106,6 @@ def by_autograd(acquisition: Acquisition, X: Tensor) -> tuple[Tensor, Tensor]:
     value = acquisition(variable.unsqueeze(-2))
     (gradient,) = torch.autograd.grad(value.sum(), variable)
     return value.detach(), gradient
-
-
-def box_around(centre: Array, X: Array) -> tuple[Array, Array]:
-    """The smallest box around `centre` (d,) that reaches the 2 d-th nearest of the points X (n, d).
-
-    Nearness is the largest coordinate difference; the box stays inside the cube.
-    """
-    distance = np.sort(np.abs(X - centre).max(axis=1))
-    reach = distance[min(2 * len(centre), len(distance) - 1)] or 1.0
-    return np.clip(centre - reach, 0.0, 1.0), np.clip(centre + reach, 0.0, 1.0)
 
 
 def _best_first(X: Array, v: Array) -> tuple[Array, Array]:
@@ -139,16 +125,15 @@ def _sobol(n: int, d: int, rng: np.random.Generator) -> Array:
     return shifted
 
 
-def _around(incumbents: Array, n: int, low: Array, high: Array, rng: np.random.Generator) -> Array:
-    """Points (n, d) near the incumbents, at distances from 1e-4 to 0.3 of the box."""
-    if len(incumbents) == 0:
-        return np.empty((0, len(low)))
+def _around(incumbents: Array, n: int, rng: np.random.Generator) -> Array:
+    """Points (n, d) near the incumbents (m, d), at distances from 1e-4 to 0.3."""
     d = incumbents.shape[1]
     centre = incumbents[np.arange(n) % len(incumbents)]
     size = 10.0 ** rng.uniform(-4.0, -0.5, (n, 1))
     moved = rng.random((n, d)) < max(0.5, 1.0 / d)
     moved[np.arange(n), rng.integers(d, size=n)] = True
-    return np.clip(centre + moved * size * (high - low) * rng.normal(size=(n, d)), low, high)
+    moved_to: Array = np.clip(centre + moved * size * rng.normal(size=(n, d)), 0.0, 1.0)
+    return moved_to
 
 
 def _values(acquisition: Acquisition, X: Array) -> Array:
@@ -176,8 +161,6 @@ def _climb(
     space: Space,
     X: Array,
     v: Array,
-    low: Array,
-    high: Array,
     max_calls: int,
 ) -> tuple[Array, Array]:
     """Local search from every start (s, d), alternating between real and lattice columns."""
@@ -187,10 +170,10 @@ def _climb(
     for _ in range(_MAX_ROUNDS):
         before = v.copy()
         if real:
-            X, v = _climb_real(acquisition, X, real, low, high, max_calls)
+            X, v = _climb_real(acquisition, X, real, max_calls)
         if not lattice:
             break
-        X, v = _climb_lattice(acquisition, space, X, v, low, high)
+        X, v = _climb_lattice(acquisition, space, X, v)
         with np.errstate(invalid="ignore"):
             better = v > before + 1e-6 * np.maximum(1.0, np.abs(before))
         if not (real and better.any()):
@@ -200,11 +183,11 @@ def _climb(
 
 
 def _climb_real(
-    acquisition: Acquisition, X: Array, real: list[int], low: Array, high: Array, max_calls: int
+    acquisition: Acquisition, X: Array, real: list[int], max_calls: int
 ) -> tuple[Array, Array]:
     """Quasi-Newton search in the real columns; the others stay, as bounds without room."""
     lower, upper = X.copy(), X.copy()
-    lower[:, real], upper[:, real] = low[real], high[real]
+    lower[:, real], upper[:, real] = 0.0, 1.0
 
     closed_form = getattr(acquisition, "value_and_gradient", partial(by_autograd, acquisition))
 
@@ -219,13 +202,13 @@ def _climb_real(
 
 
 def _climb_lattice(
-    acquisition: Acquisition, space: Space, X: Array, v: Array, low: Array, high: Array
+    acquisition: Acquisition, space: Space, X: Array, v: Array
 ) -> tuple[Array, Array]:
     """Move every start (s, d) to its best neighbour until none has a better one."""
     X, v = X.copy(), v.copy()
     moving = np.arange(len(X))
     for _ in range(_MAX_ROUNDS):
-        neighbours = [_neighbours(space, x, low, high) for x in X[moving]]
+        neighbours = [_neighbours(space, x) for x in X[moving]]
         count = [len(rows) for rows in neighbours]
         if sum(count) == 0:
             break
@@ -241,7 +224,7 @@ def _climb_lattice(
     return X, v
 
 
-def _neighbours(space: Space, x: Array, low: Array, high: Array) -> Array:
+def _neighbours(space: Space, x: Array) -> Array:
     """Points (k, d) that differ from x in one integer or categorical column.
 
     A category moves to every other choice, an integer by 1, 2, 4, 8, ... steps both ways, so
@@ -259,7 +242,6 @@ def _neighbours(space: Space, x: Array, low: Array, high: Array) -> Array:
             index = here + np.concatenate((-steps, steps))
         index = index[(index >= 0) & (index < parameter.size) & (index != here)]
         unit = parameter.unit_of(index)
-        unit = unit[(unit >= low[column]) & (unit <= high[column])]
         block = np.tile(x, (len(unit), 1))
         block[:, column] = unit
         rows.append(block)

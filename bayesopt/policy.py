@@ -44,16 +44,15 @@ class Search:
     ----------
     truncate
         Poor values count as ``median + truncate (median - best)``; None keeps them all.
-    local_every
-        Every so many suggestions one looks only in a box around the best point; None: never.
-    exploit_every
-        Every so many suggestions one is the best posterior mean; None: never.
+    priors
+        Priors of the hyperparameters.
+    effort
+        How hard the acquisition is searched.
     """
 
-    truncate: float | None = 1.0
-    local_every: int | None = None
-    exploit_every: int | None = None
+    truncate: float | None = 2.0
     priors: Priors = field(default_factory=Priors)
+    effort: optimize.Effort = field(default_factory=optimize.Effort)
 
 
 @dataclass(frozen=True)
@@ -154,7 +153,7 @@ def suggest(
         design = SobolEngine(len(space), scramble=True, seed=seed)
         U = design.fast_forward(number).draw(_N_DRAWS, dtype=torch.float64).numpy()
         return Suggestion(_fresh(space, taken, space.snap(U), rng), "initial")
-    return _by_model(space, policy, trials, direction, noise, number, taken, rng)
+    return _by_model(space, policy, trials, direction, noise, taken, rng)
 
 
 def fit_model(
@@ -183,7 +182,6 @@ def _by_model(
     trials: Sequence[Trial],
     direction: Direction,
     noise: Noise,
-    number: int,
     taken: set[tuple[Any, ...]],
     rng: np.random.Generator,
 ) -> Suggestion:
@@ -197,21 +195,8 @@ def _by_model(
     pending = _points(space, trials, TrialState.RUNNING)
     build = policy.acquisition if callable(policy.acquisition) else expected_improvement.build
     acquisition: optimize.Acquisition = build(model, data, pending)
-    box = None
-    if search.exploit_every and number % search.exploit_every == 0:
-        acquisition = _posterior_mean(model)
-    elif search.local_every and number % search.local_every == 0:
-        box = optimize.box_around(incumbents[0], data.X.numpy())
-    X, _ = optimize.maximize(acquisition, space, incumbents, rng, box=box)
+    X, _ = optimize.maximize(acquisition, space, incumbents, rng, effort=search.effort)
     return Suggestion(_fresh(space, taken, X, rng), "acquisition", theta)
-
-
-def _posterior_mean(model: Model) -> optimize.Acquisition:
-    def mean(X: Tensor) -> Tensor:
-        value: Tensor = model.posterior(X).mean.squeeze(-1, -2)
-        return value
-
-    return mean
 
 
 def _incumbents(model: Model, data: Dataset, noise: Noise) -> Array:

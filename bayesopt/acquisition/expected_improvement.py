@@ -59,7 +59,11 @@ def _log_ei_and_partials(
     sd = variance.sqrt()
     z = (mean - best) / sd
     log_h, ratio = _log_h_and_ratio(z)
-    return log_h + sd.log(), ratio / sd, torch.addcmul(_ONE, z, ratio, value=-1.0) / (2.0 * variance)
+    return (
+        log_h + sd.log(),
+        ratio / sd,
+        torch.addcmul(_ONE, z, ratio, value=-1.0) / (2.0 * variance),
+    )
 
 
 class _LogExpectedImprovement(torch.autograd.Function):

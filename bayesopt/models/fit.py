@@ -3,7 +3,8 @@
 Notation
 --------
 n, d, S     observations, columns, starts that are fitted together
-theta       (S, p) logarithms: d length-scales, the signal variance, then the noise if inferred
+theta       (S, p) logarithms: d length-scales, then the signal variance if observations are
+            exact, then the noise variance if it is inferred
 a, c        signal variance, constant mean
 K           (S, n, n) = a k(Z, Z) + diag(noise),    r = Y - c,    alpha = K^-1 r
 
@@ -13,6 +14,9 @@ K           (S, n, n) = a k(Z, Z) + diag(noise),    r = Y - c,    alpha = K^-1 r
 
 Priors are normal in theta. The length-scale prior grows with the dimension as sqrt(d), so that
 distances stay comparable to the length-scales as d grows (Hvarfner, Hellsten & Nardi 2024).
+Under noise the signal variance stays 1, that of the standardised scores: as a search gathers
+near the optimum, what varies there is mostly noise, and a learnt one shrinks until nothing seems
+worth exploring.
 """
 
 import math
@@ -34,7 +38,7 @@ _FRESH_START_EVERY = 5
 
 @dataclass(frozen=True)
 class Priors:
-    """Normal priors on logarithms, as (mean, standard deviation), and the bounds of the search.
+    """Normal priors on logarithms, as (mean, standard deviation).
 
     Parameters
     ----------
@@ -46,28 +50,16 @@ class Priors:
         Prior of the log noise variance.
     """
 
-    lengthscale: tuple[float, float] = (math.log(0.5), 1.0)
+    lengthscale: tuple[float, float] = (math.log(0.35), 1.0)
     signal: tuple[float, float] = (0.0, 1.0)
-    noise: tuple[float, float] = (-4.0, 2.0)
-
-    def moments(self, d: int, inferred: bool) -> tuple[Array, Array]:
-        """Means and standard deviations (p,) of theta."""
-        mean, sd = self.lengthscale
-        rows = [(mean + 0.5 * math.log(d), sd)] * d + [self.signal] + [self.noise] * inferred
-        return np.array(rows).T[0], np.array(rows).T[1]
+    noise: tuple[float, float] = (-4.0, 1.0)
 
 
-_LOW = {"lengthscale": math.log(5e-3), "signal": math.log(1e-3), "noise": math.log(1e-8)}
-_HIGH = {"lengthscale": math.log(1e3), "signal": math.log(1e4), "noise": math.log(1e2)}
-
-
-def bounds(d: int, inferred: bool) -> tuple[Array, Array]:
-    """Box (p,), (p,) in which theta is searched."""
-    low, high = (
-        np.array([side["lengthscale"]] * d + [side["signal"]] + [side["noise"]] * inferred)
-        for side in (_LOW, _HIGH)
-    )
-    return low, high
+_BOUNDS = {
+    "lengthscale": (math.log(5e-3), math.log(1e3)),
+    "signal": (math.log(1e-3), math.log(1e4)),
+    "noise": (math.log(1e-8), math.log(1e2)),
+}
 
 
 class LogPosterior:
@@ -91,29 +83,35 @@ class LogPosterior:
         self.n, self.d = data.X.shape
         self.unknown = data.Yvar.isnan().squeeze(-1).double()
         self.known_noise = data.Yvar.nan_to_num(0.0).squeeze(-1) + _JITTER
-        self.inferred = data.noise_is_inferred
         self.targets = torch.cat((data.Y, torch.ones_like(data.Y)), dim=-1)
+        self.learns_signal = bool((data.Yvar == 0.0).all())
+        self.learns_noise = data.noise_is_inferred
+        self.names = ["lengthscale"] * self.d
+        self.names += ["signal"] * self.learns_signal + ["noise"] * self.learns_noise
         self.priors = priors
+        moments = [getattr(priors or Priors(), name) for name in self.names]
+        self.prior_mean, self.prior_sd = np.array(moments).T
+        self.prior_mean[: self.d] += 0.5 * math.log(self.d)
+        self.low, self.high = np.array([_BOUNDS[name] for name in self.names]).T
 
     def __call__(self, theta: Array) -> tuple[Array, Array]:
         """Values (S,) and gradients (S, p) at theta (S, p); infinite where K is singular."""
         value, gradient = self._negative_log_likelihood(torch.from_numpy(np.exp(theta)))
         value, gradient = value.numpy(), gradient.numpy()
         if self.priors is not None:
-            mean, sd = self.priors.moments(self.d, self.inferred)
-            standard = (theta - mean) / sd
-            value = value + 0.5 * (standard**2).sum(axis=1) + float(np.log(sd).sum())
-            value += 0.5 * len(sd) * math.log(2.0 * math.pi)
-            gradient = gradient + standard / sd
+            standard = (theta - self.prior_mean) / self.prior_sd
+            normaliser = np.log(self.prior_sd).sum() + 0.5 * len(standard.T) * math.log(2 * math.pi)
+            value = value + 0.5 * (standard**2).sum(axis=1) + normaliser
+            gradient = gradient + standard / self.prior_sd
         return value, gradient
 
     def _factor(self, h: Tensor) -> tuple[Tensor, ...]:
         """Z, k, slope, L and [K^-1 Y, K^-1 1] for hyperparameters h = exp(theta)."""
         Z = self.F / h[:, None, self.column_of]
         k, slope = self.correlation(squared_distance(Z, Z))
-        signal = h[:, self.d, None, None]
+        signal = h[:, self.d, None, None] if self.learns_signal else 1.0
         noise = self.known_noise.expand(len(h), -1)
-        if self.inferred:
+        if self.learns_noise:
             noise = noise + h[:, -1:] * self.unknown
         K = signal * k
         K.diagonal(dim1=-2, dim2=-1).add_(noise)
@@ -136,8 +134,9 @@ class LogPosterior:
         by_feature = -4.0 * ((P.sum(-1, keepdim=True) * Z - P @ Z) * Z).sum(-2)
         gradient = torch.zeros_like(h)
         gradient[:, : self.d].index_add_(1, self.column_of, by_feature)
-        gradient[:, self.d] = (W * ak).sum((-2, -1))
-        if self.inferred:
+        if self.learns_signal:
+            gradient[:, self.d] = (W * ak).sum((-2, -1))
+        if self.learns_noise:
             diagonal = W.diagonal(dim1=-2, dim2=-1)
             gradient[:, -1] = (diagonal * self.unknown).sum(-1) * h[:, -1]
         return value.nan_to_num(nan=torch.inf), gradient.nan_to_num()
@@ -148,9 +147,9 @@ class LogPosterior:
         mean = float(_profiled_mean(self._factor(h[None])[-1]))
         return Hyperparameters(
             lengthscale=h[: self.d],
-            noise=float(h[-1]) if self.inferred else 0.0,
+            noise=float(h[-1]) if self.learns_noise else 0.0,
             mean=mean if math.isfinite(mean) else 0.0,
-            signal=float(h[self.d]),
+            signal=float(h[self.d]) if self.learns_signal else 1.0,
             correlation=correlation,
         )
 
@@ -187,19 +186,18 @@ def fit(
         The fitted process, and its hyperparameters as a tuple for the next `start`.
     """
     objective = LogPosterior(data, correlation, priors or Priors())
-    centre, _ = (priors or Priors()).moments(objective.d, objective.inferred)
+    centre = objective.prior_mean
     starts = [centre]
     if start is not None and len(start) == len(centre):
         # The posterior may have several modes, but from one result to the next the best one
         # seldom changes.
         every = _FRESH_START_EVERY * (1 + len(data) // 100)
         starts = [np.array(start)] + [centre] * (len(data) % every == 0)
-    low, high = bounds(objective.d, objective.inferred)
     theta, value = minimize_from(
         objective,
         np.array(starts),
-        low,
-        high,
+        objective.low,
+        objective.high,
         first_step=1.0,
         max_calls=50,
         value_tolerance=1e-2,
