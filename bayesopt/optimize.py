@@ -46,10 +46,10 @@ class Effort:
         Largest number of gradients in one quasi-Newton search.
     """
 
-    n_global: int = 1024
-    n_local: int = 512
-    n_starts: int = 6
-    max_calls: int = 50
+    n_global: int = 512
+    n_local: int = 256
+    n_starts: int = 4
+    max_calls: int = 30
 
 
 def maximize(
