@@ -115,7 +115,7 @@ def _best_first(X: Array, v: Array) -> tuple[Array, Array]:
 
 @lru_cache(maxsize=32)
 def _sobol_base(n: int, d: int) -> Array:
-    base: Array = SobolEngine(d, scramble=True, seed=0).draw(n, dtype=torch.float64).numpy()
+    base: Array = SobolEngine(d, scramble=True, seed=0).draw(n, dtype=torch.float64).numpy()  # type: ignore[no-untyped-call]
     return base
 
 
@@ -139,8 +139,10 @@ def _around(incumbents: Array, n: int, rng: np.random.Generator) -> Array:
 def _values(acquisition: Acquisition, X: Array) -> Array:
     """Values (n,) without gradients; what is not a number counts as worst."""
     with torch.no_grad():
-        parts = [acquisition(chunk.unsqueeze(-2)) for chunk in torch.from_numpy(X).split(_CHUNK)]
-    return np.nan_to_num(torch.cat(parts).numpy(), nan=-np.inf)
+        chunks = torch.split(torch.from_numpy(X), _CHUNK)
+        v = torch.cat([acquisition(chunk.unsqueeze(-2)) for chunk in chunks]).numpy()
+    known: Array = np.where(np.isnan(v), -np.inf, v)
+    return known
 
 
 def _spread_out(X: Array, v: Array, n: int) -> list[int]:

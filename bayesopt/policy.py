@@ -150,8 +150,8 @@ def suggest(
         U = rng.random((_N_DRAWS, len(space)))
         return Suggestion(_fresh(space, taken, space.snap(U), rng), "random")
     if n_known < n_initial or not complete(trials):
-        design = SobolEngine(len(space), scramble=True, seed=seed)
-        U = design.fast_forward(number).draw(_N_DRAWS, dtype=torch.float64).numpy()
+        design = SobolEngine(len(space), scramble=True, seed=seed)  # type: ignore[no-untyped-call]
+        U = design.draw(number + _N_DRAWS, dtype=torch.float64)[number:].numpy()
         return Suggestion(_fresh(space, taken, space.snap(U), rng), "initial")
     return _by_model(space, policy, trials, direction, noise, taken, rng)
 

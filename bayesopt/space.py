@@ -171,7 +171,8 @@ class Int:
             index = np.rint(np.exp(low + unit * (high - low))) - self.low
         else:
             index = np.rint(unit * (self.size - 1))
-        return np.clip(index, 0, self.size - 1).astype(np.int64)
+        clipped: NDArray[np.int64] = np.clip(index, 0, self.size - 1).astype(np.int64)
+        return clipped
 
     def snap(self, unit: Array) -> Array:
         """Move uniform coordinates to the lattice so that every value gets its equal share."""

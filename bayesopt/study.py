@@ -217,7 +217,7 @@ class Study:
         sds: Sequence[float | None] = [None] * len(points)
         if sd is not None:
             sds = np.broadcast_to(np.asarray(sd, dtype=np.float64), values.shape).tolist()
-        trials = []
+        trials: list[Trial] = []
         for params, value, error in zip(points, values.tolist(), sds, strict=True):
             trial = Trial(len(self._trials) + len(trials), params, origin="added")
             if math.isfinite(value):

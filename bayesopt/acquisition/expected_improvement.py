@@ -68,13 +68,13 @@ def _log_ei_and_partials(
 
 class _LogExpectedImprovement(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, mean: Tensor, variance: Tensor, best: float) -> Tensor:  # type: ignore[no-untyped-def,override]
+    def forward(ctx, mean: Tensor, variance: Tensor, best: float) -> Tensor:  # type: ignore[no-untyped-def]
         log_ei, by_mean, by_variance = _log_ei_and_partials(mean, variance, best)
         ctx.save_for_backward(by_mean, by_variance)
         return log_ei
 
     @staticmethod
-    def backward(ctx, grad: Tensor) -> tuple[Tensor, Tensor, None]:  # type: ignore[no-untyped-def,override]
+    def backward(ctx, grad: Tensor) -> tuple[Tensor, Tensor, None]:  # type: ignore[no-untyped-def]
         by_mean, by_variance = ctx.saved_tensors
         return grad * by_mean, grad * by_variance, None
 

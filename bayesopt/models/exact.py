@@ -86,6 +86,7 @@ def cholesky(K: Shaped[Tensor, "*b n n"]) -> Shaped[Tensor, "*b n n"]:
     jitter = 0.0
     while jitter <= 1e-4:
         shift = torch.eye(K.shape[-1], dtype=K.dtype).mul_(jitter * scale)
+        L: Tensor
         L, info = torch.linalg.cholesky_ex(K + shift if jitter else K)
         if not info.any():
             return L
@@ -278,7 +279,9 @@ class ExactGaussianProcess(Model, FantasizeMixin):  # type: ignore[misc]
         **kwargs
             Ignored; botorch's fantasies pass options of other models.
         """
-        batch = torch.broadcast_shapes(X.shape[:-2], Y.shape[:-2], self.batch_shape)
+        batch: tuple[int, ...] = torch.broadcast_shapes(  # type: ignore[no-untyped-call]
+            X.shape[:-2], Y.shape[:-2], self.batch_shape
+        )
         m = X.shape[-2]
         inferred = bool(self.Yvar.isnan().any())
         if noise is None:
@@ -296,13 +299,13 @@ class ExactGaussianProcess(Model, FantasizeMixin):  # type: ignore[misc]
         n = self.X.shape[-2]
         L = torch.zeros(*batch, n + m, n + m, dtype=self.L.dtype)
         L[..., :n, :n], L[..., n:, :n], L[..., n:, n:] = self.L, lower, corner
-        joined = [
+        X, Y, Yvar = (
             torch.cat(
                 (old.expand(*batch, *old.shape[-2:]), new.expand(*batch, *new.shape[-2:])), -2
             )
             for old, new in ((self.X, X), (self.Y, Y), (self.Yvar, Yvar))
-        ]
-        return ExactGaussianProcess(*joined, self.hyperparameters, self.features.categories, L)
+        )
+        return ExactGaussianProcess(X, Y, Yvar, self.hyperparameters, self.features.categories, L)
 
 
 class ExactPosterior(GPyTorchPosterior):  # type: ignore[misc]
@@ -362,14 +365,14 @@ class _Marginals(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx, Z: Tensor, model: ExactGaussianProcess) -> tuple[Tensor, Tensor]:  # type: ignore[no-untyped-def,override]
+    def forward(ctx, Z: Tensor, model: ExactGaussianProcess) -> tuple[Tensor, Tensor]:  # type: ignore[no-untyped-def]
         mean, variance, slope, V = _moments(Z, model)
         ctx.save_for_backward(Z, slope, V)
         ctx.model = model
         return mean, variance
 
     @staticmethod
-    def backward(ctx, grad_mean: Tensor, grad_variance: Tensor) -> tuple[Tensor, None]:  # type: ignore[no-untyped-def,override]
+    def backward(ctx, grad_mean: Tensor, grad_variance: Tensor) -> tuple[Tensor, None]:  # type: ignore[no-untyped-def]
         Z, slope, V = ctx.saved_tensors
         model = ctx.model
         weight = (V @ model.L_inverse) * (-2.0 * grad_variance).unsqueeze(-1)

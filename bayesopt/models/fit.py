@@ -96,8 +96,9 @@ class LogPosterior:
 
     def __call__(self, theta: Array) -> tuple[Array, Array]:
         """Values (S,) and gradients (S, p) at theta (S, p); infinite where K is singular."""
-        value, gradient = self._negative_log_likelihood(torch.from_numpy(np.exp(theta)))
-        value, gradient = value.numpy(), gradient.numpy()
+        of_data = self._negative_log_likelihood(torch.from_numpy(np.exp(theta)))
+        value: Array = of_data[0].numpy()
+        gradient: Array = of_data[1].numpy()
         if self.priors is not None:
             standard = (theta - self.prior_mean) / self.prior_sd
             normaliser = np.log(self.prior_sd).sum() + 0.5 * len(standard.T) * math.log(2 * math.pi)

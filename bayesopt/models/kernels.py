@@ -34,7 +34,7 @@ def matern52(
     root = s.sqrt().mul_(_SQRT5)
     decay = torch.exp(-root)
     slope = decay * root.add_(1.0)
-    k = torch.addcmul(slope, s, decay, value=5.0 / 3.0)
+    k: Tensor = torch.addcmul(slope, s, decay, value=5.0 / 3.0)
     return k, slope.mul_(-5.0 / 6.0)
 
 
@@ -53,13 +53,13 @@ class _Radial(torch.autograd.Function):
     """Attach the slope of a correlation by hand: the derivative of sqrt(s) at s = 0 is infinite."""
 
     @staticmethod
-    def forward(ctx, s: Tensor, correlation: Correlation) -> Tensor:  # type: ignore[no-untyped-def,override]
+    def forward(ctx, s: Tensor, correlation: Correlation) -> Tensor:  # type: ignore[no-untyped-def]
         k, slope = correlation(s)
         ctx.save_for_backward(slope)
         return k
 
     @staticmethod
-    def backward(ctx, grad: Tensor) -> tuple[Tensor, None]:  # type: ignore[no-untyped-def,override]
+    def backward(ctx, grad: Tensor) -> tuple[Tensor, None]:  # type: ignore[no-untyped-def]
         (slope,) = ctx.saved_tensors
         return grad * slope, None
 
@@ -72,8 +72,8 @@ def correlate(correlation: Correlation, Z1: Tensor, Z2: Tensor) -> Tensor:
 
 def squared_distance(Z1: Tensor, Z2: Tensor) -> Tensor:
     """Squared Euclidean distances (*b, n, m) between the rows of (*b, n, F) and (*b, m, F)."""
-    norm1 = torch.linalg.vecdot(Z1, Z1).unsqueeze(-1)
-    norm2 = torch.linalg.vecdot(Z2, Z2).unsqueeze(-2)
+    norm1: Tensor = torch.linalg.vecdot(Z1, Z1).unsqueeze(-1)
+    norm2: Tensor = torch.linalg.vecdot(Z2, Z2).unsqueeze(-2)
     return (norm1 + norm2).sub(Z1 @ Z2.mT, alpha=2.0).clamp_min(0.0)
 
 
