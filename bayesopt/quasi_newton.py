@@ -43,6 +43,7 @@ class _State:
     t: Array
     fresh: NDArray[np.bool_]
     backtracks: NDArray[np.int64]
+    small_steps: NDArray[np.int64]
 
     def keep(self, mask: NDArray[np.bool_]) -> None:
         if mask.all():
@@ -91,57 +92,65 @@ def minimize_from(
         that its quadratic model predicts, is left where it is.
     """
     low, high = np.broadcast_to(low, starts.shape), np.broadcast_to(high, starts.shape)
-    x = np.clip(starts, low, high)
-    f, g = value_and_gradient(x)
-    g = np.where(low < high, g, 0.0)
-    best_x, best_f = x.copy(), f.copy()
-    b, d = x.shape
-    small_steps = np.zeros(b, dtype=np.int64)
-    state = _State(
-        np.arange(b),
-        low,
-        high,
-        x,
-        f,
-        g,
-        np.tile(np.eye(d), (b, 1, 1)),
-        np.zeros((b, d)),
-        np.ones(b),
-        np.ones(b, dtype=np.bool_),
-        np.zeros(b, dtype=np.int64),
-    )
-    state.keep(np.isfinite(f) & (_projected_gradient(state) > gradient_tolerance))
-    _choose_direction(state, np.ones(len(state.x), dtype=np.bool_), first_step)
-    for call in range(1, max_calls):
-        if len(state.x) == 0:
-            break
-        trial_x = np.clip(state.x + state.t[:, None] * state.p, state.low, state.high)
-        trial_f, trial_g = value_and_gradient(trial_x)
-        trial_g = np.where(state.low < state.high, trial_g, 0.0)
-        step = trial_x - state.x
-        expected = np.einsum("bd,bd->b", state.g, step)
-        with np.errstate(invalid="ignore"):
-            accepted = trial_f <= state.f + _SUFFICIENT_DECREASE * expected
-        accepted &= np.isfinite(trial_f) & np.isfinite(trial_g).all(axis=1)
-        decrease = np.where(accepted, state.f - trial_f, np.inf)
-        _update_inverse_hessian(state, accepted, step, trial_g)
-        state.x[accepted], state.f[accepted] = trial_x[accepted], trial_f[accepted]
-        state.g[accepted] = trial_g[accepted]
-        best_x[state.index], best_f[state.index] = state.x, state.f
-        small = accepted & (decrease <= value_tolerance)
-        small_steps[state.index] = np.where(
-            small, small_steps[state.index] + 1, np.where(accepted, 0, small_steps[state.index])
-        )
-        stuck = _backtrack(state, ~accepted, trial_f, expected)
-        _choose_direction(state, accepted | (stuck & ~state.fresh), first_step)
-        done = (stuck & state.fresh) | (small_steps[state.index] >= 2)
-        done |= accepted & (_projected_gradient(state) <= gradient_tolerance)
-        if call >= _PATIENCE:
-            predicted = 0.5 * np.abs(np.einsum("bd,bd->b", state.g, state.p))
-            done |= state.f - 10.0 * predicted > best_f.min()
-        state.fresh = np.where(stuck, True, state.fresh & ~accepted)
-        state.keep(~done)
+    with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
+        state = _begin(value_and_gradient, np.clip(starts, low, high), low, high)
+        best_x, best_f = state.x.copy(), state.f.copy()
+        state.keep(np.isfinite(state.f) & (_projected_gradient(state) > gradient_tolerance))
+        _choose_direction(state, state.fresh, first_step)
+        for call in range(1, max_calls):
+            if len(state.x) == 0:
+                break
+            accepted, stuck = _step(state, value_and_gradient, value_tolerance)
+            best_x[state.index], best_f[state.index] = state.x, state.f
+            _choose_direction(state, accepted | (stuck & ~state.fresh), first_step)
+            done = (stuck & state.fresh) | (state.small_steps >= 2)
+            done |= accepted & (_projected_gradient(state) <= gradient_tolerance)
+            if call >= _PATIENCE:
+                predicted = 0.5 * np.abs(np.einsum("bd,bd->b", state.g, state.p))
+                done |= state.f - 10.0 * predicted > best_f.min()
+            state.fresh = stuck | (state.fresh & ~accepted)
+            state.keep(~done)
     return best_x, best_f
+
+
+def _begin(value_and_gradient: ValueAndGradient, x: Array, low: Array, high: Array) -> _State:
+    b, d = x.shape
+    f, g = value_and_gradient(x)
+    return _State(
+        index=np.arange(b),
+        low=low,
+        high=high,
+        x=x,
+        f=f,
+        g=np.where(low < high, g, 0.0),
+        H=np.tile(np.eye(d), (b, 1, 1)),
+        p=np.zeros((b, d)),
+        t=np.ones(b),
+        fresh=np.ones(b, dtype=np.bool_),
+        backtracks=np.zeros(b, dtype=np.int64),
+        small_steps=np.zeros(b, dtype=np.int64),
+    )
+
+
+def _step(
+    state: _State, value_and_gradient: ValueAndGradient, value_tolerance: float
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Try one step of every start; say which were taken, and which starts found none at all."""
+    trial_x = np.clip(state.x + state.t[:, None] * state.p, state.low, state.high)
+    trial_f, trial_g = value_and_gradient(trial_x)
+    trial_g = np.where(state.low < state.high, trial_g, 0.0)
+    step = trial_x - state.x
+    expected = np.einsum("bd,bd->b", state.g, step)
+    accepted = trial_f <= state.f + _SUFFICIENT_DECREASE * expected
+    accepted &= np.isfinite(trial_f) & np.isfinite(trial_g).all(axis=1)
+    small = state.f - trial_f <= value_tolerance
+    state.small_steps = np.where(accepted, (state.small_steps + 1) * small, state.small_steps)
+    _update_inverse_hessian(state, accepted, step, trial_g)
+    stuck = _backtrack(state, ~accepted, trial_f, expected)
+    state.x = np.where(accepted[:, None], trial_x, state.x)
+    state.f = np.where(accepted, trial_f, state.f)
+    state.g = np.where(accepted[:, None], trial_g, state.g)
+    return accepted, stuck
 
 
 def _projected_gradient(state: _State) -> Array:
@@ -156,10 +165,9 @@ def _update_inverse_hessian(
 ) -> None:
     """BFGS, Nocedal & Wright Eq. (6.17), where the step was taken and the curvature positive."""
     y = trial_g - state.g
-    with np.errstate(invalid="ignore", over="ignore"):
-        sy = np.einsum("bd,bd->b", s, y)
-        yy = np.einsum("bd,bd->b", y, y)
-        usable = accepted & (sy > 1e-12 * np.sqrt(np.einsum("bd,bd->b", s, s) * yy)) & (yy > 0)
+    sy = np.einsum("bd,bd->b", s, y)
+    yy = np.einsum("bd,bd->b", y, y)
+    usable = accepted & (sy > 1e-12 * np.sqrt(np.einsum("bd,bd->b", s, s) * yy)) & (yy > 0)
     if not usable.any():
         return
     s, y, sy, yy = s[usable], y[usable], sy[usable], yy[usable]
@@ -179,8 +187,7 @@ def _backtrack(
 ) -> NDArray[np.bool_]:
     """Shorten rejected steps to the minimum of a parabola; say which starts are stuck."""
     state.backtracks = np.where(rejected, state.backtracks + 1, 0)
-    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
-        parabola = -0.5 * expected / (trial_f - state.f - expected)
+    parabola = -0.5 * expected / (trial_f - state.f - expected)
     shorter = np.clip(np.where(np.isfinite(parabola), parabola, 0.1), 0.1, 0.5)
     state.t = np.where(rejected, state.t * shorter, state.t)
     return rejected & (state.backtracks >= _MAX_BACKTRACKS)
