@@ -65,11 +65,11 @@ def picture(found: OptimizeResult, random: OptimizeResult, path: Path) -> None:
     plots.landscape(
         C,
         gamma,
-        mean.reshape(60, 60),
+        np.minimum(mean.reshape(60, 60), 20.0),
         points=[(p["C"], p["gamma"]) for p in tried],
         best=[found.params["C"], found.params["gamma"]],
         labels=("C", "gamma"),
-        title=f"expected error (%), kernel {kernel}, degree {found.params['degree']}",
+        title=f"expected error (%, at most 20), kernel {kernel}, degree {found.params['degree']}",
         log=(True, True),
         ax=right,
     )
