@@ -236,7 +236,7 @@ def _neighbours(space: Space, x: Array) -> Array:
     for column, parameter in enumerate(space.parameters.values()):
         if isinstance(parameter, Float):
             continue
-        here = int(parameter.index_of(x[column]))
+        here = int(parameter.index_of(x[column : column + 1])[0])
         if parameter.kind == "categorical":
             index = np.arange(parameter.size)
         else:

@@ -90,10 +90,9 @@ def recommend(
         params = space.from_unit(x)
     elif bool(data.Yvar[best] == 0):
         sd = 0.0
-    scaling = data.scaling
-    return Recommendation(
-        params, float(scaling.value(np.array(mu))), float(scaling.value_sd(np.array(sd))), rule
-    )
+    value = data.scaling.value(np.array([mu]))
+    value_sd = data.scaling.value_sd(np.array([sd]))
+    return Recommendation(params, float(value[0]), float(value_sd[0]), rule)
 
 
 def _best_mean(

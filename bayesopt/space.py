@@ -15,7 +15,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -28,7 +28,7 @@ _LARGEST_INT = 2**53  # beyond it a float64 column cannot tell two neighbours ap
 
 
 def _real(value: object, what: str) -> float:
-    if isinstance(value, (bool, np.bool_, str, bytes)) or value is None:
+    if isinstance(value, bool | np.bool_ | str | bytes | np.complexfloating | None):
         raise TypeError(f"{what} must be a number, but got {value!r}.")
     try:
         return float(value)  # type: ignore[arg-type]
@@ -74,6 +74,8 @@ class Float:
             raise ValueError(f"Float with log=True needs low > 0, but got low={self.low!r}.")
         if not math.isfinite(high - low):
             raise ValueError(f"Float({low}, {high}) is wider than a float64 can hold; scale it.")
+        if self.log and math.log(low) == math.log(high):
+            raise ValueError(f"Float({low}, {high}) is too narrow for log=True; leave it out.")
         object.__setattr__(self, "low", low)
         object.__setattr__(self, "high", high)
 
@@ -151,11 +153,11 @@ class Int:
 
     def to_unit(self, value: int) -> float:
         """Map a value of this parameter to its coordinate in [0, 1]."""
-        return float(self.unit_of(np.asarray(value - self.low)))
+        return float(self.unit_of(np.array([value - self.low]))[0])
 
     def from_unit(self, unit: float) -> int:
         """Map a coordinate in [0, 1] to the value nearest to it."""
-        return self.low + int(self.index_of(np.asarray(unit)))
+        return self.low + int(self.index_of(np.array([unit]))[0])
 
     def unit_of(self, index: NDArray[Any]) -> Array:
         """Coordinates in [0, 1] of the values at `index`."""
@@ -175,10 +177,14 @@ class Int:
         return clipped
 
     def snap(self, unit: Array) -> Array:
-        """Move uniform coordinates to the lattice so that every value gets its equal share."""
+        """Move uniform coordinates to the lattice so that every value gets its equal share.
+
+        With `log` the share of v is that of the interval from v to v + 1. Either way the share
+        of a value holds its own coordinate: what is on the lattice stays where it is.
+        """
         if self.log:
-            low, high = math.log(self.low - 0.5), math.log(self.high + 0.5)
-            index = np.rint(np.exp(low + unit * (high - low))) - self.low
+            low, high = math.log(self.low), math.log(self.high + 1)
+            index = np.floor(np.exp(low + unit * (high - low))) - self.low
         else:
             index = np.floor(unit * self.size)
         return self.unit_of(np.clip(index, 0, self.size - 1))
@@ -208,7 +214,7 @@ class Categorical:
     def __post_init__(self) -> None:
         if isinstance(self.choices, (str, bytes)):
             raise TypeError(f"Categorical needs a list of choices, but got {self.choices!r}.")
-        choices = tuple(self.choices)
+        choices = tuple(c.item() if isinstance(c, np.generic) else c for c in self.choices)
         if not choices:
             raise ValueError("Categorical needs at least one choice, but got none.")
         for position, choice in enumerate(choices):
@@ -237,11 +243,11 @@ class Categorical:
 
     def to_unit(self, value: Choice) -> float:
         """Map a choice to its coordinate in [0, 1]; the order means nothing to a model."""
-        return float(self.unit_of(np.asarray(self.choices.index(value))))
+        return float(self.unit_of(np.array([self.choices.index(value)]))[0])
 
     def from_unit(self, unit: float) -> Choice:
         """Map a coordinate in [0, 1] to the choice nearest to it."""
-        return self.choices[int(self.index_of(np.asarray(unit)))]
+        return self.choices[int(self.index_of(np.array([unit]))[0])]
 
     def unit_of(self, index: NDArray[Any]) -> Array:
         """Coordinates in [0, 1] of the choices at `index`."""
@@ -282,7 +288,7 @@ class Space:
     {'C': 1.0, 'kernel': 'poly'}
     """
 
-    def __init__(self, **parameters: Parameter) -> None:
+    def __init__(self, /, **parameters: Parameter) -> None:
         if not parameters:
             raise ValueError("A space needs at least one parameter, but got none.")
         for name, parameter in parameters.items():
@@ -377,6 +383,10 @@ class Space:
         ValueError, TypeError
             If a parameter is missing, unknown, of the wrong type or out of its range.
         """
+        if isinstance(point, str | bytes) or not isinstance(
+            point, Mapping | Sequence | np.ndarray
+        ):
+            raise TypeError(f"A point must be a dict or a vector, but got {point!r}.")
         if not isinstance(point, Mapping):
             values = list(point)
             if len(values) != len(self):
@@ -453,7 +463,7 @@ class Space:
         return {"parameters": described, "takes_vector": self.takes_vector}
 
     @classmethod
-    def from_json(cls, described: Mapping[str, Any]) -> Self:
+    def from_json(cls, described: Mapping[str, Any]) -> "Space":
         """Inverse of `to_json`."""
         parameters: dict[str, Parameter] = {}
         for entry in described["parameters"]:
