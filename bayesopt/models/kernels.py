@@ -60,6 +60,8 @@ class _Radial(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, grad: Tensor) -> tuple[Tensor, None]:  # type: ignore[no-untyped-def]
+        if torch.is_grad_enabled():  # create_graph=True: they would come out wrong
+            raise NotImplementedError("Second derivatives of a kernel are not implemented.")
         (slope,) = ctx.saved_tensors
         return grad * slope, None
 
