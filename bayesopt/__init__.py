@@ -7,10 +7,10 @@ from importlib import import_module
 
 _ROOM_OF = {
     "AllEvaluationsFailed": "execution",
-    "Categorical": "space",
+    "Categorical": "parameter",
     "Evaluation": "trial",
-    "Float": "space",
-    "Int": "space",
+    "Float": "parameter",
+    "Int": "parameter",
     "Policy": "policy",
     "Recommendation": "recommend",
     "Space": "space",

@@ -23,7 +23,8 @@ import torch
 from jaxtyping import Float as Shaped
 from torch import Tensor
 
-from bayesopt.space import Array, Space
+from bayesopt.parameter import Array
+from bayesopt.space import Space
 from bayesopt.trial import Trial, TrialState
 
 Noise = Literal["auto", False] | float

@@ -20,8 +20,9 @@ import torch
 from torch import Tensor
 from torch.quasirandom import SobolEngine
 
+from bayesopt.parameter import Array, Float
 from bayesopt.quasi_newton import minimize_from
-from bayesopt.space import Array, Float, Space
+from bayesopt.space import Space
 
 Acquisition = Callable[[Tensor], Tensor]
 

@@ -20,7 +20,8 @@ from bayesopt.acquisition import expected_improvement
 from bayesopt.data import Dataset, Direction, Noise, complete, dataset
 from bayesopt.models.exact import ExactGaussianProcess
 from bayesopt.models.fit import Priors, fit
-from bayesopt.space import Array, Params, Space
+from bayesopt.parameter import Array
+from bayesopt.space import Params, Space
 from bayesopt.trial import Trial, TrialState
 
 Builder = Callable[[Model, Dataset, Tensor | None], AcquisitionFunction]

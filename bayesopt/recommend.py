@@ -21,7 +21,8 @@ from torch import Tensor
 from bayesopt import optimize
 from bayesopt.data import Dataset
 from bayesopt.models.exact import ExactGaussianProcess
-from bayesopt.space import Array, Space
+from bayesopt.parameter import Array
+from bayesopt.space import Space
 
 Rule = Literal["best_observed", "best_evaluated_mean", "best_mean"]
 

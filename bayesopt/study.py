@@ -21,9 +21,10 @@ from bayesopt.execution import (
     Progress,
     check_signature,
 )
+from bayesopt.parameter import Array
 from bayesopt.policy import Policy, SpaceExhausted, default_n_initial, fit_model, suggest
 from bayesopt.recommend import Recommendation, Rule, recommend
-from bayesopt.space import Array, Space
+from bayesopt.space import Space
 from bayesopt.trial import Evaluation, Trial, TrialState
 
 Point = Mapping[str, Any] | Sequence[Any] | NDArray[Any]
