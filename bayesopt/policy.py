@@ -45,6 +45,10 @@ class Search:
     ----------
     truncate
         Poor values count as ``median + truncate (median - best)``; None keeps them all.
+    exploit_every
+        Every so many suggestions one is the maximiser of the posterior mean, if that promises more
+        than the best point so far: expected improvement alone goes on looking around long after
+        the model knows the optimum. None: never.
     priors
         Priors of the hyperparameters.
     effort
@@ -52,6 +56,7 @@ class Search:
     """
 
     truncate: float | None = 2.0
+    exploit_every: int | None = 3
     priors: Priors = field(default_factory=Priors)
     effort: optimize.Effort = field(default_factory=optimize.Effort)
 
@@ -196,8 +201,25 @@ def _by_model(
     pending = _points(space, trials, TrialState.RUNNING)
     build = policy.acquisition if callable(policy.acquisition) else expected_improvement.build
     acquisition: optimize.Acquisition = build(model, data, pending)
+    if search.exploit_every and len(data) % search.exploit_every == 0:
+        promised = _maximize_mean(model, space, incumbents, rng, search)
+        if promised is not None:
+            return Suggestion(_fresh(space, taken, promised, rng), "acquisition", theta)
     X, _ = optimize.maximize(acquisition, space, incumbents, rng, effort=search.effort)
     return Suggestion(_fresh(space, taken, X, rng), "acquisition", theta)
+
+
+def _maximize_mean(
+    model: Model, space: Space, incumbents: Array, rng: np.random.Generator, search: Search
+) -> Array | None:
+    def mean(X: Tensor) -> Tensor:
+        value: Tensor = model.posterior(X).mean.squeeze(-1, -2)
+        return value
+
+    X, v = optimize.maximize(mean, space, incumbents, rng, effort=search.effort)
+    with torch.no_grad():
+        best = float(mean(torch.from_numpy(incumbents[:1]).unsqueeze(-2)))
+    return X if v[0] > best + 1e-7 else None
 
 
 def _incumbents(model: Model, data: Dataset, noise: Noise) -> Array:

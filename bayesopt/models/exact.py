@@ -37,7 +37,7 @@ from bayesopt.models.kernels import (
     squared_distance,
 )
 
-_FIRST_JITTER = 1e-12
+_JITTERS = tuple(10.0**exponent for exponent in range(-12, -3))  # relative to the signal
 _SMALLEST_VARIANCE = 1e-15  # relative to the signal; rounding leaves nothing true below it
 
 
@@ -74,23 +74,31 @@ class SingularCovariance(ArithmeticError):
         self.matrix = matrix
 
 
-def cholesky(K: Shaped[Tensor, "*b n n"]) -> Shaped[Tensor, "*b n n"]:
+def cholesky(K: Shaped[Tensor, "*b n n"], scale: float) -> Shaped[Tensor, "*b n n"]:
     """Lower Cholesky factor, with as little jitter on the diagonal as it takes.
+
+    Parameters
+    ----------
+    K
+        Covariances; the jitter goes to those of a batch that need it.
+    scale
+        Prior variance. It is what rounding errors are proportional to, also where observations
+        have left hardly any variance.
 
     Raises
     ------
     SingularCovariance
-        If even 1e-4 of the largest diagonal entry does not help.
+        If even a jitter of 1e-4 of `scale` does not help.
     """
-    scale = float(K.detach().diagonal(dim1=-2, dim2=-1).max())
-    jitter = 0.0
-    while jitter <= 1e-4:
-        shift = torch.eye(K.shape[-1], dtype=K.dtype).mul_(jitter * scale)
-        L: Tensor
-        L, info = torch.linalg.cholesky_ex(K + shift if jitter else K)
+    L: Tensor
+    L, info = torch.linalg.cholesky_ex(K)
+    if not info.any():
+        return L
+    singular = torch.diag_embed((info > 0).to(K.dtype).unsqueeze(-1).expand(K.shape[:-1]))
+    for jitter in _JITTERS:
+        L, info = torch.linalg.cholesky_ex(K + singular * (jitter * scale))
         if not info.any():
             return L
-        jitter = max(_FIRST_JITTER, 10.0 * jitter)
     raise SingularCovariance(K)
 
 
@@ -144,7 +152,7 @@ class ExactGaussianProcess(Model, FantasizeMixin):  # type: ignore[misc]
         self.correlation: Correlation = CORRELATIONS[hyperparameters.correlation]
         self.inverse_scale = 1.0 / hyperparameters.lengthscale[self.features.column_of]
         self.Z = self._scaled(X)
-        self.L = cholesky(self._covariance_of_observations()) if L is None else L
+        self.L = self._factor() if L is None else L
         residual = torch.linalg.solve_triangular(self.L, Y - hyperparameters.mean, upper=False)
         self.alpha = torch.linalg.solve_triangular(self.L.mT, residual, upper=True).squeeze(-1)
         # With constant data the triangular inverse makes each of many small posteriors two
@@ -158,10 +166,11 @@ class ExactGaussianProcess(Model, FantasizeMixin):  # type: ignore[misc]
         )
         self.eval()
 
-    def _covariance_of_observations(self) -> Tensor:
+    def _factor(self) -> Tensor:
+        signal = self.hyperparameters.signal
         noise = torch.where(self.Yvar.isnan(), self.hyperparameters.noise, self.Yvar)
         k = correlate(self.correlation, self.Z, self.Z)
-        return self.hyperparameters.signal * k + torch.diag_embed(noise.squeeze(-1))
+        return cholesky(signal * k + torch.diag_embed(noise.squeeze(-1)), signal)
 
     def _scaled(self, X: Tensor) -> Tensor:
         return self.features.of(X) * self.inverse_scale
@@ -214,7 +223,7 @@ class ExactGaussianProcess(Model, FantasizeMixin):  # type: ignore[misc]
         if observation_noise is not False:
             noise = self.new_noise if observation_noise is True else observation_noise.squeeze(-1)
             covariance = covariance + torch.diag_embed(noise.expand(mean.shape))
-        posterior = ExactPosterior(mean, covariance)
+        posterior = ExactPosterior(mean, covariance, self.hyperparameters.signal)
         if posterior_transform is not None:
             return posterior_transform(posterior=posterior, X=X)
         return posterior
@@ -294,7 +303,7 @@ class ExactGaussianProcess(Model, FantasizeMixin):  # type: ignore[misc]
         S = signal * correlate(self.correlation, self.Z, Z)
         C = signal * correlate(self.correlation, Z, Z) + torch.diag_embed(resolved)
         lower = torch.linalg.solve_triangular(self.L, S, upper=False).mT
-        corner = cholesky(C - lower @ lower.mT)
+        corner = cholesky(C - lower @ lower.mT, signal)
 
         n = self.X.shape[-2]
         L = torch.zeros(*batch, n + m, n + m, dtype=self.L.dtype)
@@ -312,20 +321,43 @@ class ExactPosterior(GPyTorchPosterior):  # type: ignore[misc]
     """A botorch posterior that hands out its moments as computed.
 
     gpytorch raises variances below 1e-10 and warns; near the data of a noise-free function the
-    true ones are smaller, and a search that ends needs them. Its distribution is made only when
-    somebody samples: a closed-form acquisition never does.
+    true ones are smaller, and a search that ends needs them. It also warns whenever points that
+    are sampled jointly are all but the same.
+
+    Parameters
+    ----------
+    mean, covariance
+        (*b, q) and (*b, q, q).
+    scale
+        Prior variance.
     """
 
     _is_mt = False
 
-    def __init__(self, mean: Tensor, covariance: Tensor) -> None:
-        self._mean, self._covariance = mean, covariance
+    def __init__(self, mean: Tensor, covariance: Tensor, scale: float) -> None:
+        self._mean, self._covariance, self._scale = mean, covariance, scale
         self._device, self._dtype = mean.device, mean.dtype
 
     @cached_property
     def distribution(self) -> MultivariateNormal:
-        """The joint normal law."""
+        """The joint normal law; most acquisitions never look at it."""
         return MultivariateNormal(self._mean, DenseLinearOperator(self._covariance))
+
+    @property
+    def base_sample_shape(self) -> torch.Size:
+        """Shape (*b, q) of what `rsample_from_base_samples` takes for one sample."""
+        return self._mean.shape
+
+    def rsample_from_base_samples(self, sample_shape: torch.Size, base_samples: Tensor) -> Tensor:
+        """Samples (*sample_shape, *b, q, 1) from standard normal ones (*sample_shape, *b, q)."""
+        L = cholesky(self._covariance, self._scale)
+        return self._mean.unsqueeze(-1) + L @ base_samples.unsqueeze(-1)
+
+    def rsample(self, sample_shape: torch.Size | None = None) -> Tensor:
+        """Samples (*sample_shape, *b, q, 1), differentiable; one when `sample_shape` is None."""
+        sample_shape = torch.Size([1]) if sample_shape is None else sample_shape
+        base_samples = torch.randn(*sample_shape, *self._mean.shape, dtype=self._dtype)
+        return self.rsample_from_base_samples(sample_shape, base_samples)
 
     @property
     def mean(self) -> Tensor:

@@ -52,7 +52,7 @@ class Priors:
 
     lengthscale: tuple[float, float] = (math.log(0.35), 1.0)
     signal: tuple[float, float] = (0.0, 1.0)
-    noise: tuple[float, float] = (-4.0, 1.0)
+    noise: tuple[float, float] = (-4.0, 4.0)
 
 
 _BOUNDS = {
