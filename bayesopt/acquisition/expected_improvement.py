@@ -23,7 +23,6 @@ from botorch.acquisition import AcquisitionFunction
 from botorch.models.model import Model
 from jaxtyping import Float as Shaped
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from bayesopt.data import Dataset
 from bayesopt.optimize import by_autograd
@@ -75,8 +74,9 @@ class _LogExpectedImprovement(torch.autograd.Function):
         return log_ei
 
     @staticmethod
-    @once_differentiable
     def backward(ctx, grad: Tensor) -> tuple[Tensor, Tensor, None]:  # type: ignore[no-untyped-def]
+        if torch.is_grad_enabled():  # create_graph=True: they would come out wrong
+            raise NotImplementedError("Second derivatives of log EI are not implemented.")
         by_mean, by_variance = ctx.saved_tensors
         return grad * by_mean, grad * by_variance, None
 

@@ -28,7 +28,6 @@ from gpytorch.distributions import MultivariateNormal
 from jaxtyping import Float as Shaped
 from linear_operator.operators import DenseLinearOperator
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from bayesopt.models.kernels import (
     CORRELATIONS,
@@ -405,8 +404,9 @@ class _Marginals(torch.autograd.Function):
         return mean, variance
 
     @staticmethod
-    @once_differentiable
     def backward(ctx, grad_mean: Tensor, grad_variance: Tensor) -> tuple[Tensor, None]:  # type: ignore[no-untyped-def]
+        if torch.is_grad_enabled():  # create_graph=True: they would come out wrong
+            raise NotImplementedError("Second derivatives of a posterior are not implemented.")
         Z, slope, V = ctx.saved_tensors
         model = ctx.model
         weight = (V @ model.L_inverse) * (-2.0 * grad_variance).unsqueeze(-1)

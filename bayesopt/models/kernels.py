@@ -20,7 +20,6 @@ from dataclasses import dataclass
 import torch
 from jaxtyping import Float as Shaped
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 from torch.nn.functional import one_hot
 
 Correlation = Callable[[Tensor], tuple[Tensor, Tensor]]
@@ -60,8 +59,9 @@ class _Radial(torch.autograd.Function):
         return k
 
     @staticmethod
-    @once_differentiable
     def backward(ctx, grad: Tensor) -> tuple[Tensor, None]:  # type: ignore[no-untyped-def]
+        if torch.is_grad_enabled():  # create_graph=True: they would come out wrong
+            raise NotImplementedError("Second derivatives of a kernel are not implemented.")
         (slope,) = ctx.saved_tensors
         return grad * slope, None
 
