@@ -76,7 +76,7 @@ class _LogExpectedImprovement(torch.autograd.Function):
     @staticmethod
     def backward(ctx, grad: Tensor) -> tuple[Tensor, Tensor, None]:  # type: ignore[no-untyped-def]
         if torch.is_grad_enabled():  # create_graph=True: they would come out wrong
-            raise NotImplementedError("Second derivatives of log EI are not implemented.")
+            raise RuntimeError("Second derivatives of log EI are not implemented.")
         by_mean, by_variance = ctx.saved_tensors
         return grad * by_mean, grad * by_variance, None
 

@@ -406,7 +406,7 @@ class _Marginals(torch.autograd.Function):
     @staticmethod
     def backward(ctx, grad_mean: Tensor, grad_variance: Tensor) -> tuple[Tensor, None]:  # type: ignore[no-untyped-def]
         if torch.is_grad_enabled():  # create_graph=True: they would come out wrong
-            raise NotImplementedError("Second derivatives of a posterior are not implemented.")
+            raise RuntimeError("Second derivatives of a posterior are not implemented.")
         Z, slope, V = ctx.saved_tensors
         model = ctx.model
         weight = (V @ model.L_inverse) * (-2.0 * grad_variance).unsqueeze(-1)

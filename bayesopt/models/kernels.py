@@ -61,7 +61,7 @@ class _Radial(torch.autograd.Function):
     @staticmethod
     def backward(ctx, grad: Tensor) -> tuple[Tensor, None]:  # type: ignore[no-untyped-def]
         if torch.is_grad_enabled():  # create_graph=True: they would come out wrong
-            raise NotImplementedError("Second derivatives of a kernel are not implemented.")
+            raise RuntimeError("Second derivatives of a kernel are not implemented.")
         (slope,) = ctx.saved_tensors
         return grad * slope, None
 
