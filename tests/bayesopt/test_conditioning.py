@@ -3,7 +3,7 @@
 import pytest
 import torch
 from botorch.sampling import SobolQMCNormalSampler
-from processes import MIXED, NOISES, points, process
+from processes import KERNELS, MIXED, NOISES, points, process
 
 from bayesopt.models.exact import ExactGaussianProcess
 
@@ -73,3 +73,15 @@ def test_fantasies_keep_the_mean_on_average_and_lower_the_variance(noise):
     total = fantasies.variance.mean(0) + fantasies.mean.var(0)
     torch.testing.assert_close(total, before.variance.expand(3, 5, 1), rtol=0.03, atol=1e-3)
     assert bool((fantasies.variance <= before.variance + 1e-9).all())
+
+
+@pytest.mark.parametrize("signal", [1e-3, 1.0, 50.0])
+@pytest.mark.parametrize("correlation", KERNELS)
+def test_what_exact_observations_tell_already_changes_nothing(correlation, signal):
+    """The data once more, several times, and points next to them, with the values expected."""
+    model = process(correlation, "exact", signal)
+    at = points(5, 2, seed=20)
+    known = torch.cat((model.X, model.X, model.X + 1e-9))
+    again = model.condition_on_observations(known, model.posterior(known).mean)
+    same(again.posterior(at).mean, model.posterior(at).mean, 1e-5)
+    same(again.posterior(at).variance, model.posterior(at).variance, 1e-5 * signal)

@@ -186,10 +186,16 @@ def test_duplicates_of_exact_observations_are_survived():
 def test_a_singular_covariance_is_named_and_carries_its_matrix():
     matrix = torch.tensor([[1.0, 2.0], [2.0, 1.0]], dtype=torch.float64)
     with pytest.raises(SingularCovariance, match="not positive definite") as caught:
-        cholesky(matrix)
+        cholesky(matrix, 1.0)
     assert caught.value.matrix is matrix
-    good = matrix + 2.0 * torch.eye(2, dtype=torch.float64)
-    same(cholesky(good) @ cholesky(good).mT, good, 1e-15)
+
+
+def test_only_singular_members_of_a_batch_get_jitter():
+    eye = torch.eye(2, dtype=torch.float64)
+    K = torch.stack((2.0 * eye, torch.ones_like(eye), 0.0 * eye, -1e-15 * eye))
+    L = cholesky(K, 1.0)
+    same(L[0] @ L[0].mT, K[0], 1e-15)
+    same(L @ L.mT, K, 2e-12)
 
 
 def test_closed_form_gradients_are_refused_for_batches():
