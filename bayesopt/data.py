@@ -10,7 +10,7 @@ Yvar    (n, 1) variances of the noise in Y, NaN where it has to be inferred
 
     Y = sign (v / unit - shift) / scale
 
-`unit` is the largest absolute value: it keeps squares of values near 1e300 or 1e-300 inside
+`unit` is the largest absolute value (after truncation): it keeps squares of values near 1e300 or 1e-300 inside
 the range of a float64.
 """
 
@@ -135,10 +135,11 @@ def dataset(
     done = complete(trials)
     value = observed_values(done)
     sign = -1.0 if direction == "minimize" else 1.0
-    unit = float(np.abs(value).max()) or 1.0
-    score = sign * (value / unit)
+    score = sign * value
     if truncate is not None:
         score = truncate_poor(score, truncate)
+    unit = float(np.abs(score).max()) or 1.0
+    score /= unit
     mean, scale = float(score.mean()), float(score.std())
     # Rounding alone spreads equal values by about 1e-16 of their size, which `unit` made one.
     scaling = Scaling(sign, unit, sign * mean, scale if scale > 1e-14 else 1.0)
@@ -157,9 +158,10 @@ def truncate_poor(score: Array, c: float) -> Array:
 
     When that leaves them all equal (more than half share the best one) they stay as they are.
     """
-    median, best = float(np.median(score)), float(score.max())
-    truncated = np.maximum(score, median - c * (best - median))
-    return score if np.ptp(truncated) == 0.0 else truncated
+    quarter = 0.25 * score  # sums and differences of its entries cannot overflow
+    median, best = float(np.median(quarter)), float(quarter.max())
+    truncated = np.maximum(score, 4.0 * (median - c * (best - median)))
+    return score if truncated.min() == truncated.max() else truncated
 
 
 def _noise_variance(trials: list[Trial], noise: Noise, scaling: Scaling) -> Array:
@@ -169,5 +171,7 @@ def _noise_variance(trials: list[Trial], noise: Noise, scaling: Scaling) -> Arra
         for trial in trials
     ]
     # A standard error far beyond the spread of the values says "unknown"; 1e6 keeps its square.
-    variance: Array = np.minimum(scaling.score_sd(np.array(sd, dtype=np.float64)), 1e6) ** 2
+    with np.errstate(over="ignore"):
+        of_score = scaling.score_sd(np.array(sd, dtype=np.float64))
+    variance: Array = np.minimum(of_score, 1e6) ** 2
     return variance

@@ -114,6 +114,8 @@ def _number(value: object, what: str) -> float:
         raise TypeError(f"{what} must be a number, but {type(value).__name__} {value!r} came.")
     if hasattr(value, "detach"):  # torch warns when a tensor that carries a graph becomes a float
         value = value.detach()
+    if isinstance(value, np.ndarray) and value.dtype.kind not in "iufO":
+        raise TypeError(f"{what} must be a number, but an array of {value.dtype} came.")
     shape = getattr(value, "shape", ())
     if len(shape) > 0:
         raise TypeError(f"{what} must be one number, but an array of shape {tuple(shape)} came.")
