@@ -10,8 +10,8 @@ Yvar    (n, 1) variances of the noise in Y, NaN where it has to be inferred
 
     Y = sign (v / unit - shift) / scale
 
-`unit` is the largest absolute value (after truncation): it keeps squares of values near 1e300 or 1e-300 inside
-the range of a float64.
+`unit` is the largest absolute value after truncation: it keeps squares of values near 1e300 or
+1e-300 inside the range of a float64.
 """
 
 from collections.abc import Iterable

@@ -1,6 +1,7 @@
 """What travels through the house: one trial, and what its evaluation gave."""
 
 import math
+import reprlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -110,19 +111,19 @@ class Trial:
 
 def _number(value: object, what: str) -> float:
     """Turn one real number of Python, NumPy or torch, 0-d arrays included, into a float."""
+    came = f"{type(value).__name__} {reprlib.repr(value)} came"
     if isinstance(value, bool | np.bool_ | str | bytes | complex | np.complexfloating | None):
-        raise TypeError(f"{what} must be a number, but {type(value).__name__} {value!r} came.")
-    if hasattr(value, "detach"):  # torch warns when a tensor that carries a graph becomes a float
-        value = value.detach()
+        raise TypeError(f"{what} must be a number, but {came}.")
     if isinstance(value, np.ndarray) and value.dtype.kind not in "iufO":
-        raise TypeError(f"{what} must be a number, but an array of {value.dtype} came.")
+        raise TypeError(f"{what} must be a number, but {came}.")
     shape = getattr(value, "shape", ())
     if len(shape) > 0:
         raise TypeError(f"{what} must be one number, but an array of shape {tuple(shape)} came.")
+    if hasattr(value, "detach"):  # torch warns when a tensor that carries a graph becomes a float
+        value = value.detach()
     try:
         return float(value)  # type: ignore[arg-type]
     except OverflowError as error:
         raise ValueError(f"{what} is beyond the range of a float64.") from error
-    except (TypeError, ValueError) as error:
-        kind = type(value).__name__
-        raise TypeError(f"{what} must be a number, but {kind} {value!r} came.") from error
+    except Exception as error:  # whatever the object does when it is asked for a float
+        raise TypeError(f"{what} must be a number, but {came}.") from error
