@@ -120,7 +120,7 @@ def _optimize(
     study = Study(space, direction=direction, **of_study)
     first = _starting_points(study.space, x0)
     if y0 is not None:
-        study.add(first, np.atleast_1d(np.asarray(y0, dtype=np.float64)))
+        study.add(first, np.atleast_1d(y0))
         first = []
     try:
         message, success = study.run(fun, n_evals, x0=first, **of_run), True

@@ -24,7 +24,7 @@ from bayesopt.execution import (
 from bayesopt.parameter import Array
 from bayesopt.policy import Policy, SpaceExhausted, default_n_initial, fit_model, suggest
 from bayesopt.recommend import Recommendation, Rule, recommend
-from bayesopt.space import Space
+from bayesopt.space import Params, Space
 from bayesopt.trial import Evaluation, Trial, TrialState
 
 Point = Mapping[str, Any] | Sequence[Any] | NDArray[Any]
@@ -179,8 +179,8 @@ class Study:
         self._end(self._number(trial), TrialState.FAILED, reason=str(reason))
 
     def _number(self, trial: Trial | int) -> int:
-        number = trial.number if isinstance(trial, Trial) else trial
-        if not isinstance(number, int) or not 0 <= number < len(self._trials):
+        number = trial.number if isinstance(trial, Trial) else whole_number(trial, "trial", 0)
+        if number >= len(self._trials):
             raise ValueError(f"This study has {len(self._trials)} trials, but none is {trial!r}.")
         if isinstance(trial, Trial) and trial.params != self._trials[number].params:
             raise ValueError(f"Trial {number} of this study has other parameters; is it another's?")
@@ -211,13 +211,18 @@ class Study:
         ValueError, TypeError
             If shapes differ or a point is not in the space; then nothing is added.
         """
-        points = [self.space.check(point) for point in X]
-        values = np.asarray(y, dtype=np.float64)
+        points = self._checked(X)
+        values = _numbers(y, "y")
         if values.shape != (len(points),):
             raise ValueError(f"{len(points)} points need as many values, but y is {values.shape}.")
         sds: Sequence[float | None] = [None] * len(points)
         if sd is not None:
-            sds = np.broadcast_to(np.asarray(sd, dtype=np.float64), values.shape).tolist()
+            errors = _numbers(sd, "sd")
+            if errors.shape not in ((), values.shape):
+                raise ValueError(
+                    f"{len(points)} points need one `sd` or as many, not {errors.shape}."
+                )
+            sds = np.broadcast_to(errors, values.shape).tolist()
         trials: list[Trial] = []
         for params, value, error in zip(points, values.tolist(), sds, strict=True):
             trial = Trial(len(self._trials) + len(trials), params, origin="added")
@@ -271,9 +276,11 @@ class Study:
         """
         n_evals = whole_number(n_evals, "n_evals", 1)
         check_signature(fun, self.space)
-        given = [self.space.check(point) for point in x0]
+        given = self._checked(x0)
         if timeout is not None and not timeout > 0:
             raise ValueError(f"`timeout` must be positive seconds, but got {timeout!r}.")
+        if callback is not None and not callable(callback):
+            raise TypeError(f"`callback` must be callable, but got {callback!r}.")
         started = time.monotonic()
         line = Progress(n_evals, self._n_ended(), progress)
         failures: list[Failure] = []
@@ -376,13 +383,18 @@ class Study:
             If nothing has been observed yet, or a point is not in the space.
         """
         self._need_an_observation()
-        X = np.array([self.space.to_unit(self.space.check(point)) for point in points])
+        X = np.array([self.space.to_unit(params) for params in self._checked(points)])
         with _one_thread(), torch.no_grad():
             model, data, _ = fit_model(
                 self.space, self.policy, self._trials, self.direction, self.noise, None
             )
             mean, variance = model.marginals(torch.from_numpy(X.reshape(-1, len(self.space))))
         return data.scaling.value(mean.numpy()), data.scaling.value_sd(variance.sqrt().numpy())
+
+    def _checked(self, points: Sequence[Point] | NDArray[Any]) -> list[Params]:
+        if isinstance(points, Mapping):
+            raise TypeError(f"A list of points is needed, but one point came: {points!r}.")
+        return [self.space.check(point) for point in points]
 
     def _need_an_observation(self) -> None:
         if not any(trial.state is TrialState.COMPLETE for trial in self._trials):
@@ -407,6 +419,16 @@ def whole_number(value: object, name: str, least: int) -> int:
     if value < least:
         raise ValueError(f"`{name}` must be at least {least}, but got {value!r}.")
     return int(value)
+
+
+def _numbers(values: ArrayLike, name: str) -> Array:
+    try:
+        array = np.asarray(values)
+        if array.dtype.kind not in "iufO":
+            raise TypeError(f"`{name}` has the type {array.dtype}")
+        return array.astype(np.float64)
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"`{name}` must be real numbers, but got {values!r}.") from error
 
 
 def _checked_noise(noise: object) -> Noise:
