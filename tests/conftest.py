@@ -1,4 +1,4 @@
-"""One thread a test process: small matrices gain nothing from more, and `pytest -n` runs several."""
+"""One thread a test process: small matrices gain nothing from more; `pytest -n` runs several."""
 
 import os
 
