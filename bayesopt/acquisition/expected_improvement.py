@@ -12,6 +12,10 @@ M(u)        Mills' ratio Phi(-u) / phi(u) = sqrt(pi/2) erfcx(u / sqrt 2)
     log h   = -z^2/2 - log sqrt(2 pi) + log(1 - |z| M(|z|))          for z < -1
     h'      = Phi(z)
 
+Under noise of variance tau^2 a point that is known already promises nothing more, however good:
+    augmented EI = EI (1 - tau / r),    r = sqrt(sd^2 + tau^2)       Huang et al. (2006)
+                 = EI sd^2 / (r (r + tau))                           without cancellation
+
 (Frazier 2018, Eq. (8), prints another last term; this one agrees with quadrature.) EI and its
 gradient underflow over most of a space, their logarithms do not (Ament et al. 2023).
 """
@@ -107,7 +111,16 @@ def expected_improvement(mean: Tensor, variance: Tensor, best: float) -> Tensor:
     sd = torch.where(certain, 1.0, variance).sqrt()
     z = gain / sd
     phi = torch.exp(-0.5 * z * z - _LOG_SQRT_2PI)
-    return torch.where(certain, gain.clamp_min(0.0), sd * phi + gain * torch.special.ndtr(z))
+    Phi = 0.5 * torch.erfc(z * -_SQRT_HALF)  # torch's ndtr has no digits left below z = -8
+    return torch.where(certain, gain.clamp_min(0.0), sd * phi + gain * Phi)
+
+
+def log_augmentation(variance: Tensor, noise: float) -> tuple[Tensor, Tensor]:
+    """log(1 - tau / r) and its derivative in the variance, for positive variances."""
+    tau = math.sqrt(noise)
+    r = (variance + noise).sqrt()
+    value = variance.log() - r.log() - (r + tau).log()
+    return value, variance.reciprocal() - 0.5 / (r * r) - 0.5 / (r * (r + tau))
 
 
 class ExpectedImprovement(AcquisitionFunction):  # type: ignore[misc]
@@ -121,12 +134,15 @@ class ExpectedImprovement(AcquisitionFunction):  # type: ignore[misc]
         Incumbent, in the units of the model.
     log
         Return the logarithm, which has the same maximiser and a usable gradient everywhere.
+    noise
+        Variance of the noise of the next observation: above 0 it is the augmented one.
     """
 
-    def __init__(self, model: Model, best: float, log: bool = True) -> None:
+    def __init__(self, model: Model, best: float, log: bool = True, noise: float = 0.0) -> None:
         super().__init__(model)
         self.best = best
         self.log = log
+        self.noise = noise
 
     def value_and_gradient(
         self, X: Shaped[Tensor, "b d"]
@@ -136,10 +152,13 @@ class ExpectedImprovement(AcquisitionFunction):  # type: ignore[misc]
             return by_autograd(self, X)
         mean, variance, mean_slope, variance_slope = self.model.marginals_with_gradients(X)
         value, by_mean, by_variance = _log_ei_and_partials(mean, variance, self.best)
+        if self.noise > 0.0:
+            factor, slope = log_augmentation(variance, self.noise)
+            value, by_variance = value + factor, by_variance + slope
         gradient = by_mean.unsqueeze(-1) * mean_slope
         return value, gradient.addcmul_(by_variance.unsqueeze(-1), variance_slope)
 
-    def forward(self, X: Shaped[Tensor, "*b 1 d"]) -> Shaped[Tensor, "*b"]:
+    def forward(self, X: Shaped[Tensor, "*b q d"]) -> Shaped[Tensor, "*b"]:
         """Value of every candidate.
 
         Raises
@@ -150,14 +169,19 @@ class ExpectedImprovement(AcquisitionFunction):  # type: ignore[misc]
         if X.shape[-2] != 1:
             raise ValueError(f"Expected improvement takes q=1, but X has the shape {X.shape}.")
         posterior = self.model.posterior(X)
+        mean, variance = posterior.mean[..., 0, 0], posterior.variance[..., 0, 0]
         of = log_expected_improvement if self.log else expected_improvement
-        return of(posterior.mean[..., 0, 0], posterior.variance[..., 0, 0], self.best)
+        value = of(mean, variance, self.best)
+        if self.noise == 0.0:
+            return value
+        factor, _ = log_augmentation(variance, self.noise)
+        return value + factor if self.log else value * factor.exp()
 
 
 def build(
     model: Model, data: Dataset, X_pending: Shaped[Tensor, "m d"] | None = None
 ) -> ExpectedImprovement:
-    """Log expected improvement on a fitted model.
+    """Log expected improvement on a fitted model, augmented where there is noise.
 
     Parameters
     ----------
@@ -171,13 +195,16 @@ def build(
         nothing can be gained by asking for it again.
     """
     X = data.X
-    if X_pending is not None and len(X_pending) > 0:
-        with torch.no_grad():
-            believed = model.posterior(X_pending).mean
-            model = model.condition_on_observations(X_pending, believed)
-        X = torch.cat((X, X_pending))
+    exact = bool((data.Yvar == 0).all())
     with torch.no_grad():
-        best = model.posterior(X.unsqueeze(-2)).mean.max()
-    if X_pending is None and bool((data.Yvar == 0).all()):
-        best = data.Y.max()
-    return ExpectedImprovement(model, float(best))
+        if X_pending is not None and len(X_pending) > 0:
+            model = model.condition_on_observations(X_pending, model.posterior(X_pending).mean)
+            X = torch.cat((X, X_pending))
+        elif exact:
+            return ExpectedImprovement(model, float(data.Y.max()))
+        posterior = model.posterior(X.unsqueeze(-2))
+        noise = 0.0
+        if not exact:
+            noisy = model.posterior(X[:1], observation_noise=True)
+            noise = float((noisy.variance - posterior.variance[:1]).clamp_min(0.0))
+    return ExpectedImprovement(model, float(posterior.mean.max()), noise=noise)
