@@ -70,7 +70,8 @@ class Policy:
     model
         Gaussian process with the kernel "matern52" (nu = 5/2) or "rbf"; "auto" is "matern52".
     acquisition
-        "ei": log expected improvement; under noise the incumbent is a posterior mean.
+        "ei": log expected improvement; under noise the incumbent is a posterior mean, and the
+        criterion the augmented one.
         "random": uniform, the baseline. "auto" is "ei". Or a callable
         ``(model, data, X_pending) -> AcquisitionFunction`` that is maximised.
     search

@@ -19,10 +19,11 @@ import torch
 from torch import Tensor
 
 from bayesopt import optimize
-from bayesopt.data import Dataset
+from bayesopt.data import Dataset, observed_values
 from bayesopt.models.exact import ExactGaussianProcess
 from bayesopt.parameter import Array
 from bayesopt.space import Space
+from bayesopt.trial import Trial
 
 Rule = Literal["best_observed", "best_evaluated_mean", "best_mean"]
 
@@ -52,7 +53,7 @@ def recommend(
     model: ExactGaussianProcess,
     data: Dataset,
     space: Space,
-    points: Sequence[Mapping[str, Any]],
+    trials: Sequence[Trial],
     rule: Rule,
     seed: int,
 ) -> Recommendation:
@@ -64,8 +65,8 @@ def recommend(
         Fitted to `data`.
     data, space
         The study.
-    points
-        The parameters of the rows of `data`.
+    trials
+        The complete trials, the rows of `data`.
     rule
         One of the three above.
     seed
@@ -80,17 +81,19 @@ def recommend(
         raise ValueError(
             f"Unknown rule {rule!r}; known are {', '.join(map(repr, get_args(Rule)))}."
         )
-    with torch.no_grad():
-        mean, variance = model.marginals(data.X)
-    score = data.Y.squeeze(-1) if rule == "best_observed" else mean
-    best = int(torch.argmax(score))
-    params = points[best]
-    mu, sd = float(score[best]), float(variance[best].sqrt())
     if rule == "best_mean":
         x, mu, sd = _best_mean(model, data, space, seed)
-        params = space.from_unit(x)
-    elif bool(data.Yvar[best] == 0):
-        sd = 0.0
+        params: Mapping[str, Any] = space.from_unit(x)
+    else:
+        with torch.no_grad():
+            mean, variance = model.marginals(data.X)
+        observed = observed_values(trials)
+        score = data.scaling.sign * observed if rule == "best_observed" else mean.numpy()
+        best = int(np.argmax(score))
+        params = trials[best].params
+        if bool(data.Yvar[best] == 0):
+            return Recommendation(params, float(observed[best]), 0.0, rule)
+        mu, sd = float(mean[best]), float(variance[best].sqrt())
     value = data.scaling.value(np.array([mu]))
     value_sd = data.scaling.value_sd(np.array([sd]))
     return Recommendation(params, float(value[0]), float(value_sd[0]), rule)

@@ -369,8 +369,8 @@ class Study:
                 self.noise,
                 self.policy.search.truncate,
             )
-            points = [trial.params for trial in complete(self._trials)]
-            return recommend(model, data, self.space, points, rule, self.seed)
+            trials = complete(self._trials)
+            return recommend(model, data, self.space, trials, rule, self.seed)
 
     def predict(self, points: Sequence[Point] | NDArray[Any]) -> tuple[Array, Array]:
         """Mean and standard deviation of the function (without noise) at points (n,).
