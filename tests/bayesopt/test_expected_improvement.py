@@ -15,6 +15,7 @@ from bayesopt.acquisition.expected_improvement import (
     ExpectedImprovement,
     build,
     expected_improvement,
+    log_augmentation,
     log_expected_improvement,
 )
 from bayesopt.data import Dataset, Scaling
@@ -146,6 +147,21 @@ def test_the_plain_value_has_digits_in_the_tail(z):
     assert float(value) == pytest.approx(expected, rel=1e-10)
 
 
+@pytest.mark.parametrize("noise", [1e-12, 0.1, 1e3])
+@pytest.mark.parametrize("variance", [1e-14, 1e-3, 0.5, 40.0])
+def test_augmentation_has_ten_digits(variance, noise):
+    """1 - tau / sqrt(sd^2 + tau^2) of Huang et al. (2006), and its slope in the variance."""
+
+    def log_factor(v):
+        return mpmath.log(1 - mpmath.sqrt(mpmath.mpf(noise) / (v + mpmath.mpf(noise))))
+
+    with mpmath.workdps(60):
+        expected, slope = log_factor(mpmath.mpf(variance)), mpmath.diff(log_factor, variance)
+    value = log_augmentation(tensor(variance), noise)
+    assert value[0].item() == pytest.approx(float(expected), rel=1e-10)
+    assert value[1].item() == pytest.approx(float(slope), rel=1e-8)
+
+
 def test_second_derivatives_are_refused_and_never_wrong():
     mean = tensor(0.3).requires_grad_()
     value = log_expected_improvement(mean, tensor(1.0), 0.0)
@@ -172,9 +188,10 @@ def test_it_equals_that_of_botorch(correlation, noise):
 @pytest.mark.parametrize("noise", NOISES)
 @pytest.mark.parametrize("categories", [(), MIXED], ids=["real", "mixed"])
 @pytest.mark.parametrize("log", [True, False])
-def test_value_and_gradient_agree_with_autograd(log, categories, noise):
+@pytest.mark.parametrize("augmented", [0.0, 0.2])
+def test_value_and_gradient_agree_with_autograd(augmented, log, categories, noise):
     model = process(noise=noise, signal=1.3, categories=categories)
-    acquisition = ExpectedImprovement(model, 0.4, log=log)
+    acquisition = ExpectedImprovement(model, 0.4, log=log, noise=augmented)
     X = points(20, model.X.shape[-1], categories=categories, seed=2)
     value, gradient = acquisition.value_and_gradient(X)
     variable = X.clone().requires_grad_()
@@ -235,6 +252,20 @@ def test_a_pending_point_promises_less(noise):
     if noise == "exact":
         assert float(busy(pending.unsqueeze(0)).exp()) < 1e-6 * float(value.max().exp())
         assert float((X[busy(X).argmax()] - pending).norm()) > 0.05
+
+
+@pytest.mark.parametrize(
+    ("noise", "expected"), [("inferred", 0.02), ("known", 0.03), ("mixed", 0.02), ("exact", 0.0)]
+)
+def test_under_noise_it_is_augmented_by_that_of_the_next_observation(noise, expected):
+    model = process(noise=noise)
+    acquisition = build(model, data_of(model))
+    assert acquisition.noise == pytest.approx(expected, abs=1e-12)
+    X = points(50, 1, 2, seed=7)
+    plain = ExpectedImprovement(model, acquisition.best)(X).exp()
+    variance = model.posterior(X).variance.squeeze()
+    factor = 1 - (expected / (expected + variance)).sqrt()
+    torch.testing.assert_close(acquisition(X).exp(), plain * factor, rtol=1e-9, atol=1e-15)
 
 
 def test_no_pending_points_are_no_difference():
