@@ -31,6 +31,7 @@ AcquisitionName = Literal["auto", "ei", "random"]
 _N_INCUMBENTS = 5
 _N_DRAWS = 1000
 _LARGEST_GRID = 100_000
+_FAILURE_NOISE = 1e-3  # variance of a score
 
 
 class SpaceExhausted(Exception):
@@ -48,7 +49,8 @@ class Search:
     exploit_every
         Every so many suggestions one is the maximiser of the posterior mean, if that promises more
         than the best point so far: expected improvement alone goes on looking around long after
-        the model knows the optimum. None: never.
+        the model knows the optimum. Not while points are pending, which may be that maximiser,
+        and not with an acquisition of the user's own. None: never.
     priors
         Priors of the hyperparameters.
     effort
@@ -197,15 +199,20 @@ def _by_model(
     incumbents = _incumbents(model, data, noise)
     failed = _points(space, trials, TrialState.FAILED)
     if failed is not None:
-        # Until failures are modelled for themselves, a failed point counts as the worst one.
-        model = model.condition_on_observations(failed, data.Y.min().expand(len(failed), 1))
+        # Until failures are modelled for themselves, a failed point counts as the worst one. The
+        # noise leaves an exact observation right beside it as it is.
+        worst = data.Y.min().expand(len(failed), 1)
+        variance = model.new_noise.clamp_min(_FAILURE_NOISE)
+        model = model.condition_on_observations(failed, worst, noise=variance)
     pending = _points(space, trials, TrialState.RUNNING)
-    build = policy.acquisition if callable(policy.acquisition) else expected_improvement.build
-    acquisition: optimize.Acquisition = build(model, data, pending)
-    if search.exploit_every and len(data) % search.exploit_every == 0:
+    own = policy.acquisition if callable(policy.acquisition) else None
+    turn = search.exploit_every is not None and len(data) % search.exploit_every == 0
+    if turn and own is None and pending is None:
         promised = _maximize_mean(model, space, incumbents, rng, search)
         if promised is not None:
             return Suggestion(_fresh(space, taken, promised, rng), "acquisition", theta)
+    build = own or expected_improvement.build
+    acquisition: optimize.Acquisition = build(model, data, pending)
     X, _ = optimize.maximize(acquisition, space, incumbents, rng, effort=search.effort)
     return Suggestion(_fresh(space, taken, X, rng), "acquisition", theta)
 

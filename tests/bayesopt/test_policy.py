@@ -1,0 +1,286 @@
+"""From what was seen to the next point: names, designs, pending points, failures, warm starts."""
+
+import numpy as np
+import pytest
+import torch
+from botorch.acquisition import UpperConfidenceBound, qLogNoisyExpectedImprovement
+from problems import MIXED, SQUARE, bowl, mixed_bowl
+from scipy.stats import kstest, qmc
+
+import bayesopt as bo
+from bayesopt.data import Dataset, dataset
+from bayesopt.models.exact import ExactGaussianProcess
+from bayesopt.models.fit import fit
+from bayesopt.policy import Search, suggest
+
+MANY_KINDS = bo.Space(
+    a=bo.Float(0.0, 1.0),
+    kind=bo.Categorical(["a", "b", "c", "d"]),
+    flag=bo.Categorical([True, False]),
+    n=bo.Int(1, 3),
+)
+
+
+def asked(study, fun, n):
+    """Ask and tell n times."""
+    for _ in range(n):
+        trial = study.ask()
+        study.tell(trial, fun([trial.params[name] for name in study.space]))
+    return study
+
+
+def unit(study, trials):
+    return np.array([study.space.to_unit(trial.params) for trial in trials])
+
+
+def next_one(study, **changes):
+    """What `ask` would suggest, without asking."""
+    arguments = {
+        "direction": study.direction,
+        "noise": study.noise,
+        "seed": study.seed,
+        "number": len(study.trials),
+        "n_initial": study.n_initial,
+    }
+    return suggest(study.space, study.policy, study.trials, **(arguments | changes))
+
+
+# -- names -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("wrong", "text"),
+    [
+        ({"model": "gp"}, "Unknown model 'gp'; known are 'auto', 'matern52', 'rbf'"),
+        ({"acquisition": "ucb"}, "Unknown acquisition 'ucb'; known are 'auto', 'ei', 'random'"),
+        ({"model": None}, "Unknown model None"),
+    ],
+)
+def test_unknown_names_are_refused_with_the_known_ones(wrong, text):
+    with pytest.raises(ValueError, match=text):
+        bo.Policy(**wrong)
+
+
+@pytest.mark.parametrize(
+    ("policy", "text"),
+    [
+        (bo.Policy(), "Gaussian process (Matern-5/2), log expected improvement"),
+        (bo.Policy(model="rbf", acquisition="ei"), "Gaussian process (RBF), log expected"),
+        (bo.Policy(acquisition="random"), "random search"),
+        (bo.Policy(acquisition=lambda model, data, X_pending: None), "own acquisition"),
+    ],
+)
+def test_policies_say_what_they_are(policy, text):
+    assert text in str(policy)
+
+
+@pytest.mark.parametrize("name", ["matern52", "rbf"])
+def test_the_named_kernel_is_used(name):
+    seen = []
+
+    def acquisition(model, data, X_pending):
+        seen.append(model.hyperparameters.correlation)
+        return UpperConfidenceBound(model, 2.0)
+
+    policy = bo.Policy(model=name, acquisition=acquisition)
+    result = bo.minimize(bowl, SQUARE, 8, policy=policy, seed=0)
+    assert set(seen) == {name}
+    assert result.fun < 0.1
+
+
+# -- own acquisitions ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("noise", ["auto", False, 0.05])
+def test_an_acquisition_of_botorch_works_from_end_to_end(noise):
+    policy = bo.Policy(acquisition=lambda model, data, X_pending: UpperConfidenceBound(model, 2.0))
+    result = bo.minimize(bowl, SQUARE, 16, policy=policy, noise=noise, seed=0)
+    assert result.fun < 0.05
+    assert "own acquisition" in result.message
+
+
+def test_a_sampled_acquisition_of_botorch_works_on_a_mixed_space():
+    def acquisition(model, data, X_pending):
+        return qLogNoisyExpectedImprovement(model, data.X, X_pending=X_pending)
+
+    torch.manual_seed(0)
+    policy = bo.Policy(acquisition=acquisition)
+    result = bo.minimize(mixed_bowl, MIXED, 18, policy=policy, noise=False, seed=0)
+    assert result.params["kind"] == "b"
+    assert result.fun < 0.5
+
+
+def test_an_own_acquisition_decides_every_point_after_the_design():
+    """In data of every number: the search adds nothing of its own to it."""
+    found = []
+
+    def acquisition(model, data, X_pending):
+        assert isinstance(model, ExactGaussianProcess) and isinstance(data, Dataset)
+        found.append(UpperConfidenceBound(model, 9.0))
+        return found[-1]
+
+    study = bo.Study(SQUARE, policy=bo.Policy(acquisition=acquisition), seed=0)
+    asked(study, bowl, 14)
+    X = torch.from_numpy(unit(study, study.trials))
+    after = X[study.n_initial :]
+    assert len(found) == len(after)
+    axis = torch.linspace(0, 1, 41, dtype=torch.float64)
+    grid = torch.cartesian_prod(axis, axis).unsqueeze(-2)
+    for one, x in zip(found, after, strict=True):
+        assert float(one(x.view(1, 1, 2))) > float(one(grid).max()) - 1e-3
+
+
+def test_an_own_acquisition_hears_of_pending_points():
+    pending = []
+
+    def acquisition(model, data, X_pending):
+        pending.append(X_pending)
+        return UpperConfidenceBound(model, 2.0)
+
+    study = asked(bo.Study(SQUARE, policy=bo.Policy(acquisition=acquisition), seed=0), bowl, 6)
+    trials = study.ask(3)
+    assert pending[0] is None
+    for i in (1, 2):
+        np.testing.assert_array_equal(pending[i], unit(study, trials[:i]))
+
+
+# -- random search and the initial design ----------------------------------------------------------
+
+
+def test_random_search_is_uniform():
+    study = bo.Study(MIXED, policy=bo.Policy(acquisition="random"), seed=0)
+    n = 600
+    X = unit(study, study.ask(n))
+    assert kstest(X[:, 0], "uniform").pvalue > 6e-5  # 4 standard errors
+    for column, size in ((1, 12), (2, 3)):
+        share = np.unique(X[:, column], return_counts=True)[1] / n
+        assert len(share) == size
+        assert np.abs(share - 1 / size).max() < 4 * np.sqrt((1 - 1 / size) / size / n)
+    assert {trial.origin for trial in study.trials} == {"random"}
+
+
+def test_random_search_learns_nothing():
+    study = bo.Study(SQUARE, policy=bo.Policy(acquisition="random"), seed=3)
+    asked(study, bowl, 12)
+    other = bo.Study(SQUARE, policy=bo.Policy(acquisition="random"), seed=3)
+    asked(other, lambda x: -bowl(x), 12)
+    np.testing.assert_array_equal(unit(study, study.trials), unit(other, other.trials))
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_the_initial_design_covers_every_choice(seed):
+    study = bo.Study(MANY_KINDS, seed=seed)
+    trials = study.ask(study.n_initial)
+    assert {trial.origin for trial in trials} == {"initial"}
+    for name, parameter in MANY_KINDS.parameters.items():
+        if isinstance(parameter, bo.Categorical):
+            assert {trial.params[name] for trial in trials} == set(parameter.choices)
+
+
+@pytest.mark.parametrize("d", [1, 2, 6])
+def test_the_initial_design_fills_the_space(d):
+    """Its discrepancy is below that of nearly every random design."""
+    rng = np.random.default_rng(0)
+    n = 16
+    random = [qmc.discrepancy(rng.random((n, d))) for _ in range(200)]
+    for seed in range(5):
+        study = bo.Study([(0.0, 1.0)] * d, n_initial=n, seed=seed)
+        X = unit(study, study.ask(n))
+        assert qmc.discrepancy(X) < np.quantile(random, 0.2)
+        for column in X.T:
+            assert set((column * 8).astype(int)) == set(range(8))
+
+
+# -- the model takes over --------------------------------------------------------------------------
+
+
+def test_asking_depends_on_nothing_but_its_arguments():
+    study = asked(bo.Study(SQUARE, seed=0), bowl, 8)
+    one = next_one(study)
+    torch.manual_seed(5)
+    np.random.seed(5)
+    assert next_one(study) == one
+    assert next_one(study, seed=1) != one
+    assert next_one(study, number=99).hyperparameters == one.hyperparameters
+
+
+def test_hyperparameters_are_kept_with_the_trial_and_start_the_next_fit():
+    study = asked(bo.Study(SQUARE, seed=0), bowl, 11)
+    kept = [trial.hyperparameters for trial in study.trials]
+    assert kept[: study.n_initial] == [None] * study.n_initial
+    assert all(isinstance(theta, tuple) and len(theta) == 3 for theta in kept[study.n_initial :])
+    search = study.policy.search
+    data = dataset(study.space, study.trials, "minimize", "auto", search.truncate)
+    _, theta = fit(data, priors=search.priors, start=kept[-1])
+    assert next_one(study).hyperparameters == theta
+
+
+@pytest.mark.parametrize("noise", ["auto", False])
+@pytest.mark.parametrize("n_known", [6, 7, 8, 9])
+def test_points_asked_together_are_not_next_to_each_other(noise, n_known):
+    study = asked(bo.Study(SQUARE, noise=noise, seed=0), bowl, n_known)
+    X = unit(study, study.ask(4))
+    distance = np.linalg.norm(X[:, None] - X, axis=-1)[np.triu_indices(4, 1)]
+    assert distance.min() > 0.01
+
+
+def test_now_and_then_the_best_mean_is_asked_for():
+    """With 9 observations it is the third one's turn; the bowl is known well by then."""
+    exploiting = bo.Policy(search=Search(exploit_every=3, truncate=None))
+    study = asked(bo.Study(SQUARE, policy=exploiting, n_initial=9, noise=False, seed=0), bowl, 9)
+    best = study.recommend("best_mean")
+    chosen = next_one(study).params
+    assert np.allclose(list(chosen.values()), list(best.params.values()), atol=1e-2)
+
+
+# -- failures --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("noise", ["auto", False, 0.01])
+def test_failures_push_the_search_away(noise):
+    study = asked(bo.Study(SQUARE, noise=noise, seed=0), bowl, 8)
+    failed = []
+    for _ in range(6):
+        trial = study.ask()
+        study.fail(trial, "it broke")
+        failed.append(trial)
+    X = unit(study, failed)
+    distance = np.linalg.norm(X[:, None] - X, axis=-1)[np.triu_indices(6, 1)]
+    assert distance.min() > 0.02
+    assert distance.max() > 0.2
+
+
+@pytest.mark.parametrize("noise", ["auto", False])
+def test_a_forbidden_half_is_left_in_the_end(noise):
+    """The bowl has its minimum at (0.3, 0.6); where x0 < 0.4 nothing can be evaluated."""
+
+    def half(x):
+        if x[0] < 0.4:
+            raise ArithmeticError("no solution here")
+        return bowl(x)
+
+    result = bo.minimize(half, SQUARE, 30, noise=noise, seed=0)
+    assert result.observed < bowl([0.4, 0.6]) + 0.02
+    failures = np.isnan(result.func_vals)
+    assert failures[-10:].sum() < 10
+
+
+@pytest.mark.parametrize("gap", [1e-12, 1e-9, 1e-6, 1e-3])
+def test_a_failure_right_beside_an_exact_observation_does_no_harm(gap):
+    study = bo.Study(SQUARE, noise=False, seed=0)
+    X = np.random.default_rng(0).random((12, 2))
+    study.add(X, [bowl(x) for x in X])
+    plain = next_one(study).params
+    best = X[np.argmin([bowl(x) for x in X])]
+    study.fail(study.ask(params=best + gap), "it broke")
+    chosen = next_one(study)
+    assert np.linalg.norm(np.array(list(chosen.params.values())) - [0.3, 0.6]) < 0.3
+    assert np.linalg.norm(np.array(list(plain.values())) - [0.3, 0.6]) < 0.3
+
+
+def test_only_failures_leave_the_design_going_on():
+    study = bo.Study(SQUARE, n_initial=3, seed=0)
+    for _ in range(6):
+        study.fail(study.ask(), "it broke")
+    assert {trial.origin for trial in study.trials} == {"initial"}
+    assert len({tuple(trial.params.values()) for trial in study.trials}) == 6
