@@ -26,6 +26,7 @@ ValueAndGradient = Callable[[Array], tuple[Array, Array]]
 _SUFFICIENT_DECREASE = 1e-4
 _MAX_BACKTRACKS = 15
 _PATIENCE = 8
+_NEXT_TO = 1e-2
 
 
 @dataclass
@@ -78,7 +79,7 @@ def minimize_from(
     max_calls
         Largest number of calls of `value_and_gradient`.
     first_step
-        Longest first step, in units of x; later ones are as long as BFGS says.
+        Longest first step in a component of x; later ones are at most 1 long.
     value_tolerance
         A start is done when two steps in a row lower its value by less than this.
     gradient_tolerance
@@ -141,7 +142,7 @@ def _step(
     trial_g = np.where(state.low < state.high, trial_g, 0.0)
     step = trial_x - state.x
     expected = np.einsum("bd,bd->b", state.g, step)
-    accepted = trial_f <= state.f + _SUFFICIENT_DECREASE * expected
+    accepted = trial_f <= state.f + _SUFFICIENT_DECREASE * np.minimum(expected, 0.0)
     accepted &= np.isfinite(trial_f) & np.isfinite(trial_g).all(axis=1)
     small = state.f - trial_f <= value_tolerance
     state.small_steps = np.where(accepted, (state.small_steps + 1) * small, state.small_steps)
@@ -193,13 +194,31 @@ def _backtrack(
     return rejected & (state.backtracks >= _MAX_BACKTRACKS)
 
 
+def _newton_step(H: Array, g: Array, fixed: NDArray[np.bool_]) -> Array:
+    """-(B_FF)^-1 g_F in the free variables F, where B = H^-1; zero in the fixed variables A.
+
+    By block inversion (B_FF)^-1 = H_FF - H_FA (H_AA)^-1 H_AF.
+    """
+    Hg = np.einsum("bij,bj->bi", H, np.where(fixed, 0.0, g))
+    if fixed.any():
+        among_fixed = fixed[:, :, None] & fixed[:, None, :]
+        block = np.where(among_fixed, H, np.eye(g.shape[1]))
+        z = np.linalg.solve(block, np.where(fixed, Hg, 0.0)[..., None])[..., 0]
+        Hg = Hg - np.einsum("bij,bj->bi", H, np.where(fixed, z, 0.0))
+    return np.where(fixed, 0.0, -Hg)
+
+
 def _choose_direction(state: _State, which: NDArray[np.bool_], first_step: float) -> None:
     """New directions where `which`: BFGS in the free variables, steepest descent if that fails."""
     restart = which & (state.backtracks >= _MAX_BACKTRACKS)
     state.H[restart] = np.eye(state.x.shape[1])
-    bound = ((state.x <= state.low) & (state.g > 0)) | ((state.x >= state.high) & (state.g < 0))
-    g = np.where(bound, 0.0, state.g)
-    p = np.where(bound, 0.0, -np.einsum("bij,bj->bi", state.H, g))
+    # Bertsekas' active set: next to a bound counts as on it, or the step zigzags along it.
+    reach = np.minimum(_NEXT_TO, _projected_gradient(state))[:, None]
+    at_low = (state.x - state.low <= reach) & (state.g > 0)
+    at_high = (state.high - state.x <= reach) & (state.g < 0)
+    p = _newton_step(state.H, state.g, at_low | at_high)
+    p = np.where(at_low, state.low - state.x, np.where(at_high, state.high - state.x, p))
+    g = state.g
     uphill = np.einsum("bd,bd->b", p, g) >= 0
     p = np.where(uphill[:, None], -g, p)
     state.H[which & uphill] = np.eye(state.x.shape[1])
