@@ -138,7 +138,7 @@ def _starting_points(space: Space, x0: Point | Sequence[Point] | None) -> list[P
     """One point or several, each checked."""
     if x0 is None:
         return []
-    several = not isinstance(x0, Mapping) and all(
+    several = isinstance(x0, Sequence | np.ndarray) and all(
         isinstance(entry, Mapping | Sequence | np.ndarray) and not isinstance(entry, str)
         for entry in x0
     )

@@ -12,6 +12,13 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
+from bayesopt.arguments import (
+    checked_noise,
+    checked_seed,
+    checked_timeout,
+    real_numbers,
+    whole_number,
+)
 from bayesopt.data import Direction, Noise, complete, observed_values
 from bayesopt.execution import (
     N_ALIKE,
@@ -78,7 +85,7 @@ class Study:
         if direction not in ("minimize", "maximize"):
             raise ValueError(f"`direction` is 'minimize' or 'maximize', but got {direction!r}.")
         self.direction: Direction = direction
-        self.noise = _checked_noise(noise)
+        self.noise = checked_noise(noise)
         if not isinstance(policy, Policy | None):
             raise TypeError(f"`policy` must be a bayesopt.Policy, but got {policy!r}.")
         self.policy = policy or Policy()
@@ -87,7 +94,7 @@ class Study:
             if n_initial is None
             else whole_number(n_initial, "n_initial", 1)
         )
-        self.seed = secrets.randbits(32) if seed is None else whole_number(seed, "seed", 0)
+        self.seed = secrets.randbits(32) if seed is None else checked_seed(seed)
         self._trials: list[Trial] = []
 
     @property
@@ -212,12 +219,12 @@ class Study:
             If shapes differ or a point is not in the space; then nothing is added.
         """
         points = self._checked(X)
-        values = _numbers(y, "y")
+        values = real_numbers(y, "y")
         if values.shape != (len(points),):
             raise ValueError(f"{len(points)} points need as many values, but y is {values.shape}.")
         sds: Sequence[float | None] = [None] * len(points)
         if sd is not None:
-            errors = _numbers(sd, "sd")
+            errors = real_numbers(sd, "sd")
             if errors.shape not in ((), values.shape):
                 raise ValueError(
                     f"{len(points)} points need one `sd` or as many, not {errors.shape}."
@@ -277,8 +284,7 @@ class Study:
         n_evals = whole_number(n_evals, "n_evals", 1)
         check_signature(fun, self.space)
         given = self._checked(x0)
-        if timeout is not None and not timeout > 0:
-            raise ValueError(f"`timeout` must be positive seconds, but got {timeout!r}.")
+        timeout = checked_timeout(timeout)
         if callback is not None and not callable(callback):
             raise TypeError(f"`callback` must be callable, but got {callback!r}.")
         started = time.monotonic()
@@ -410,33 +416,3 @@ def _one_thread() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
-
-
-def whole_number(value: object, name: str, least: int) -> int:
-    """Return `value` as an int, at least `least`; raises TypeError or ValueError by name."""
-    if isinstance(value, bool) or not isinstance(value, int | np.integer):
-        raise TypeError(f"`{name}` must be a whole number, but got {value!r}.")
-    if value < least:
-        raise ValueError(f"`{name}` must be at least {least}, but got {value!r}.")
-    return int(value)
-
-
-def _numbers(values: ArrayLike, name: str) -> Array:
-    try:
-        array = np.asarray(values)
-        if array.dtype.kind not in "iufO":
-            raise TypeError(f"`{name}` has the type {array.dtype}")
-        return array.astype(np.float64)
-    except (TypeError, ValueError) as error:
-        raise TypeError(f"`{name}` must be real numbers, but got {values!r}.") from error
-
-
-def _checked_noise(noise: object) -> Noise:
-    if noise == "auto":
-        return "auto"
-    if noise is True or not isinstance(noise, bool | int | float | np.number):
-        raise TypeError(f"`noise` is 'auto', False or a standard deviation, but got {noise!r}.")
-    sd = float(noise)
-    if not (math.isfinite(sd) and sd >= 0):
-        raise ValueError(f"`noise` must be a finite standard deviation >= 0, but got {noise!r}.")
-    return sd or False

@@ -1,0 +1,60 @@
+"""Checks of single arguments: what came, what is allowed, by the name of the argument."""
+
+import math
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+_SEEDS = 2**63  # what the Sobol' sequence takes
+
+
+def whole_number(value: object, name: str, least: int) -> int:
+    """Return `value` as an int, at least `least`; raises TypeError or ValueError by name."""
+    if isinstance(value, bool) or not isinstance(value, int | np.integer):
+        raise TypeError(f"`{name}` must be a whole number, but got {value!r}.")
+    if value < least:
+        raise ValueError(f"`{name}` must be at least {least}, but got {value!r}.")
+    return int(value)
+
+
+def checked_seed(seed: object) -> int:
+    """Return a seed; raises TypeError or ValueError."""
+    number = whole_number(seed, "seed", 0)
+    if number >= _SEEDS:
+        raise ValueError(f"`seed` must be below 2**63, but got {seed!r}.")
+    return number
+
+
+def checked_noise(noise: object) -> Literal["auto", False] | float:
+    """Return "auto", False or a positive standard deviation; raises TypeError or ValueError."""
+    if isinstance(noise, str) and noise == "auto":
+        return "auto"
+    if noise is True or not isinstance(noise, bool | int | float | np.integer | np.floating):
+        raise TypeError(f"`noise` is 'auto', False or a standard deviation, but got {noise!r}.")
+    sd = float(noise)
+    if not (math.isfinite(sd) and sd >= 0):
+        raise ValueError(f"`noise` must be a finite standard deviation >= 0, but got {noise!r}.")
+    return sd or False
+
+
+def checked_timeout(timeout: object) -> float | None:
+    """Return positive seconds or None; raises TypeError or ValueError."""
+    if timeout is None:
+        return None
+    if isinstance(timeout, bool) or not isinstance(timeout, int | float | np.integer | np.floating):
+        raise TypeError(f"`timeout` must be positive seconds or None, but got {timeout!r}.")
+    if not timeout > 0:
+        raise ValueError(f"`timeout` must be positive seconds, but got {timeout!r}.")
+    return float(timeout)
+
+
+def real_numbers(values: ArrayLike, name: str) -> NDArray[np.float64]:
+    """Return `values` as an array of floats; raises TypeError by name."""
+    try:
+        array: NDArray[Any] = np.asarray(values)
+        if array.dtype.kind not in "iufO":
+            raise TypeError(f"`{name}` has the type {array.dtype}")
+        return array.astype(np.float64)
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"`{name}` must be real numbers, but got {values!r}.") from error
