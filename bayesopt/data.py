@@ -156,12 +156,14 @@ def dataset(
 def truncate_poor(score: Array, c: float) -> Array:
     """Raise the poor scores (n,) to ``median - c (best - median)``.
 
-    When that leaves them all equal (more than half share the best one) they stay as they are.
+    When at least half of them share the best score, the median is that of the others.
     """
     quarter = 0.25 * score  # sums and differences of its entries cannot overflow
-    median, best = float(np.median(quarter)), float(quarter.max())
-    truncated = np.maximum(score, 4.0 * (median - c * (best - median)))
-    return score if truncated.min() == truncated.max() else truncated
+    best, median = float(quarter.max()), float(np.median(quarter))
+    if median == best and quarter.min() < best:
+        median = float(np.median(quarter[quarter < best]))
+    truncated: Array = np.maximum(score, 4.0 * (median - c * (best - median)))
+    return truncated
 
 
 def _noise_variance(trials: list[Trial], noise: Noise, scaling: Scaling) -> Array:

@@ -103,9 +103,10 @@ def maximize(
 
 def by_autograd(acquisition: Acquisition, X: Tensor) -> tuple[Tensor, Tensor]:
     """Values (b,) of an acquisition and their gradients (b, d) at points (b, d)."""
-    variable = X.detach().requires_grad_(True)
-    value = acquisition(variable.unsqueeze(-2))
-    (gradient,) = torch.autograd.grad(value.sum(), variable)
+    with torch.enable_grad():
+        variable = X.detach().requires_grad_(True)
+        value = acquisition(variable.unsqueeze(-2))
+        (gradient,) = torch.autograd.grad(value.sum(), variable)
     return value.detach(), gradient
 
 

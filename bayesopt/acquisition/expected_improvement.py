@@ -34,17 +34,18 @@ from bayesopt.optimize import by_autograd
 _LOG_SQRT_2PI = 0.5 * math.log(2.0 * math.pi)
 _SQRT_HALF = math.sqrt(0.5)
 _SQRT_HALF_PI = math.sqrt(0.5 * math.pi)
-_ONE = torch.ones((), dtype=torch.float64)
 _FAR = -100.0  # left of it 1 - |z| M(|z|) cancels too much; its asymptotic series takes over
 
 
-def _log_h_and_ratio(z: Tensor) -> tuple[Tensor, Tensor]:
-    """log h(z) and d log h / dz = Phi(z) / h(z)."""
+def _log_h_and_ratios(z: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """log h(z), Phi(z) / h(z) and phi(z) / h(z)."""
     near = z.clamp_min(-1.0)
+    phi = torch.exp(-0.5 * near * near - _LOG_SQRT_2PI)
     Phi = torch.special.ndtr(near)
-    h = torch.exp(-0.5 * near * near - _LOG_SQRT_2PI) + near * Phi
-    if bool((z >= -1.0).all()):
-        return h.log(), Phi / h
+    h = phi + near * Phi
+    is_near = z >= -1.0
+    if bool(is_near.all()):
+        return h.log(), Phi / h, phi / h
     far = z.clamp_max(-1.0)
     mills = torch.special.erfcx(far * -_SQRT_HALF) * _SQRT_HALF_PI
     inverse_square = far.reciprocal().square()
@@ -52,22 +53,22 @@ def _log_h_and_ratio(z: Tensor) -> tuple[Tensor, Tensor]:
         1.0 - inverse_square * (3.0 - inverse_square * (15.0 - 105.0 * inverse_square))
     )
     tail = torch.where(far < _FAR, series, 1.0 + far * mills)
-    log_h = torch.where(z >= -1.0, h.log(), -0.5 * far * far - _LOG_SQRT_2PI + tail.log())
-    return log_h, torch.where(z >= -1.0, Phi / h, mills / tail)
+    log_h = torch.where(is_near, h.log(), -0.5 * far * far - _LOG_SQRT_2PI + tail.log())
+    # Left of -1 the factor phi stands in h, Phi and phi alike, and cancels.
+    h = torch.where(is_near, h, tail)
+    return log_h, torch.where(is_near, Phi, mills) / h, torch.where(is_near, phi, 1.0) / h
 
 
 def _log_ei_and_partials(
     mean: Tensor, variance: Tensor, best: float
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """log EI = log h(z) + log sd with d / d mean and d / d variance, for positive variances."""
+    """log EI = log h(z) + log sd with d / d mean and d / d variance, for positive variances.
+
+    d log EI / d sd = (1 - z h'/h) / sd = (phi / h) / sd, where the second form does not cancel.
+    """
     sd = variance.sqrt()
-    z = (mean - best) / sd
-    log_h, ratio = _log_h_and_ratio(z)
-    return (
-        log_h + sd.log(),
-        ratio / sd,
-        torch.addcmul(_ONE, z, ratio, value=-1.0) / (2.0 * variance),
-    )
+    log_h, by_Phi, by_phi = _log_h_and_ratios((mean - best) / sd)
+    return log_h + sd.log(), by_Phi / sd, by_phi / (2.0 * variance)
 
 
 class _LogExpectedImprovement(torch.autograd.Function):
@@ -194,17 +195,21 @@ def build(
         Points that are being evaluated. Each is taken to return its posterior mean, so that
         nothing can be gained by asking for it again.
     """
-    X = data.X
+    X, n_pending = data.X, 0 if X_pending is None else len(X_pending)
     exact = bool((data.Yvar == 0).all())
+    if exact and n_pending == 0:
+        return ExpectedImprovement(model, float(data.Y.max()))
     with torch.no_grad():
-        if X_pending is not None and len(X_pending) > 0:
-            model = model.condition_on_observations(X_pending, model.posterior(X_pending).mean)
+        # The median, since one observation may be known hardly at all.
+        known = {} if data.noise_is_inferred else {"noise": data.Yvar.median().expand(n_pending, 1)}
+        if X_pending is not None and n_pending > 0:
+            believed = model.posterior(X_pending).mean
+            model = model.condition_on_observations(X_pending, believed, **known)
             X = torch.cat((X, X_pending))
-        elif exact:
-            return ExpectedImprovement(model, float(data.Y.max()))
         posterior = model.posterior(X.unsqueeze(-2))
-        noise = 0.0
-        if not exact:
+        if data.noise_is_inferred:
             noisy = model.posterior(X[:1], observation_noise=True)
             noise = float((noisy.variance - posterior.variance[:1]).clamp_min(0.0))
+        else:
+            noise = float(data.Yvar.median())
     return ExpectedImprovement(model, float(posterior.mean.max()), noise=noise)

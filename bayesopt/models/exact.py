@@ -18,15 +18,12 @@ give it one.
 """
 
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import torch
 from botorch.models.model import FantasizeMixin, Model
 from botorch.posteriors import GPyTorchPosterior
-from gpytorch.distributions import MultivariateNormal
 from jaxtyping import Float as Shaped
-from linear_operator.operators import DenseLinearOperator
 from torch import Tensor
 
 from bayesopt.models.kernels import (
@@ -36,9 +33,7 @@ from bayesopt.models.kernels import (
     correlate,
     squared_distance,
 )
-
-_JITTERS = tuple(10.0**exponent for exponent in range(-12, -3))  # relative to the signal
-_SMALLEST_VARIANCE = 1e-15  # relative to the signal; rounding leaves nothing true below it
+from bayesopt.models.posterior import SMALLEST_VARIANCE, ExactPosterior, cholesky
 
 
 @dataclass(frozen=True)
@@ -64,42 +59,6 @@ class Hyperparameters:
     mean: float
     signal: float = 1.0
     correlation: str = "matern52"
-
-
-class SingularCovariance(ArithmeticError):
-    """No jitter made the covariance positive definite; `matrix` holds it."""
-
-    def __init__(self, matrix: Tensor) -> None:
-        super().__init__("The covariance of the observations is not positive definite.")
-        self.matrix = matrix
-
-
-def cholesky(K: Shaped[Tensor, "*b n n"], scale: float) -> Shaped[Tensor, "*b n n"]:
-    """Lower Cholesky factor, with as little jitter on the diagonal as it takes.
-
-    Parameters
-    ----------
-    K
-        Covariances; the jitter goes to those of a batch that need it.
-    scale
-        Prior variance. It is what rounding errors are proportional to, also where observations
-        have left hardly any variance.
-
-    Raises
-    ------
-    SingularCovariance
-        If even a jitter of 1e-4 of `scale` does not help.
-    """
-    L: Tensor
-    L, info = torch.linalg.cholesky_ex(K)
-    if not info.any():
-        return L
-    singular = torch.diag_embed((info > 0).to(K.dtype).unsqueeze(-1).expand(K.shape[:-1]))
-    for jitter in _JITTERS:
-        L, info = torch.linalg.cholesky_ex(K + singular * (jitter * scale))
-        if not info.any():
-            return L
-    raise SingularCovariance(K)
 
 
 class ExactGaussianProcess(Model, FantasizeMixin):  # type: ignore[misc]
@@ -202,7 +161,7 @@ class ExactGaussianProcess(Model, FantasizeMixin):  # type: ignore[misc]
 
     @property
     def new_noise(self) -> Tensor:
-        """Noise variance of an observation still to come: inferred, else the mean of the known."""
+        """Noise variance of the next observation: inferred, else the mean of the known."""
         if bool(self.Yvar.isnan().any()):
             return torch.as_tensor(self.hyperparameters.noise, dtype=self.Y.dtype)
         return self.Yvar.mean()
@@ -317,62 +276,6 @@ class ExactGaussianProcess(Model, FantasizeMixin):  # type: ignore[misc]
         return ExactGaussianProcess(X, Y, Yvar, self.hyperparameters, self.features.categories, L)
 
 
-class ExactPosterior(GPyTorchPosterior):  # type: ignore[misc]
-    """A botorch posterior that hands out its moments as computed.
-
-    gpytorch raises variances below 1e-10 and warns; near the data of a noise-free function the
-    true ones are smaller, and a search that ends needs them. It also warns whenever points that
-    are sampled jointly are all but the same.
-
-    Parameters
-    ----------
-    mean, covariance
-        (*b, q) and (*b, q, q).
-    scale
-        Prior variance.
-    """
-
-    _is_mt = False
-
-    def __init__(self, mean: Tensor, covariance: Tensor, scale: float) -> None:
-        self._mean, self._covariance, self._scale = mean, covariance, scale
-        self._device, self._dtype = mean.device, mean.dtype
-
-    @cached_property
-    def distribution(self) -> MultivariateNormal:
-        """The joint normal law; most acquisitions never look at it."""
-        return MultivariateNormal(self._mean, DenseLinearOperator(self._covariance))
-
-    @property
-    def base_sample_shape(self) -> torch.Size:
-        """Shape (*b, q) of what `rsample_from_base_samples` takes for one sample."""
-        return self._mean.shape
-
-    def rsample_from_base_samples(self, sample_shape: torch.Size, base_samples: Tensor) -> Tensor:
-        """Samples (*sample_shape, *b, q, 1) from standard normal ones (*sample_shape, *b, q)."""
-        L = cholesky(self._covariance, self._scale)
-        return self._mean.unsqueeze(-1) + L @ base_samples.unsqueeze(-1)
-
-    def rsample(self, sample_shape: torch.Size | None = None) -> Tensor:
-        """Samples (*sample_shape, *b, q, 1), differentiable; one when `sample_shape` is None."""
-        sample_shape = torch.Size([1]) if sample_shape is None else sample_shape
-        base_samples = torch.randn(*sample_shape, *self._mean.shape, dtype=self._dtype)
-        return self.rsample_from_base_samples(sample_shape, base_samples)
-
-    @property
-    def mean(self) -> Tensor:
-        """Posterior mean (*b, q, 1)."""
-        return self._mean.unsqueeze(-1)
-
-    @property
-    def variance(self) -> Tensor:
-        """Posterior variance (*b, q, 1)."""
-        if self._covariance.shape[-1] == 1:
-            return self._covariance
-        variance = self._covariance.diagonal(dim1=-2, dim2=-1).unsqueeze(-1)
-        return variance.clamp_min(torch.finfo(variance.dtype).tiny)
-
-
 def _moments(Z: Tensor, model: ExactGaussianProcess) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Mean and variance at scaled features (m, F); a dk/ds (m, n) and k* L^-T (m, n) beside."""
     signal = model.hyperparameters.signal
@@ -381,8 +284,10 @@ def _moments(Z: Tensor, model: ExactGaussianProcess) -> tuple[Tensor, Tensor, Te
         k, slope = k * signal, slope * signal
     mean = torch.mv(k, model.alpha) + model.hyperparameters.mean
     V = k @ model.L_inverse.T  # type: ignore[union-attr]
-    variance = (signal - torch.linalg.vecdot(V, V)).clamp_min(_SMALLEST_VARIANCE * signal)
-    return mean, variance, slope, V
+    variance = signal - torch.linalg.vecdot(V, V)
+    smallest = SMALLEST_VARIANCE * signal
+    V = V.masked_fill((variance < smallest).unsqueeze(-1), 0.0)  # no slope where it is rounding
+    return mean, variance.clamp_min(smallest), slope, V
 
 
 def _pull_back(P: Tensor, Z: Tensor, model: ExactGaussianProcess) -> Tensor:

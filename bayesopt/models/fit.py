@@ -62,7 +62,7 @@ _BOUNDS = {
 }
 
 
-class LogPosterior:
+class NegativeLogPosterior:
     """Negative log posterior density of theta for one dataset, and its gradient.
 
     Parameters
@@ -93,6 +93,20 @@ class LogPosterior:
         self.prior_mean, self.prior_sd = np.array(moments).T
         self.prior_mean[: self.d] += 0.5 * math.log(self.d)
         self.low, self.high = np.array([_BOUNDS[name] for name in self.names]).T
+        # Where the learnt ones stand among all d + 2, whatever the noise of the data.
+        learnt = [True] * self.d + [self.learns_signal, self.learns_noise]
+        self.among_all = np.flatnonzero(learnt)
+
+    def learnt(self, everything: tuple[float, ...]) -> Array:
+        """The part (p,) that is learnt here of all d + 2 logarithms."""
+        return np.array(everything)[self.among_all]
+
+    def everything(self, theta: Array) -> tuple[float, ...]:
+        """All d + 2 logarithms: those of theta (p,), and prior means where none is learnt."""
+        priors = self.priors or Priors()
+        entries = np.append(np.zeros(self.d), (priors.signal[0], priors.noise[0]))
+        entries[self.among_all] = theta
+        return tuple(entries.tolist())
 
     def __call__(self, theta: Array) -> tuple[Array, Array]:
         """Values (S,) and gradients (S, p) at theta (S, p); infinite where K is singular."""
@@ -179,21 +193,24 @@ def fit(
     priors
         Priors of the hyperparameters; None takes the defaults of `Priors`.
     start
-        Another theta to start from beside the middle of the priors: the last one of this study.
+        What an earlier fit of this study returned as `theta`: another start beside the middle of
+        the priors.
 
     Returns
     -------
     model, theta
-        The fitted process, and its hyperparameters as a tuple for the next `start`.
+        The fitted process, and the logarithms of its d length-scales, signal variance and noise
+        variance; where one was not learnt, the middle of its prior.
     """
-    objective = LogPosterior(data, correlation, priors or Priors())
+    priors = priors or Priors()
+    objective = NegativeLogPosterior(data, correlation, priors)
     centre = objective.prior_mean
     starts = [centre]
-    if start is not None and len(start) == len(centre):
+    if start is not None:
         # The posterior may have several modes, but from one result to the next the best one
         # seldom changes.
         every = _FRESH_START_EVERY * (1 + len(data) // 100)
-        starts = [np.array(start)] + [centre] * (len(data) % every == 0)
+        starts = [objective.learnt(start)] + [centre] * (len(data) % every == 0)
     theta, value = minimize_from(
         objective,
         np.array(starts),
@@ -208,4 +225,4 @@ def fit(
     model = ExactGaussianProcess(
         data.X, data.Y, data.Yvar, objective.hyperparameters(best, correlation), data.categories
     )
-    return model, tuple(best.tolist())
+    return model, objective.everything(best)

@@ -9,12 +9,8 @@ from botorch.acquisition.objective import ScalarizedPosteriorTransform
 from botorch_twin import twin_of
 from processes import KERNELS, MIXED, NOISES, points, process
 
-from bayesopt.models.exact import (
-    ExactGaussianProcess,
-    Hyperparameters,
-    SingularCovariance,
-    cholesky,
-)
+from bayesopt.models.exact import ExactGaussianProcess, Hyperparameters
+from bayesopt.models.posterior import SingularCovariance, cholesky
 
 
 def same(a, b, atol=1e-8):

@@ -9,7 +9,7 @@ from scipy.spatial.distance import cdist
 from scipy.stats import multivariate_normal, norm
 
 from bayesopt.data import Dataset, Scaling
-from bayesopt.models.fit import LogPosterior, Priors, fit
+from bayesopt.models.fit import NegativeLogPosterior, Priors, fit
 
 FLAT = Priors(lengthscale=(0.0, 1e6), signal=(0.0, 1e6), noise=(0.0, 1e6))
 JITTER = 1e-10
@@ -61,10 +61,10 @@ def best_mean(K, Y):
 @pytest.mark.parametrize("correlation", KERNELS)
 def test_value_is_the_normal_density_times_the_priors(correlation, noise, categories):
     data, priors = smooth_data(noise, categories), Priors(noise=(-3.0, 0.7), signal=(0.5, 1.5))
-    objective = LogPosterior(data, correlation, priors)
+    objective = NegativeLogPosterior(data, correlation, priors)
     thetas = several_thetas(objective)
     values, _ = objective(thetas)
-    likelihoods, _ = LogPosterior(data, correlation, None)(thetas)
+    likelihoods, _ = NegativeLogPosterior(data, correlation, None)(thetas)
     d, Y = data.X.shape[1], data.Y.squeeze(-1).numpy()
     learns_signal, learns_noise = noise == "exact", noise in ("inferred", "mixed")
     for theta, value, likelihood in zip(thetas, values, likelihoods, strict=True):
@@ -83,7 +83,7 @@ def test_value_is_the_normal_density_times_the_priors(correlation, noise, catego
 @pytest.mark.parametrize("correlation", KERNELS)
 @pytest.mark.parametrize("priors", [None, Priors()], ids=["likelihood", "posterior"])
 def test_gradient_agrees_with_finite_differences(priors, correlation, noise, categories):
-    objective = LogPosterior(smooth_data(noise, categories), correlation, priors)
+    objective = NegativeLogPosterior(smooth_data(noise, categories), correlation, priors)
     thetas = several_thetas(objective)
     _, gradient = objective(thetas)
     step = 1e-5
@@ -96,7 +96,7 @@ def test_gradient_agrees_with_finite_differences(priors, correlation, noise, cat
 @pytest.mark.parametrize("noise", NOISES)
 def test_the_constant_mean_is_the_best_one(noise):
     data = smooth_data(noise)
-    objective = LogPosterior(data, "matern52", None)
+    objective = NegativeLogPosterior(data, "matern52", None)
     theta = several_thetas(objective, 1)[0]
     K = covariance(data, "matern52", theta, noise == "exact", noise in ("inferred", "mixed"))
     Y = data.Y.squeeze(-1).numpy()
@@ -110,7 +110,7 @@ def test_the_constant_mean_is_the_best_one(noise):
 
 
 def test_starts_are_independent_of_each_other():
-    objective = LogPosterior(smooth_data("mixed"), "rbf", Priors())
+    objective = NegativeLogPosterior(smooth_data("mixed"), "rbf", Priors())
     thetas = several_thetas(objective, 5)
     values, gradients = objective(thetas)
     for i in range(5):
@@ -122,7 +122,7 @@ def test_starts_are_independent_of_each_other():
 def test_a_singular_covariance_counts_as_infinitely_bad():
     X = points(1, 2).expand(40, 2).contiguous()
     data = data_of(X, torch.zeros(40, 1).double(), torch.zeros(40, 1).double())
-    objective = LogPosterior(data, "rbf", Priors())
+    objective = NegativeLogPosterior(data, "rbf", Priors())
     theta = objective.prior_mean.copy()
     theta[-1] = np.log(1e8)  # a signal so large that the jitter is lost in it
     value, gradient = objective(theta[None])
@@ -132,7 +132,7 @@ def test_a_singular_covariance_counts_as_infinitely_bad():
 
 def test_what_is_learnt_depends_on_the_noise():
     def names(noise):
-        return LogPosterior(smooth_data(noise), "rbf", None).names[2:]
+        return NegativeLogPosterior(smooth_data(noise), "rbf", None).names[2:]
 
     assert [names(noise) for noise in ("exact", "inferred", "mixed", "known")] == [
         ["signal"],
@@ -152,8 +152,9 @@ def test_a_flat_prior_gives_the_maximum_of_the_likelihood(correlation):
     data = smooth_data("known", n=15, d=1)
     model, theta = fit(data, correlation, priors=FLAT)
     grid = np.linspace(np.log(0.02), np.log(20.0), 2000)
-    values, _ = LogPosterior(data, correlation, None)(grid[:, None])
-    found, _ = LogPosterior(data, correlation, None)(np.array([theta]))
+    values, _ = NegativeLogPosterior(data, correlation, None)(grid[:, None])
+    objective = NegativeLogPosterior(data, correlation, None)
+    found, _ = objective(objective.learnt(theta)[None])
     assert found[0] < values.min() + 0.02
     assert theta[0] == pytest.approx(grid[values.argmin()], abs=0.1)
     assert float(model.hyperparameters.lengthscale) == pytest.approx(np.exp(theta[0]))
@@ -164,19 +165,20 @@ def test_a_flat_prior_gives_the_maximum_of_the_likelihood(correlation):
 @pytest.mark.parametrize("correlation", KERNELS)
 def test_a_fit_is_never_worse_than_where_it_starts(correlation, noise, categories):
     data = smooth_data(noise, categories)
-    objective = LogPosterior(data, correlation, Priors())
+    objective = NegativeLogPosterior(data, correlation, Priors())
     _, theta = fit(data, correlation)
     centre = objective.prior_mean
-    assert objective(np.array([theta]))[0][0] <= objective(centre[None])[0][0]
+    assert objective(objective.learnt(theta)[None])[0][0] <= objective(centre[None])[0][0]
     for start in several_thetas(objective, 4):
-        _, theta = fit(data, correlation, start=tuple(start))
-        assert objective(np.array([theta]))[0][0] <= objective(start[None])[0][0]
+        _, theta = fit(data, correlation, start=objective.everything(start))
+        assert objective(objective.learnt(theta)[None])[0][0] <= objective(start[None])[0][0]
 
 
 def test_the_gradient_vanishes_where_the_fit_ends():
     data = smooth_data(n=40)
     _, theta = fit(data)
-    _, gradient = LogPosterior(data, "matern52", Priors())(np.array([theta]))
+    objective = NegativeLogPosterior(data, "matern52", Priors())
+    _, gradient = objective(objective.learnt(theta)[None])
     assert np.abs(gradient).max() < 0.3  # a standard deviation of the posterior is about 1 / 3
 
 
@@ -191,8 +193,9 @@ def test_true_hyperparameters_are_recovered(correlation):
     Y = torch.from_numpy(rng.multivariate_normal(np.zeros(200), K)).unsqueeze(-1)
     data = data_of(X, Y, data.Yvar)
     _, theta = fit(data, correlation, priors=FLAT)
-    objective, step = LogPosterior(data, correlation, None), 1e-4
-    moves = np.array(theta) + step * np.concatenate((np.eye(3), -np.eye(3)))
+    objective, step = NegativeLogPosterior(data, correlation, None), 1e-4
+    theta = objective.learnt(theta)
+    moves = theta + step * np.concatenate((np.eye(3), -np.eye(3)))
     _, gradient = objective(moves)
     hessian = (gradient[:3] - gradient[3:]) / (2 * step)
     standard_error = np.sqrt(np.linalg.inv((hessian + hessian.T) / 2).diagonal())
@@ -203,28 +206,31 @@ def test_true_hyperparameters_are_recovered(correlation):
 @pytest.mark.parametrize("noise", NOISES)
 def test_a_warm_start_stays_where_it_was(noise):
     data = smooth_data(noise, n=13)
-    objective = LogPosterior(data, "matern52", Priors())
+    objective = NegativeLogPosterior(data, "matern52", Priors())
     model, theta = fit(data)
     again_model, again = fit(data, start=theta)
     assert isinstance(theta, tuple) and all(isinstance(entry, float) for entry in theta)
-    before, after = objective(np.array([theta, again]))[0]
+    before, after = objective(np.array([objective.learnt(theta), objective.learnt(again)]))[0]
     assert before - 0.1 < after <= before
     at = points(20, 2, seed=4)
     for one, other in zip(model.marginals(at), again_model.marginals(at), strict=True):
         torch.testing.assert_close(one, other, rtol=0, atol=0.02)
 
 
-def test_a_start_for_another_kind_of_noise_is_left_aside():
-    _, theta = fit(smooth_data("known"))
-    _, fresh = fit(smooth_data("inferred"))
-    assert fit(smooth_data("inferred"), start=theta)[1] == fresh
+def test_a_start_from_another_kind_of_noise_gives_only_what_it_learnt():
+    """An exact fit has learnt a signal variance, an inferred one a noise: they never mix."""
+    exact = NegativeLogPosterior(smooth_data("exact"), "matern52", Priors())
+    inferred = NegativeLogPosterior(smooth_data("inferred"), "matern52", Priors())
+    _, theta = fit(smooth_data("exact"))
+    np.testing.assert_array_equal(inferred.learnt(theta)[:-1], exact.learnt(theta)[:-1])
+    assert inferred.learnt(theta)[-1] == inferred.prior_mean[-1]
 
 
 def test_a_bad_start_is_left_again_now_and_then():
     data = smooth_data("inferred", n=15)
-    objective = LogPosterior(data, "matern52", Priors())
-    bad = tuple(np.append(objective.high[:2], objective.high[-1]))
-    value = objective(np.array([fit(data)[1], fit(data, start=bad)[1]]))[0]
+    objective = NegativeLogPosterior(data, "matern52", Priors())
+    bad = objective.everything(objective.high)
+    value = objective(np.array([objective.learnt(fit(data, start=s)[1]) for s in (None, bad)]))[0]
     assert value[1] == pytest.approx(value[0], abs=0.05)
 
 

@@ -208,7 +208,7 @@ def test_hyperparameters_are_kept_with_the_trial_and_start_the_next_fit():
     study = asked(bo.Study(SQUARE, seed=0), bowl, 11)
     kept = [trial.hyperparameters for trial in study.trials]
     assert kept[: study.n_initial] == [None] * study.n_initial
-    assert all(isinstance(theta, tuple) and len(theta) == 3 for theta in kept[study.n_initial :])
+    assert all(isinstance(theta, tuple) and len(theta) == 4 for theta in kept[study.n_initial :])
     search = study.policy.search
     data = dataset(study.space, study.trials, "minimize", "auto", search.truncate)
     _, theta = fit(data, priors=search.priors, start=kept[-1])
