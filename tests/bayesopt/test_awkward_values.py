@@ -12,7 +12,7 @@ from problems import SQUARE, bowl
 
 import bayesopt as bo
 
-N_INITIAL, N_EVALS = 6, 16
+N_INITIAL, N_EVALS = 6, 18
 NOISES = [False, "auto"]
 
 
@@ -33,8 +33,8 @@ AWKWARD = {
     "a penalty of 1e20": penalised(1e20),
     "a penalty of 1e300": penalised(1e300),
     "the largest as a penalty": penalised(sys.float_info.max),
-    "a plateau": lambda x: min(bowl(x), 0.05),
-    "whole numbers": lambda x: round(20.0 * bowl(x)),
+    "a plateau": lambda x: min(bowl(x), 0.2),
+    "whole numbers": lambda x: round(200.0 * bowl(x)),
 }
 
 
