@@ -225,13 +225,30 @@ def test_every_row_may_have_its_own_bounds():
             assert f[row] == pytest.approx(best, abs=1e-8)
 
 
-def test_a_start_that_cannot_catch_up_is_left_and_the_best_one_is_not():
-    def far_apart(x):
-        return ((x - 0.5) ** 2).sum(axis=1) + 1e3 * (x[:, 0] > 0.8), 2 * (x - 0.5)
+@pytest.mark.parametrize("seed", range(1, 5))
+def test_a_start_that_is_behind_but_on_its_way_is_not_left(seed):
+    """A frozen column tells a start that is at its minimum from one that needs 30 steps to pass."""
+    bowl = quadratic(12, seed, condition=1000.0)
+    _, lowest = exact_minimum(bowl, np.zeros(12), np.ones(12))
 
-    function = counted(far_apart)
-    x, f = minimize_from(function, np.array([[0.1, 0.2], [0.9, 0.3]]))
-    np.testing.assert_allclose(x[0], [0.5, 0.5], atol=1e-4)
+    def function(x):
+        (value, gradient), arrived = bowl(x[:, :12]), x[:, 12:] > 0.5
+        gradient = np.concatenate((np.where(arrived, 0.0, gradient), np.zeros((len(x), 1))), axis=1)
+        return np.where(arrived[:, 0], lowest + 1.0, value), gradient
+
+    starts = np.full((2, 13), 0.5)
+    low, high = np.zeros((2, 13)), np.ones((2, 13))
+    starts[:, 12] = low[:, 12] = high[:, 12] = [1.0, 0.0]
+    _, f = minimize_from(function, starts, low, high, max_calls=300)
+    np.testing.assert_allclose(f, [lowest + 1.0, lowest], atol=1e-6)
+
+
+def test_a_start_that_is_hopeless_is_left():
+    function = counted(rosenbrock)
+    starts = np.concatenate((np.ones((1, 6)) + 1e-3, np.full((5, 6), -1.9)))
+    minimize_from(function, starts, -2.0, 2.0, max_calls=200)
+    assert len(function.points[0]) == 6
+    assert len(function.points[-1]) == 1
 
 
 def test_the_first_step_is_no_longer_than_asked():
