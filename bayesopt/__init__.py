@@ -14,12 +14,12 @@ _ROOM_OF = {
     "Policy": "policy",
     "Recommendation": "recommend",
     "Space": "space",
-    "SpaceExhausted": "policy",
+    "SpaceExhausted": "design",
     "Study": "study",
     "Trial": "trial",
     "TrialState": "trial",
-    "maximize": "minimize",
-    "minimize": "minimize",
+    "maximize": "minimization",
+    "minimize": "minimization",
 }
 
 __all__ = sorted(_ROOM_OF)

@@ -1,11 +1,11 @@
+from bayesopt.design import SpaceExhausted as SpaceExhausted
 from bayesopt.execution import AllEvaluationsFailed as AllEvaluationsFailed
-from bayesopt.minimize import maximize as maximize
-from bayesopt.minimize import minimize as minimize
+from bayesopt.minimization import maximize as maximize
+from bayesopt.minimization import minimize as minimize
 from bayesopt.parameter import Categorical as Categorical
 from bayesopt.parameter import Float as Float
 from bayesopt.parameter import Int as Int
 from bayesopt.policy import Policy as Policy
-from bayesopt.policy import SpaceExhausted as SpaceExhausted
 from bayesopt.recommend import Recommendation as Recommendation
 from bayesopt.space import Space as Space
 from bayesopt.study import Study as Study

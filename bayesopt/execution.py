@@ -95,7 +95,7 @@ class Progress:
     """
 
     def __init__(self, total: int, done: int, show: bool | Literal["auto"]) -> None:
-        hidden = not sys.stderr.isatty() if show == "auto" else not show
+        hidden = (sys.stderr is None or not sys.stderr.isatty()) if show == "auto" else not show
         self._bar = tqdm(
             total=total,
             initial=done,

@@ -208,8 +208,13 @@ class Categorical:
     kind: ClassVar[str] = "categorical"
 
     def __post_init__(self) -> None:
-        if isinstance(self.choices, (str, bytes)):
-            raise TypeError(f"Categorical needs a list of choices, but got {self.choices!r}.")
+        if isinstance(self.choices, str | bytes) or not isinstance(
+            self.choices, Sequence | np.ndarray
+        ):
+            raise TypeError(
+                f"Categorical needs a list of choices, in an order that stays, but got "
+                f"{self.choices!r}."
+            )
         choices = tuple(c.item() if isinstance(c, np.generic) else c for c in self.choices)
         if not choices:
             raise ValueError("Categorical needs at least one choice, but got none.")

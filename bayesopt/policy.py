@@ -4,20 +4,21 @@ Asking is a pure function of the space, the policy, the trials, the seed and the
 No formula lives here.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+import inspect
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 import numpy as np
 import torch
-from botorch.acquisition import AcquisitionFunction
+from botorch.acquisition import AcquisitionFunction, PosteriorMean
 from botorch.models.model import Model
 from torch import Tensor
-from torch.quasirandom import SobolEngine
 
 from bayesopt import optimize
 from bayesopt.acquisition import expected_improvement
 from bayesopt.data import Dataset, Direction, Noise, complete, dataset
+from bayesopt.design import SpaceExhausted, Taken, space_filling, uniform
 from bayesopt.models.exact import ExactGaussianProcess
 from bayesopt.models.fit import Priors, fit
 from bayesopt.parameter import Array
@@ -29,13 +30,9 @@ ModelName = Literal["auto", "matern52", "rbf"]
 AcquisitionName = Literal["auto", "ei", "random"]
 
 _N_INCUMBENTS = 5
-_N_DRAWS = 1000
-_LARGEST_GRID = 100_000
+_LEAST_PROMISE = 1e-7  # in standard deviations of the observed scores
+_NEGLIGIBLE_NOISE = 1e-6  # in the same unit, squared: repeating a point shows nothing new
 _FAILURE_NOISE = 1e-3  # variance of a score
-
-
-class SpaceExhausted(Exception):
-    """Every point of a finite space has been evaluated, and repeating one shows nothing new."""
 
 
 @dataclass(frozen=True)
@@ -91,8 +88,12 @@ class Policy:
 
     def __post_init__(self) -> None:
         _check_name("model", self.model, get_args(ModelName))
-        if not callable(self.acquisition):
+        if callable(self.acquisition):
+            _check_builder(self.acquisition)
+        else:
             _check_name("acquisition", self.acquisition, get_args(AcquisitionName))
+        if not isinstance(self.search, Search):
+            raise TypeError(f"`search` must be a bayesopt.policy.Search, but got {self.search!r}.")
 
     @property
     def correlation(self) -> str:
@@ -150,19 +151,19 @@ def suggest(
     SpaceExhausted
         If `noise` is False and every point of a finite space is taken.
     """
-    taken = _taken(space, trials, noise)
-    if space.size is not None and len(taken) >= space.size:
-        raise SpaceExhausted(f"All {space.size} points of the space have been tried.")
     rng = np.random.default_rng([seed, number])
-    n_known = sum(trial.state is not TrialState.FAILED for trial in trials)
+    taken = _taken(space, trials, noise)
+    if taken.all_of_the_space():
+        raise SpaceExhausted(f"All {space.size} points of the space have been tried.")
     if policy.acquisition == "random":
-        U = rng.random((_N_DRAWS, len(space)))
-        return Suggestion(_fresh(space, taken, space.snap(U), rng), "random")
+        return Suggestion(taken.first_free(uniform(space, rng), rng), "random")
+    n_known = sum(trial.state is not TrialState.FAILED for trial in trials)
     if n_known < n_initial or not complete(trials):
-        design = SobolEngine(len(space), scramble=True, seed=seed)  # type: ignore[no-untyped-call]
-        U = design.draw(number + _N_DRAWS, dtype=torch.float64)[number:].numpy()
-        return Suggestion(_fresh(space, taken, space.snap(U), rng), "initial")
-    return _by_model(space, policy, trials, direction, noise, taken, rng)
+        start = space_filling(space, seed, number)
+        return Suggestion(taken.first_free(start, rng), "initial")
+    with torch.random.fork_rng(devices=[]):  # for acquisitions that draw samples of their own
+        torch.default_generator.manual_seed(int(rng.integers(2**63)))
+        return _by_model(space, policy, trials, direction, noise, rng)
 
 
 def fit_model(
@@ -191,43 +192,59 @@ def _by_model(
     trials: Sequence[Trial],
     direction: Direction,
     noise: Noise,
-    taken: set[tuple[Any, ...]],
     rng: np.random.Generator,
 ) -> Suggestion:
     search = policy.search
     model, data, theta = fit_model(space, policy, trials, direction, noise, search.truncate)
     incumbents = _incumbents(model, data, noise)
-    failed = _points(space, trials, TrialState.FAILED)
-    if failed is not None:
-        # Until failures are modelled for themselves, a failed point counts as the worst one. The
-        # noise leaves an exact observation right beside it as it is.
-        worst = data.Y.min().expand(len(failed), 1)
-        variance = model.new_noise.clamp_min(_FAILURE_NOISE)
-        model = model.condition_on_observations(failed, worst, noise=variance)
+    model = _with_failures(model, data, _points(space, trials, TrialState.FAILED))
     pending = _points(space, trials, TrialState.RUNNING)
-    own = policy.acquisition if callable(policy.acquisition) else None
-    turn = search.exploit_every is not None and len(data) % search.exploit_every == 0
-    if turn and own is None and pending is None:
-        promised = _maximize_mean(model, space, incumbents, rng, search)
-        if promised is not None:
-            return Suggestion(_fresh(space, taken, promised, rng), "acquisition", theta)
-    build = own or expected_improvement.build
-    acquisition: optimize.Acquisition = build(model, data, pending)
-    X, _ = optimize.maximize(acquisition, space, incumbents, rng, effort=search.effort)
-    return Suggestion(_fresh(space, taken, X, rng), "acquisition", theta)
+    X = None
+    if _is_turn_to_exploit(policy, data, pending):
+        X = _promising(model, space, incumbents, rng, search)
+    if X is None:
+        own = policy.acquisition if callable(policy.acquisition) else None
+        acquisition: optimize.Acquisition = (own or expected_improvement.build)(
+            model, data, pending if len(pending) > 0 else None
+        )
+        X, _ = optimize.maximize(acquisition, space, incumbents, rng, effort=search.effort)
+    seen_as_exact = noise == "auto" and 0.0 < model.hyperparameters.noise < _NEGLIGIBLE_NOISE
+    taken = _taken(space, trials, False if seen_as_exact else noise)
+    if taken.all_of_the_space():  # only a repetition is left
+        taken = _taken(space, trials, noise)
+    return Suggestion(taken.first_free(X, rng), "acquisition", theta)
 
 
-def _maximize_mean(
+def _is_turn_to_exploit(policy: Policy, data: Dataset, pending: Tensor) -> bool:
+    """Never beside running trials: two of them would get the same point."""
+    every = policy.search.exploit_every
+    own = callable(policy.acquisition)
+    return every is not None and len(data) % every == 0 and len(pending) == 0 and not own
+
+
+def _promising(
     model: Model, space: Space, incumbents: Array, rng: np.random.Generator, search: Search
 ) -> Array | None:
-    def mean(X: Tensor) -> Tensor:
-        value: Tensor = model.posterior(X).mean.squeeze(-1, -2)
-        return value
-
+    """Points of the best posterior mean, or None when it is no better than the incumbent's."""
+    mean = PosteriorMean(model)
     X, v = optimize.maximize(mean, space, incumbents, rng, effort=search.effort)
     with torch.no_grad():
         best = float(mean(torch.from_numpy(incumbents[:1]).unsqueeze(-2)))
-    return X if v[0] > best + 1e-7 else None
+    return X if v[0] > best + _LEAST_PROMISE else None
+
+
+def _with_failures(
+    model: ExactGaussianProcess, data: Dataset, failed: Tensor
+) -> ExactGaussianProcess:
+    """Until failures are modelled for themselves, a failed point counts as the worst one.
+
+    The noise leaves an exact observation right beside it as it is.
+    """
+    if len(failed) == 0:
+        return model
+    worst = data.Y.min().expand(len(failed), 1)
+    variance = model.new_noise.clamp_min(_FAILURE_NOISE)
+    return model.condition_on_observations(failed, worst, noise=variance)
 
 
 def _incumbents(model: Model, data: Dataset, noise: Noise) -> Array:
@@ -241,13 +258,13 @@ def _incumbents(model: Model, data: Dataset, noise: Noise) -> Array:
     return best
 
 
-def _points(space: Space, trials: Sequence[Trial], state: TrialState) -> Tensor | None:
-    rows = [space.to_unit(trial.params) for trial in trials if trial.state is state]
-    return torch.from_numpy(np.array(rows)) if rows else None
+def _points(space: Space, trials: Sequence[Trial], *states: TrialState) -> Tensor:
+    rows = [space.to_unit(trial.params) for trial in trials if trial.state in states]
+    return torch.from_numpy(np.array(rows).reshape(-1, len(space)))
 
 
-def _taken(space: Space, trials: Sequence[Trial], noise: Noise) -> set[tuple[Any, ...]]:
-    """Points that may not be asked for: all known ones without noise, failed ones with it.
+def _taken(space: Space, trials: Sequence[Trial], noise: Noise) -> Taken:
+    """All known points without noise; with it the failed ones.
 
     Under noise a running point of a real space is taken too; in a finite space a repetition may
     be all that is left.
@@ -257,30 +274,20 @@ def _taken(space: Space, trials: Sequence[Trial], noise: Noise) -> set[tuple[Any
         states.add(TrialState.RUNNING)
     if noise is False:
         states.add(TrialState.COMPLETE)
-    return {_key(space, trial.params) for trial in trials if trial.state in states}
-
-
-def _key(space: Space, params: Mapping[str, Any]) -> tuple[Any, ...]:
-    return tuple(params[name] for name in space.names)
-
-
-def _fresh(space: Space, taken: set[tuple[Any, ...]], X: Array, rng: np.random.Generator) -> Params:
-    """The first row of X that is not taken, else any point that is not."""
-    for row in X:
-        params = space.from_unit(row)
-        if _key(space, params) not in taken:
-            return params
-    if space.size is not None and space.size <= _LARGEST_GRID:
-        rest = space.grid()
-    else:
-        rest = space.snap(rng.random((_N_DRAWS, len(space))))
-    for row in rng.permutation(rest):
-        params = space.from_unit(row)
-        if _key(space, params) not in taken:
-            return params
-    raise SpaceExhausted(f"No point was found that is not among the {len(taken)} taken ones.")
+    return Taken(space, _points(space, trials, *states).numpy())
 
 
 def _check_name(what: str, name: str, known: tuple[str, ...]) -> None:
     if name not in known:
         raise ValueError(f"Unknown {what} {name!r}; known are {', '.join(map(repr, known))}.")
+
+
+def _check_builder(build: Builder) -> None:
+    try:
+        inspect.signature(build).bind(None, None, None)
+    except ValueError:  # some callables written in C do not tell
+        return
+    except TypeError as error:
+        raise TypeError(
+            f"An acquisition of your own is called as (model, data, X_pending), but {error}."
+        ) from None

@@ -16,7 +16,7 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
-from torch import Tensor
+from botorch.acquisition import PosteriorMean
 
 from bayesopt import optimize
 from bayesopt.data import Dataset, observed_values
@@ -102,14 +102,11 @@ def recommend(
 def _best_mean(
     model: ExactGaussianProcess, data: Dataset, space: Space, seed: int
 ) -> tuple[Array, float, float]:
-    def posterior_mean(X: Tensor) -> Tensor:
-        mean: Tensor = model.posterior(X).mean.squeeze(-1, -2)
-        return mean
-
+    posterior_mean = PosteriorMean(model)
     with torch.no_grad():
         order = torch.argsort(posterior_mean(data.X.unsqueeze(-2)), descending=True, stable=True)
     incumbents = data.X[order[:5]].numpy()
-    X, v = optimize.maximize(posterior_mean, space, incumbents, np.random.default_rng(seed))
+    X, v = optimize.maximize(posterior_mean, space, incumbents, np.random.default_rng([seed, 0, 1]))
     with torch.no_grad():
         _, variance = model.marginals(torch.from_numpy(X[:1]))
     return X[0], float(v[0]), float(variance.sqrt())

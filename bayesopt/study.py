@@ -2,9 +2,9 @@
 
 import math
 import secrets
+import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal, overload
 
@@ -20,6 +20,7 @@ from bayesopt.arguments import (
     whole_number,
 )
 from bayesopt.data import Direction, Noise, complete, observed_values
+from bayesopt.design import SpaceExhausted
 from bayesopt.execution import (
     N_ALIKE,
     AllEvaluationsFailed,
@@ -29,10 +30,11 @@ from bayesopt.execution import (
     check_signature,
 )
 from bayesopt.parameter import Array
-from bayesopt.policy import Policy, SpaceExhausted, default_n_initial, fit_model, suggest
+from bayesopt.policy import Policy, default_n_initial, fit_model, suggest
 from bayesopt.recommend import Recommendation, Rule, recommend
 from bayesopt.space import Params, Space
-from bayesopt.trial import Evaluation, Trial, TrialState
+from bayesopt.torch_settings import own_torch_settings
+from bayesopt.trial import Evaluation, NotFinite, Trial, TrialState
 
 Point = Mapping[str, Any] | Sequence[Any] | NDArray[Any]
 Callback = Callable[["Study", Trial], object]
@@ -96,11 +98,18 @@ class Study:
         )
         self.seed = secrets.randbits(32) if seed is None else checked_seed(seed)
         self._trials: list[Trial] = []
+        self._lock = threading.RLock()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name != "_lock"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state, _lock=threading.RLock())
 
     @property
     def trials(self) -> list[Trial]:
         """All trials, in the order of their numbers."""
-        return list(self._trials)
+        return [_copy(trial) for trial in self._trials]
 
     @overload
     def ask(self, n: None = None, *, params: Point | None = None) -> Trial: ...
@@ -112,7 +121,7 @@ class Study:
         Parameters
         ----------
         n
-            None for one Trial, a number for a list of so many.
+            None for one Trial, a number for a list of so many (fewer where a finite space ends).
         params
             A point of your own choice instead of the policy's.
 
@@ -124,30 +133,43 @@ class Study:
             If `n` is not a positive whole number, or `params` is not a point of the space.
         """
         if n is not None:
-            return [self.ask() for _ in range(whole_number(n, "n", 1))]
+            return self._ask_several(whole_number(n, "n", 1))
+        with self._lock:
+            trial = self._next(None if params is None else self.space.check(params))
+            self._trials.append(trial)
+        return _copy(trial)
+
+    def _ask_several(self, n: int) -> list[Trial]:
+        """At least one trial; fewer than n when a finite space has no more."""
+        trials = [self.ask()]
+        while len(trials) < n:
+            try:
+                trials.append(self.ask())
+            except SpaceExhausted:
+                break
+        return trials
+
+    def _next(self, given: Params | None) -> Trial:
         number = len(self._trials)
-        if params is not None:
-            trial = Trial(number, self.space.check(params))
-        else:
-            with _one_thread():
-                chosen = suggest(
-                    self.space,
-                    self.policy,
-                    self._trials,
-                    direction=self.direction,
-                    noise=self.noise,
-                    seed=self.seed,
-                    number=number,
-                    n_initial=self.n_initial,
-                )
-            trial = Trial(
-                number,
-                chosen.params,
-                origin=chosen.origin,
-                hyperparameters=chosen.hyperparameters,
+        if given is not None:
+            return Trial(number, given)
+        with own_torch_settings():
+            chosen = suggest(
+                self.space,
+                self.policy,
+                self._trials,
+                direction=self.direction,
+                noise=self.noise,
+                seed=self.seed,
+                number=number,
+                n_initial=self.n_initial,
             )
-        self._trials.append(trial)
-        return trial
+        return Trial(
+            number,
+            chosen.params,
+            origin=chosen.origin,
+            hyperparameters=chosen.hyperparameters,
+        )
 
     def tell(self, trial: Trial | int, result: object) -> None:
         """Record what an evaluation gave.
@@ -157,20 +179,19 @@ class Study:
         trial
             A running trial, or its number. Telling the same result again changes nothing.
         result
-            A number, a ``(mean, sd)`` tuple with the standard error sd, or an Evaluation. NaN and
-            infinity are recorded as a failure.
+            A number, a ``(mean, sd)`` tuple with the standard error sd, or an Evaluation. A value
+            that is NaN or infinite is recorded as a failure.
 
         Raises
         ------
-        TypeError
-            If the result is none of these; the trial goes on running.
-        ValueError
-            If the trial is not of this study, or ended otherwise.
+        TypeError, ValueError
+            If the result is none of these (the trial goes on running), or the trial is not of this
+            study, or ended otherwise.
         """
         number = self._number(trial)
         try:
             evaluation = Evaluation.of(result)
-        except ValueError as error:
+        except NotFinite as error:
             self.fail(number, str(error))
             return
         self._end(number, TrialState.COMPLETE, evaluation=evaluation)
@@ -194,10 +215,20 @@ class Study:
         return number
 
     def _end(self, number: int, state: TrialState, **fields: Any) -> None:
-        ended = replace(self._trials[number], state=state, **fields)
-        if self._trials[number].state is not TrialState.RUNNING and ended != self._trials[number]:
-            raise ValueError(f"Trial {number} has ended already: {self._trials[number]}.")
-        self._trials[number] = ended
+        with self._lock:
+            before = self._trials[number]
+            ended = replace(before, state=state, **fields)
+            if before.state is not TrialState.RUNNING and ended != before:
+                raise ValueError(f"Trial {number} has ended already: {before}.")
+            self._trials[number] = ended
+
+    def _forget(self, trial: Trial) -> None:
+        """Undo the last ask: its point will be asked for again. An older one is failed instead."""
+        with self._lock:
+            if trial.number == len(self._trials) - 1:
+                self._trials.pop()
+            else:
+                self.fail(trial, "interrupted")
 
     def add(
         self, X: Sequence[Point] | NDArray[Any], y: ArrayLike, sd: ArrayLike | None = None
@@ -211,7 +242,7 @@ class Study:
         y
             (n,) values in the user's units.
         sd
-            Standard errors, a scalar or (n,); None when they are not known.
+            Standard errors, a scalar or (n,); None or NaN where one is not known.
 
         Raises
         ------
@@ -230,16 +261,17 @@ class Study:
                     f"{len(points)} points need one `sd` or as many, not {errors.shape}."
                 )
             sds = np.broadcast_to(errors, values.shape).tolist()
-        trials: list[Trial] = []
-        for params, value, error in zip(points, values.tolist(), sds, strict=True):
-            trial = Trial(len(self._trials) + len(trials), params, origin="added")
-            if math.isfinite(value):
-                done = Evaluation(value, error)
-                trials.append(replace(trial, state=TrialState.COMPLETE, evaluation=done))
-            else:
-                reason = f"The value must be finite, but it is {value}."
-                trials.append(replace(trial, state=TrialState.FAILED, reason=reason))
-        self._trials.extend(trials)
+        ended: list[dict[str, Any]] = []
+        for value, error in zip(values.tolist(), sds, strict=True):
+            known = None if error is None or math.isnan(error) else error
+            try:
+                done = Evaluation(value, known)
+                ended.append({"state": TrialState.COMPLETE, "evaluation": done})
+            except NotFinite as failure:
+                ended.append({"state": TrialState.FAILED, "reason": str(failure)})
+        with self._lock:
+            for params, fields in zip(points, ended, strict=True):
+                self._trials.append(Trial(len(self._trials), params, origin="added", **fields))
 
     def run(
         self,
@@ -289,56 +321,42 @@ class Study:
             raise TypeError(f"`callback` must be callable, but got {callback!r}.")
         started = time.monotonic()
         line = Progress(n_evals, self._n_ended(), progress)
-        failures: list[Failure] = []
+        outcomes: list[Evaluation | Failure] = []
         try:
             while self._n_ended() < n_evals:
-                if timeout is not None and time.monotonic() - started > timeout:
+                if timeout is not None and outcomes and time.monotonic() - started > timeout:
                     return f"The timeout of {timeout} s was reached."
                 try:
                     trial = self.ask(params=given.pop(0) if given else None)
                 except SpaceExhausted as end:
                     return str(end)
-                if not self._evaluate(fun, trial, callback, line, failures):
+                outcomes.append(self._evaluate(fun, trial, line))
+                _stop_if_hopeless(outcomes)
+                if callback is not None and not self._goes_on(callback, trial):
                     return "The callback ended the search."
         finally:
             line.close()
         return f"{n_evals} evaluations are done."
 
-    def _evaluate(
-        self,
-        fun: Objective,
-        trial: Trial,
-        callback: Callback | None,
-        line: Progress,
-        failures: list[Failure],
-    ) -> bool:
-        """Run one trial; False when the callback wants to end."""
+    def _evaluate(self, fun: Objective, trial: Trial, line: Progress) -> Evaluation | Failure:
         try:
             outcome = line.call(fun, self.space, trial.params)
-        except BaseException as error:
-            self.fail(trial, f"interrupted by {type(error).__name__}")
+        except BaseException:
+            self._forget(trial)
             raise
         if isinstance(outcome, Failure):
             self.fail(trial, outcome.reason)
-            failures.append(outcome)
-            self._stop_if_hopeless(failures)
         else:
             self.tell(trial, outcome)
         line.advance(self._best_value())
+        return outcome
+
+    def _goes_on(self, callback: Callback, trial: Trial) -> bool:
         try:
-            if callback is not None:
-                callback(self, self._trials[trial.number])
+            callback(self, _copy(self._trials[trial.number]))
         except StopIteration:
             return False
         return True
-
-    def _stop_if_hopeless(self, failures: list[Failure]) -> None:
-        alike = len({failure.kind for failure in failures}) == 1
-        if len(failures) == N_ALIKE == self._n_ended() and alike:
-            raise AllEvaluationsFailed(
-                f"The first {N_ALIKE} evaluations all failed alike; the last one "
-                f"{failures[-1].reason}"
-            ) from failures[-1].error
 
     def _n_ended(self) -> int:
         return sum(trial.state is not TrialState.RUNNING for trial in self._trials)
@@ -356,7 +374,8 @@ class Study:
         ----------
         rule
             "best_observed", "best_evaluated_mean" or "best_mean" (see `bayesopt.recommend`);
-            "auto" is the first when `noise` is False, the second otherwise.
+            "auto" is the first when `noise` is False and no value has a standard error, the second
+            otherwise.
 
         Raises
         ------
@@ -365,8 +384,11 @@ class Study:
         """
         self._need_an_observation()
         if rule == "auto":
-            rule = "best_observed" if self.noise is False else "best_evaluated_mean"
-        with _one_thread():
+            exact = self.noise is False and not any(
+                trial.evaluation is not None and trial.evaluation.sd for trial in self._trials
+            )
+            rule = "best_observed" if exact else "best_evaluated_mean"
+        with own_torch_settings():
             model, data, _ = fit_model(
                 self.space,
                 self.policy,
@@ -381,7 +403,8 @@ class Study:
     def predict(self, points: Sequence[Point] | NDArray[Any]) -> tuple[Array, Array]:
         """Mean and standard deviation of the function (without noise) at points (n,).
 
-        Fitted to all values as they are, also where the search itself looks only at the good ones.
+        Fitted to all values as they are. The search and `recommend` look harder at the good values
+        and count the poor ones only as poor, so that their numbers differ a little from these.
 
         Raises
         ------
@@ -390,7 +413,7 @@ class Study:
         """
         self._need_an_observation()
         X = np.array([self.space.to_unit(params) for params in self._checked(points)])
-        with _one_thread(), torch.no_grad():
+        with own_torch_settings(), torch.no_grad():
             model, data, _ = fit_model(
                 self.space, self.policy, self._trials, self.direction, self.noise, None
             )
@@ -407,12 +430,15 @@ class Study:
             raise ValueError("Nothing has been observed yet; tell or add a result first.")
 
 
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """One torch thread: faster for small matrices, and the same sums on every machine size."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
+def _copy(trial: Trial) -> Trial:
+    """The trial with parameters of its own: what a user does to them does not reach the study."""
+    return replace(trial, params=dict(trial.params))
+
+
+def _stop_if_hopeless(outcomes: Sequence[Evaluation | Failure]) -> None:
+    """Raise AllEvaluationsFailed when the first ones of a run all failed alike."""
+    failures = [outcome for outcome in outcomes if isinstance(outcome, Failure)]
+    if len(failures) == len(outcomes) == N_ALIKE and len({one.kind for one in failures}) == 1:
+        raise AllEvaluationsFailed(
+            f"The first {N_ALIKE} evaluations all failed alike; the last one {failures[-1].reason}"
+        ) from failures[-1].error

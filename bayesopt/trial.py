@@ -18,6 +18,10 @@ class TrialState(StrEnum):
     FAILED = "failed"
 
 
+class NotFinite(ValueError):
+    """An observed value is NaN or infinite."""
+
+
 @dataclass(frozen=True)
 class Evaluation:
     """What one evaluation gave, in the user's units.
@@ -34,7 +38,7 @@ class Evaluation:
     TypeError
         If something is not a number.
     ValueError
-        If `value` is NaN or infinite, or `sd` is negative, NaN or infinite.
+        If `value` is NaN or infinite (`NotFinite`), or `sd` is negative, NaN or infinite.
     """
 
     value: float
@@ -43,7 +47,7 @@ class Evaluation:
     def __post_init__(self) -> None:
         value = _number(self.value, "The value")
         if not math.isfinite(value):
-            raise ValueError(f"The value must be finite, but it is {value}.")
+            raise NotFinite(f"The value must be finite, but it is {value}.")
         object.__setattr__(self, "value", value)
         if self.sd is not None:
             sd = _number(self.sd, "The standard error `sd`")
@@ -88,8 +92,8 @@ class Trial:
     reason
         Why it failed, once failed.
     origin
-        "initial" (space-filling), "acquisition", "given" (the user chose the point) or "added"
-        (the user brought the result along).
+        "initial" (space-filling), "acquisition", "random", "given" (the user chose the point) or
+        "added" (the user brought the result along).
     hyperparameters
         Logarithms of the model's hyperparameters when the point was chosen; the next fit starts
         from them. They are kept here so that asking depends on nothing but the trials.

@@ -146,7 +146,7 @@ def test_nothing_is_evaluated_when_enough_is_known():
 
 def test_the_callback_may_end_the_search():
     def callback(study, trial):
-        assert trial is study.trials[-1] and trial.state is TrialState.COMPLETE
+        assert trial == study.trials[-1] and trial.state is TrialState.COMPLETE
         if trial.number == 3:
             raise StopIteration
 

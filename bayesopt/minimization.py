@@ -65,8 +65,8 @@ def minimize(
     scipy.optimize.OptimizeResult
         ``x`` and ``params`` (the recommended point), ``fun`` (its value: observed when `noise` is
         False, else the posterior mean), ``sd`` (how unsure that is), ``observed`` (what was seen
-        there), ``nfev``, ``success``, ``message``, ``x_iters``, ``func_vals`` (NaN where it
-        failed) and ``study``.
+        there), ``nfev``, ``success`` (False when interrupted), ``message``, ``x_iters``,
+        ``func_vals`` (NaN where it failed) and ``study``.
 
     Raises
     ------
@@ -128,6 +128,11 @@ def _optimize(
         if not any(trial.state is TrialState.COMPLETE for trial in study.trials):
             raise
         message, success = "Interrupted by the user.", False
+    except Exception as error:
+        # Nothing told is lost, also when a callback or an acquisition breaks.
+        error.study = study  # type: ignore[attr-defined]
+        error.add_note(f"The {len(study.trials)} trials so far are in the error's `study`.")
+        raise
     if not any(trial.state is TrialState.COMPLETE for trial in study.trials):
         reasons = sorted({str(trial.reason) for trial in study.trials})
         raise AllEvaluationsFailed(f"Not one evaluation succeeded: {'; '.join(reasons)}")
