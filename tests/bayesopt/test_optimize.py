@@ -249,9 +249,12 @@ def test_closed_form_gradients_and_autograd_give_the_same_result(space):
     np.testing.assert_allclose(X[0], X_auto[0], rtol=0, atol=1e-6)
 
 
-def test_by_autograd_gives_every_row_its_own_gradient():
+@pytest.mark.parametrize("outer", [torch.enable_grad, torch.no_grad])
+def test_by_autograd_gives_every_row_its_own_gradient(outer):
     X = torch.rand(7, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-    for one, other in zip(by_autograd(rough, X), WithGradient().value_and_gradient(X), strict=True):
+    with outer():
+        automatic = by_autograd(rough, X)
+    for one, other in zip(automatic, WithGradient().value_and_gradient(X), strict=True):
         assert not one.requires_grad
         torch.testing.assert_close(one, other, rtol=0, atol=1e-13)
     assert not X.requires_grad
