@@ -45,6 +45,11 @@ def next_one(study, **changes):
     return suggest(study.space, study.policy, study.trials, **(arguments | changes))
 
 
+def sampled(model, data, X_pending):
+    """An acquisition that draws samples of its own."""
+    return qLogNoisyExpectedImprovement(model, data.X, X_pending=X_pending)
+
+
 # -- names -----------------------------------------------------------------------------------------
 
 
@@ -100,11 +105,7 @@ def test_an_acquisition_of_botorch_works_from_end_to_end(noise):
 
 
 def test_a_sampled_acquisition_of_botorch_works_on_a_mixed_space():
-    def acquisition(model, data, X_pending):
-        return qLogNoisyExpectedImprovement(model, data.X, X_pending=X_pending)
-
-    torch.manual_seed(0)
-    policy = bo.Policy(acquisition=acquisition)
+    policy = bo.Policy(acquisition=sampled)
     result = bo.minimize(mixed_bowl, MIXED, 18, policy=policy, noise=False, seed=0)
     assert result.params["kind"] == "b"
     assert result.fun < 0.5
@@ -194,12 +195,16 @@ def test_the_initial_design_fills_the_space(d):
 # -- the model takes over --------------------------------------------------------------------------
 
 
-def test_asking_depends_on_nothing_but_its_arguments():
-    study = asked(bo.Study(SQUARE, seed=0), bowl, 8)
+@pytest.mark.parametrize("acquisition", ["ei", sampled])
+def test_asking_depends_on_nothing_but_its_arguments(acquisition):
+    policy = bo.Policy(acquisition=acquisition)
+    study = asked(bo.Study(SQUARE, policy=policy, seed=0), bowl, 8)
     one = next_one(study)
     torch.manual_seed(5)
     np.random.seed(5)
+    state = torch.get_rng_state()
     assert next_one(study) == one
+    assert torch.equal(torch.get_rng_state(), state)
     assert next_one(study, seed=1) != one
     assert next_one(study, number=99).hyperparameters == one.hyperparameters
 
