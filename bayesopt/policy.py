@@ -11,12 +11,13 @@ from typing import Literal, get_args
 
 import numpy as np
 import torch
-from botorch.acquisition import AcquisitionFunction, PosteriorMean
+from botorch.acquisition import AcquisitionFunction
 from botorch.models.model import Model
 from torch import Tensor
 
 from bayesopt import optimize
 from bayesopt.acquisition import expected_improvement
+from bayesopt.acquisition.posterior_mean import PosteriorMeanWithGradient
 from bayesopt.data import Dataset, Direction, Noise, complete, dataset
 from bayesopt.design import SpaceExhausted, Taken, space_filling, uniform
 from bayesopt.models.exact import ExactGaussianProcess
@@ -30,6 +31,7 @@ ModelName = Literal["auto", "matern52", "rbf"]
 AcquisitionName = Literal["auto", "ei", "random"]
 
 _N_INCUMBENTS = 5
+_EFFORT_FOR_THE_MEAN = optimize.Effort(n_global=128, n_local=128, n_starts=2)  # it has few peaks
 _LEAST_PROMISE = 1e-7  # in standard deviations of the observed scores
 _NEGLIGIBLE_NOISE = 1e-6  # in the same unit, squared: repeating a point shows nothing new
 _FAILURE_NOISE = 1e-3  # variance of a score
@@ -163,7 +165,7 @@ def suggest(
         return Suggestion(taken.first_free(start, rng), "initial")
     with torch.random.fork_rng(devices=[]):  # for acquisitions that draw samples of their own
         torch.default_generator.manual_seed(int(rng.integers(2**63)))
-        return _by_model(space, policy, trials, direction, noise, rng)
+        return _by_model(space, policy, trials, direction, noise, taken, rng)
 
 
 def fit_model(
@@ -192,6 +194,7 @@ def _by_model(
     trials: Sequence[Trial],
     direction: Direction,
     noise: Noise,
+    taken: Taken,
     rng: np.random.Generator,
 ) -> Suggestion:
     search = policy.search
@@ -201,17 +204,17 @@ def _by_model(
     pending = _points(space, trials, TrialState.RUNNING)
     X = None
     if _is_turn_to_exploit(policy, data, pending):
-        X = _promising(model, space, incumbents, rng, search)
+        X = _promising(model, space, incumbents, rng)
     if X is None:
         own = policy.acquisition if callable(policy.acquisition) else None
         acquisition: optimize.Acquisition = (own or expected_improvement.build)(
             model, data, pending if len(pending) > 0 else None
         )
         X, _ = optimize.maximize(acquisition, space, incumbents, rng, effort=search.effort)
-    seen_as_exact = noise == "auto" and 0.0 < model.hyperparameters.noise < _NEGLIGIBLE_NOISE
-    taken = _taken(space, trials, False if seen_as_exact else noise)
-    if taken.all_of_the_space():  # only a repetition is left
-        taken = _taken(space, trials, noise)
+    if noise == "auto" and 0.0 < model.hyperparameters.noise < _NEGLIGIBLE_NOISE:
+        everything = _taken(space, trials, False)
+        if not everything.all_of_the_space():  # else a repetition is all that is left
+            taken = everything
     return Suggestion(taken.first_free(X, rng), "acquisition", theta)
 
 
@@ -223,11 +226,11 @@ def _is_turn_to_exploit(policy: Policy, data: Dataset, pending: Tensor) -> bool:
 
 
 def _promising(
-    model: Model, space: Space, incumbents: Array, rng: np.random.Generator, search: Search
+    model: Model, space: Space, incumbents: Array, rng: np.random.Generator
 ) -> Array | None:
     """Points of the best posterior mean, or None when it is no better than the incumbent's."""
-    mean = PosteriorMean(model)
-    X, v = optimize.maximize(mean, space, incumbents, rng, effort=search.effort)
+    mean = PosteriorMeanWithGradient(model)
+    X, v = optimize.maximize(mean, space, incumbents, rng, effort=_EFFORT_FOR_THE_MEAN)
     with torch.no_grad():
         best = float(mean(torch.from_numpy(incumbents[:1]).unsqueeze(-2)))
     return X if v[0] > best + _LEAST_PROMISE else None

@@ -16,9 +16,9 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
-from botorch.acquisition import PosteriorMean
 
 from bayesopt import optimize
+from bayesopt.acquisition.posterior_mean import PosteriorMeanWithGradient
 from bayesopt.data import Dataset, observed_values
 from bayesopt.models.exact import ExactGaussianProcess
 from bayesopt.parameter import Array
@@ -102,7 +102,7 @@ def recommend(
 def _best_mean(
     model: ExactGaussianProcess, data: Dataset, space: Space, seed: int
 ) -> tuple[Array, float, float]:
-    posterior_mean = PosteriorMean(model)
+    posterior_mean = PosteriorMeanWithGradient(model)
     with torch.no_grad():
         order = torch.argsort(posterior_mean(data.X.unsqueeze(-2)), descending=True, stable=True)
     incumbents = data.X[order[:5]].numpy()
