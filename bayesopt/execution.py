@@ -6,7 +6,7 @@ Nothing here knows a study.
 import inspect
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -79,6 +79,15 @@ def evaluate(fun: Objective, space: Space, params: Mapping[str, Any]) -> Evaluat
         return Evaluation.of(returned)
     except (TypeError, ValueError) as error:
         return Failure("result", f"returned an unusable result: {error}", error)
+
+
+def stop_if_hopeless(outcomes: Sequence[Evaluation | Failure]) -> None:
+    """Raise AllEvaluationsFailed when the first ones of a run all failed alike."""
+    failures = [outcome for outcome in outcomes if isinstance(outcome, Failure)]
+    if len(failures) == len(outcomes) == N_ALIKE and len({one.kind for one in failures}) == 1:
+        raise AllEvaluationsFailed(
+            f"The first {N_ALIKE} evaluations all failed alike; the last one {failures[-1].reason}"
+        ) from failures[-1].error
 
 
 class Progress:

@@ -22,12 +22,11 @@ from bayesopt.arguments import (
 from bayesopt.data import Direction, Noise, complete, observed_values
 from bayesopt.design import SpaceExhausted
 from bayesopt.execution import (
-    N_ALIKE,
-    AllEvaluationsFailed,
     Failure,
     Objective,
     Progress,
     check_signature,
+    stop_if_hopeless,
 )
 from bayesopt.parameter import Array
 from bayesopt.policy import Policy, default_n_initial, fit_model, suggest
@@ -331,7 +330,7 @@ class Study:
                 except SpaceExhausted as end:
                     return str(end)
                 outcomes.append(self._evaluate(fun, trial, line))
-                _stop_if_hopeless(outcomes)
+                stop_if_hopeless(outcomes)
                 if callback is not None and not self._goes_on(callback, trial):
                     return "The callback ended the search."
         finally:
@@ -433,12 +432,3 @@ class Study:
 def _copy(trial: Trial) -> Trial:
     """The trial with parameters of its own: what a user does to them does not reach the study."""
     return replace(trial, params=dict(trial.params))
-
-
-def _stop_if_hopeless(outcomes: Sequence[Evaluation | Failure]) -> None:
-    """Raise AllEvaluationsFailed when the first ones of a run all failed alike."""
-    failures = [outcome for outcome in outcomes if isinstance(outcome, Failure)]
-    if len(failures) == len(outcomes) == N_ALIKE and len({one.kind for one in failures}) == 1:
-        raise AllEvaluationsFailed(
-            f"The first {N_ALIKE} evaluations all failed alike; the last one {failures[-1].reason}"
-        ) from failures[-1].error
