@@ -62,6 +62,7 @@ def _parser() -> argparse.ArgumentParser:
     what = parser.add_argument_group("what to run (one of)").add_mutually_exclusive_group()
     what.add_argument("--quick", action="store_true", help="ten minutes on two cores")
     what.add_argument("--acceptance", action="store_true", help="what a release must not lose on")
+    what.add_argument("--noisy", action="store_true", help="three functions, noise 1, 5 and 20 %%")
     what.add_argument("--tuning", action="store_true", help="24 BBOB functions, d=2 and d=5")
     what.add_argument("--bbob", type=int, metavar="DIM", help="24 BBOB functions in DIM dimensions")
     what.add_argument("--problems", nargs="+", default=[], metavar="NAME", help="by name")
@@ -93,6 +94,8 @@ def _tasks(parser: argparse.ArgumentParser, args: argparse.Namespace) -> list[Ta
         return presets.quick(**seeds)
     if args.acceptance:
         return presets.acceptance(**seeds)
+    if args.noisy:
+        return presets.noisy(**seeds)
     if args.tuning:
         return presets.tuning(args.instances)
     if args.bbob:
@@ -125,7 +128,7 @@ def _variant(parser: argparse.ArgumentParser, text: str) -> Spec:
 
 
 def _title(args: argparse.Namespace) -> str:
-    names = ("quick", "acceptance", "tuning", "speed", "read")
+    names = ("quick", "acceptance", "noisy", "tuning", "speed", "read")
     chosen = [name for name in names if getattr(args, name)]
     return chosen[0] if chosen else f"bbob-d{args.bbob}" if args.bbob else "problems"
 

@@ -32,6 +32,16 @@ def acceptance(seeds: Iterable[int] = range(10)) -> list[Task]:
     return seeded({"branin": 40, "hartmann6": 80, "hartmann6+noise0.25": 100}, seeds)
 
 
+def noisy(seeds: Iterable[int] = range(100, 130)) -> list[Task]:
+    """Noise of 1, 5 and 20 % of the function's standard deviation: which acquisition leads?"""
+    budgets = {
+        f"{name}+noise{percent}%": n_evals
+        for name, n_evals in {"branin": 40, "hartmann6": 80, "ackley5": 60}.items()
+        for percent in (1, 5, 20)
+    }
+    return seeded(budgets, seeds)
+
+
 def tuning(instances: Iterable[int] = (1, 2)) -> list[Task]:
     """The 24 BBOB functions in two and five dimensions: to choose between policies.
 

@@ -6,12 +6,14 @@ A problem is found by its name, so that a worker process can build it again:
 - ``bbob-f08-i1-d5``: function 8 of the 24 BBOB functions, instance 1, dimension 5;
 - ``rosenbrock4-int`` (two of the four are integers), ``svm-digits``, ``boosting-diabetes``: mixed
   spaces;
-- any of these with noise of a given standard deviation: ``hartmann6+noise0.25``.
+- any of these with noise of a given standard deviation: ``hartmann6+noise0.25``; a classic also
+  with one in percent of the function's own standard deviation over its box: ``branin+noise5%``.
 """
 
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -73,6 +75,8 @@ class Problem:
 def get(name: str) -> Problem:
     """The problem of this name; a ``ValueError`` says which names there are."""
     base, _, noise = name.partition("+noise")
+    if noise.endswith("%"):
+        return replace(get(base), name=name, noise_sd=float(noise[:-1]) / 100 * _spread(base))
     if noise:
         return replace(get(base), name=name, noise_sd=float(noise))
     if name in CLASSICS:
@@ -88,6 +92,22 @@ def get(name: str) -> Problem:
         return Problem(name, tasks.BOOSTING_SPACE, tasks.boosting_error)
     known = ", ".join([*CLASSICS, *MIXED, "bbob-f<1-24>-i<instance>-d<dimension>"])
     raise ValueError(f"Problem {name!r} is unknown; known are {known}, each with `+noise<sd>`.")
+
+
+@cache
+def _spread(name: str) -> float:
+    """Standard deviation of a classic over its box, from 2^17 Sobol' points (three digits)."""
+    import torch
+    from botorch import test_functions
+    from torch.quasirandom import SobolEngine
+
+    if name not in CLASSICS:
+        raise ValueError(f"Noise in percent is for {', '.join(CLASSICS)}, but got {name!r}.")
+    kind, arguments, _ = CLASSICS[name]
+    function = getattr(test_functions, kind)(**arguments)
+    low, high = torch.tensor(function._bounds, dtype=torch.float64).T
+    U = SobolEngine(len(low), scramble=True, seed=0).draw(2**17, dtype=torch.float64)
+    return float(function.evaluate_true(low + U * (high - low)).std())
 
 
 def bbob_name(function: int, instance: int, dimension: int) -> str:
