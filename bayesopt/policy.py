@@ -5,18 +5,23 @@ No formula lives here.
 """
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Literal, get_args
 
 import numpy as np
 import torch
-from botorch.acquisition import AcquisitionFunction
 from botorch.models.model import Model
 from torch import Tensor
 
 from bayesopt import optimize
-from bayesopt.acquisition import expected_improvement
+from bayesopt.acquisition import (
+    expected_improvement,
+    letham_expected_improvement,
+    noisy_expected_improvement,
+)
+from bayesopt.acquisition.expected_improvement import Builder
 from bayesopt.acquisition.posterior_mean import PosteriorMeanWithGradient
 from bayesopt.data import Dataset, Direction, Noise, complete, dataset
 from bayesopt.design import SpaceExhausted, Taken, space_filling, uniform
@@ -26,9 +31,27 @@ from bayesopt.parameter import Array
 from bayesopt.space import Params, Space
 from bayesopt.trial import Trial, TrialState
 
-Builder = Callable[[Model, Dataset, Tensor | None], AcquisitionFunction]
 ModelName = Literal["auto", "matern52", "rbf"]
-AcquisitionName = Literal["auto", "ei", "random"]
+AcquisitionName = Literal[
+    "auto",
+    "ei",
+    "noisy_ei",
+    "kgcp",
+    "nei",
+    "ei_posterior_mean",
+    "ei_next_mean",
+    "ei_next_observation",
+    "random",
+]
+
+_BUILDERS: dict[str, Builder] = {
+    "ei": expected_improvement.build,
+    "noisy_ei": noisy_expected_improvement.build,
+    "kgcp": partial(noisy_expected_improvement.build, baseline="observed_and_candidate"),
+    "nei": letham_expected_improvement.build,
+    **expected_improvement.AD_HOC,
+}
+_AUTO = "ei"
 
 _N_INCUMBENTS = 5
 _EFFORT_FOR_THE_MEAN = optimize.Effort(n_global=128, n_local=128, n_starts=2)  # it has few peaks
@@ -101,6 +124,13 @@ class Policy:
     def correlation(self) -> str:
         """Name of the kernel, with "auto" resolved."""
         return "matern52" if self.model == "auto" else self.model
+
+    @property
+    def builder(self) -> Builder:
+        """What makes the acquisition, with "auto" resolved; not for "random"."""
+        if callable(self.acquisition):
+            return self.acquisition
+        return _BUILDERS[_AUTO if self.acquisition == "auto" else self.acquisition]
 
     def __str__(self) -> str:
         if self.acquisition == "random":
@@ -206,8 +236,7 @@ def _by_model(
     if _is_turn_to_exploit(policy, data, pending):
         X = _promising(model, space, incumbents, rng)
     if X is None:
-        own = policy.acquisition if callable(policy.acquisition) else None
-        acquisition: optimize.Acquisition = (own or expected_improvement.build)(
+        acquisition: optimize.Acquisition = policy.builder(
             model, data, pending if len(pending) > 0 else None
         )
         X, _ = optimize.maximize(acquisition, space, incumbents, rng, effort=search.effort)

@@ -8,19 +8,26 @@ z           (mean - best) / sd
 phi, Phi    density and distribution function of the standard normal law
 M(u)        Mills' ratio Phi(-u) / phi(u) = sqrt(pi/2) erfcx(u / sqrt 2)
 
-    EI      = sd h(z),    h(z) = phi(z) + z Phi(z)                   Jones et al. (1998), Eq. (15)
-    log h   = -z^2/2 - log sqrt(2 pi) + log(1 - |z| M(|z|))          for z < -1
-    h'      = Phi(z)
+    EI       = sd zeta(z),    zeta(z) = phi(z) + z Phi(z)            Jones et al. (1998), Eq. (15)
+    log zeta = -z^2/2 - log sqrt(2 pi) + log(1 - |z| M(|z|))         for z < -1
+    zeta'    = Phi(z)
 
-Under noise of variance tau^2 a point that is known already promises nothing more, however good:
-    augmented EI = EI (1 - tau / r),    r = sqrt(sd^2 + tau^2)       Huang et al. (2006)
-                 = EI sd^2 / (r (r + tau))                           without cancellation
+Under noise of variance tau^2 the incumbent is a posterior mean, and what is to improve on it is
+    "function"          f(x),                  variance sd^2
+    "next_mean"         mu_{n+1}(x),           variance sd^4 / (sd^2 + tau^2)
+    "next_observation"  y_{n+1},               variance sd^2 + tau^2     Frazier (2018), Section 5.1
+    "augmented"         f(x), and EI is multiplied by 1 - tau / r = sd^2 / (r (r + tau)), where
+                        r^2 = sd^2 + tau^2                                      Huang et al. (2006)
+None of them knows that measuring x also revises the means at the old points.
 
 (Frazier 2018, Eq. (8), prints another last term; this one agrees with quadrature.) EI and its
 gradient underflow over most of a space, their logarithms do not (Ament et al. 2023).
 """
 
 import math
+from collections.abc import Callable
+from functools import partial
+from typing import Literal, get_args
 
 import torch
 from botorch.acquisition import AcquisitionFunction
@@ -28,8 +35,11 @@ from botorch.models.model import Model
 from jaxtyping import Float as Shaped
 from torch import Tensor
 
+from bayesopt.acquisition.pending import believe, noise_of_next
 from bayesopt.data import Dataset
 from bayesopt.optimize import by_autograd
+
+Target = Literal["function", "next_mean", "next_observation", "augmented"]
 
 _LOG_SQRT_2PI = 0.5 * math.log(2.0 * math.pi)
 _SQRT_HALF = math.sqrt(0.5)
@@ -37,15 +47,15 @@ _SQRT_HALF_PI = math.sqrt(0.5 * math.pi)
 _FAR = -100.0  # left of it 1 - |z| M(|z|) cancels too much; its asymptotic series takes over
 
 
-def _log_h_and_ratios(z: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """log h(z), Phi(z) / h(z) and phi(z) / h(z)."""
+def log_zeta_and_ratios(z: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """log zeta(z), Phi(z) / zeta(z) and phi(z) / zeta(z)."""
     near = z.clamp_min(-1.0)
     phi = torch.exp(-0.5 * near * near - _LOG_SQRT_2PI)
     Phi = torch.special.ndtr(near)
-    h = phi + near * Phi
+    zeta = phi + near * Phi
     is_near = z >= -1.0
     if bool(is_near.all()):
-        return h.log(), Phi / h, phi / h
+        return zeta.log(), Phi / zeta, phi / zeta
     far = z.clamp_max(-1.0)
     mills = torch.special.erfcx(far * -_SQRT_HALF) * _SQRT_HALF_PI
     inverse_square = far.reciprocal().square()
@@ -53,27 +63,27 @@ def _log_h_and_ratios(z: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         1.0 - inverse_square * (3.0 - inverse_square * (15.0 - 105.0 * inverse_square))
     )
     tail = torch.where(far < _FAR, series, 1.0 + far * mills)
-    log_h = torch.where(is_near, h.log(), -0.5 * far * far - _LOG_SQRT_2PI + tail.log())
-    # Left of -1 the factor phi stands in h, Phi and phi alike, and cancels.
-    h = torch.where(is_near, h, tail)
-    return log_h, torch.where(is_near, Phi, mills) / h, torch.where(is_near, phi, 1.0) / h
+    log_zeta = torch.where(is_near, zeta.log(), -0.5 * far * far - _LOG_SQRT_2PI + tail.log())
+    # Left of -1 the factor phi stands in zeta, Phi and phi alike, and cancels.
+    zeta = torch.where(is_near, zeta, tail)
+    return log_zeta, torch.where(is_near, Phi, mills) / zeta, torch.where(is_near, phi, 1.0) / zeta
 
 
 def _log_ei_and_partials(
-    mean: Tensor, variance: Tensor, best: float
+    mean: Tensor, variance: Tensor, best: float | Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """log EI = log h(z) + log sd with d / d mean and d / d variance, for positive variances.
+    """log EI = log zeta(z) + log sd with d / d mean and d / d variance, for positive variances.
 
-    d log EI / d sd = (1 - z h'/h) / sd = (phi / h) / sd, where the second form does not cancel.
+    d log EI / d sd = (1 - z zeta'/zeta) / sd = (phi / zeta) / sd: the second form does not cancel.
     """
     sd = variance.sqrt()
-    log_h, by_Phi, by_phi = _log_h_and_ratios((mean - best) / sd)
-    return log_h + sd.log(), by_Phi / sd, by_phi / (2.0 * variance)
+    log_zeta, by_Phi, by_phi = log_zeta_and_ratios((mean - best) / sd)
+    return log_zeta + sd.log(), by_Phi / sd, by_phi / (2.0 * variance)
 
 
 class _LogExpectedImprovement(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, mean: Tensor, variance: Tensor, best: float) -> Tensor:  # type: ignore[no-untyped-def]
+    def forward(ctx, mean: Tensor, variance: Tensor, best: float | Tensor) -> Tensor:  # type: ignore[no-untyped-def]
         log_ei, by_mean, by_variance = _log_ei_and_partials(mean, variance, best)
         ctx.save_for_backward(by_mean, by_variance)
         return log_ei
@@ -86,7 +96,7 @@ class _LogExpectedImprovement(torch.autograd.Function):
         return grad * by_mean, grad * by_variance, None
 
 
-def log_expected_improvement(mean: Tensor, variance: Tensor, best: float) -> Tensor:
+def log_expected_improvement(mean: Tensor, variance: Tensor, best: float | Tensor) -> Tensor:
     """Logarithm of the expected improvement; -inf where it is zero (no variance, mean <= best).
 
     Parameters
@@ -94,7 +104,7 @@ def log_expected_improvement(mean: Tensor, variance: Tensor, best: float) -> Ten
     mean, variance
         Posterior means and variances, of one shape.
     best
-        Incumbent.
+        Incumbent, or several that broadcast with them.
     """
     certain = variance <= 0.0
     if bool(certain.any()):
@@ -105,7 +115,7 @@ def log_expected_improvement(mean: Tensor, variance: Tensor, best: float) -> Ten
     return result
 
 
-def expected_improvement(mean: Tensor, variance: Tensor, best: float) -> Tensor:
+def expected_improvement(mean: Tensor, variance: Tensor, best: float | Tensor) -> Tensor:
     """Expected improvement E[max(f - best, 0)] for f ~ N(mean, variance), Jones et al. Eq. (15)."""
     gain = mean - best
     certain = variance <= 0.0
@@ -124,6 +134,16 @@ def log_augmentation(variance: Tensor, noise: float) -> tuple[Tensor, Tensor]:
     return value, variance.reciprocal() - 0.5 / (r * r) - 0.5 / (r * (r + tau))
 
 
+def _law(variance: Tensor, noise: float, target: Target) -> tuple[Tensor, Tensor | float]:
+    """Variance of what is to improve on the incumbent, and its derivative in that of f(x)."""
+    if target == "next_mean":
+        share = variance / (variance + noise)
+        return variance * share, share * (2.0 - share)
+    if target == "next_observation":
+        return variance + noise, 1.0
+    return variance, 1.0
+
+
 class ExpectedImprovement(AcquisitionFunction):  # type: ignore[misc]
     """Expected improvement over a fixed incumbent, one candidate at a time.
 
@@ -136,14 +156,35 @@ class ExpectedImprovement(AcquisitionFunction):  # type: ignore[misc]
     log
         Return the logarithm, which has the same maximiser and a usable gradient everywhere.
     noise
-        Variance of the noise of the next observation: above 0 it is the augmented one.
+        Variance of the noise of the next observation; at 0 all targets are one.
+    target
+        What is to improve on the incumbent (see the top of this file).
+
+    Raises
+    ------
+    ValueError
+        If the target is not known.
     """
 
-    def __init__(self, model: Model, best: float, log: bool = True, noise: float = 0.0) -> None:
+    def __init__(
+        self,
+        model: Model,
+        best: float,
+        log: bool = True,
+        noise: float = 0.0,
+        target: Target = "augmented",
+    ) -> None:
         super().__init__(model)
+        if target not in get_args(Target):
+            raise ValueError(f"Unknown target {target!r}; known are {get_args(Target)}.")
         self.best = best
         self.log = log
         self.noise = noise
+        self.target: Target = target
+
+    @property
+    def _is_augmented(self) -> bool:
+        return self.target == "augmented" and self.noise > 0.0
 
     def value_and_gradient(
         self, X: Shaped[Tensor, "b d"]
@@ -152,10 +193,12 @@ class ExpectedImprovement(AcquisitionFunction):  # type: ignore[misc]
         if not (self.log and hasattr(self.model, "marginals_with_gradients")):
             return by_autograd(self, X)
         mean, variance, mean_slope, variance_slope = self.model.marginals_with_gradients(X)
-        value, by_mean, by_variance = _log_ei_and_partials(mean, variance, self.best)
-        if self.noise > 0.0:
-            factor, slope = log_augmentation(variance, self.noise)
-            value, by_variance = value + factor, by_variance + slope
+        of_target, factor = _law(variance, self.noise, self.target)
+        value, by_mean, by_variance = _log_ei_and_partials(mean, of_target, self.best)
+        by_variance = by_variance * factor
+        if self._is_augmented:
+            augmentation, slope = log_augmentation(variance, self.noise)
+            value, by_variance = value + augmentation, by_variance + slope
         gradient = by_mean.unsqueeze(-1) * mean_slope
         return value, gradient.addcmul_(by_variance.unsqueeze(-1), variance_slope)
 
@@ -172,17 +215,21 @@ class ExpectedImprovement(AcquisitionFunction):  # type: ignore[misc]
         posterior = self.model.posterior(X)
         mean, variance = posterior.mean[..., 0, 0], posterior.variance[..., 0, 0]
         of = log_expected_improvement if self.log else expected_improvement
-        value = of(mean, variance, self.best)
-        if self.noise == 0.0:
+        value = of(mean, _law(variance, self.noise, self.target)[0], self.best)
+        if not self._is_augmented:
             return value
         factor, _ = log_augmentation(variance, self.noise)
         return value + factor if self.log else value * factor.exp()
 
 
 def build(
-    model: Model, data: Dataset, X_pending: Shaped[Tensor, "m d"] | None = None
+    model: Model,
+    data: Dataset,
+    X_pending: Shaped[Tensor, "m d"] | None = None,
+    *,
+    target: Target = "augmented",
 ) -> ExpectedImprovement:
-    """Log expected improvement on a fitted model, augmented where there is noise.
+    """Log expected improvement on a fitted model.
 
     Parameters
     ----------
@@ -194,22 +241,25 @@ def build(
     X_pending
         Points that are being evaluated. Each is taken to return its posterior mean, so that
         nothing can be gained by asking for it again.
+    target
+        What is to improve on the incumbent under noise.
     """
-    X, n_pending = data.X, 0 if X_pending is None else len(X_pending)
-    exact = bool((data.Yvar == 0).all())
-    if exact and n_pending == 0:
+    X, exact = data.X, bool((data.Yvar == 0).all())
+    if exact and X_pending is None:
         return ExpectedImprovement(model, float(data.Y.max()))
     with torch.no_grad():
-        # The median, since one observation may be known hardly at all.
-        known = {} if data.noise_is_inferred else {"noise": data.Yvar.median().expand(n_pending, 1)}
-        if X_pending is not None and n_pending > 0:
-            believed = model.posterior(X_pending).mean
-            model = model.condition_on_observations(X_pending, believed, **known)
+        if X_pending is not None:
+            model = believe(model, data, X_pending)
             X = torch.cat((X, X_pending))
-        posterior = model.posterior(X.unsqueeze(-2))
-        if data.noise_is_inferred:
-            noisy = model.posterior(X[:1], observation_noise=True)
-            noise = float((noisy.variance - posterior.variance[:1]).clamp_min(0.0))
-        else:
-            noise = float(data.Yvar.median())
-    return ExpectedImprovement(model, float(posterior.mean.max()), noise=noise)
+        best = float(model.posterior(X.unsqueeze(-2)).mean.max())
+    return ExpectedImprovement(model, best, noise=noise_of_next(model, data), target=target)
+
+
+Builder = Callable[[Model, Dataset, Tensor | None], AcquisitionFunction]
+
+AD_HOC: dict[str, Builder] = {
+    "ei_posterior_mean": partial(build, target="function"),
+    "ei_next_mean": partial(build, target="next_mean"),
+    "ei_next_observation": partial(build, target="next_observation"),
+}
+"""The three ad hoc ways to save expected improvement under noise, Frazier (2018), Section 5.1."""

@@ -221,7 +221,7 @@ class ExactGaussianProcess(Model, FantasizeMixin):  # type: ignore[misc]
         if self.L_inverse is None:
             raise ValueError("Closed-form gradients need observations without batch and graph.")
         Z = self._scaled(X)
-        mean, variance, slope, V = _moments(Z, self)
+        mean, variance, slope, V, _ = _moments(Z, self)
         P = torch.cat((slope * self.alpha, slope * (V @ self.L_inverse) * -2.0))
         by_feature = _pull_back(P, torch.cat((Z, Z)), self) * self.inverse_scale
         if self.features.categories:
@@ -232,6 +232,32 @@ class ExactGaussianProcess(Model, FantasizeMixin):  # type: ignore[misc]
             gradient = by_feature
         b = len(X)
         return mean, variance, gradient[:b], gradient[b:]
+
+    def covariance_weights(self, rows: Shaped[Tensor, " r"]) -> Shaped[Tensor, "n r"]:
+        """M with Cov_n(f(x), f(X_rows)) = k* M for any x, for some of the observed points.
+
+        K^-1 diag(noise), where k* - k* K^-1 (K - diag(noise)) would cancel.
+        """
+        noise = torch.where(self.Yvar.isnan(), self.hyperparameters.noise, self.Yvar)
+        unit = torch.zeros(len(self.X), len(rows), dtype=self.X.dtype)
+        unit[rows, torch.arange(len(rows))] = noise[rows, 0]
+        return torch.cholesky_solve(unit, self.L)
+
+    def marginals_and_covariances(
+        self, X: Shaped[Tensor, "b d"], weights: Shaped[Tensor, "n r"]
+    ) -> tuple[Shaped[Tensor, " b"], Shaped[Tensor, " b"], Shaped[Tensor, "b r"]]:
+        """`marginals`, and the posterior covariances with some of the observed points.
+
+        Parameters
+        ----------
+        X
+            (b, d) points.
+        weights
+            (n, r) of the observed points, from `covariance_weights`.
+        """
+        Z = self._scaled(X)
+        mean, variance, covariance = _MarginalsAndCovariances.apply(Z, weights, self)  # type: ignore[no-untyped-call]
+        return mean, variance, covariance
 
     def condition_on_observations(
         self, X: Tensor, Y: Tensor, noise: Tensor | None = None, **kwargs: Any
@@ -276,8 +302,8 @@ class ExactGaussianProcess(Model, FantasizeMixin):  # type: ignore[misc]
         return ExactGaussianProcess(X, Y, Yvar, self.hyperparameters, self.features.categories, L)
 
 
-def _moments(Z: Tensor, model: ExactGaussianProcess) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Mean and variance at scaled features (m, F); a dk/ds (m, n) and k* L^-T (m, n) beside."""
+def _moments(Z: Tensor, model: ExactGaussianProcess) -> tuple[Tensor, ...]:
+    """Mean and variance at scaled features (m, F); a dk/ds, k* L^-T and k* (m, n) beside."""
     signal = model.hyperparameters.signal
     k, slope = model.correlation(squared_distance(Z, model.Z))
     if signal != 1.0:
@@ -287,7 +313,7 @@ def _moments(Z: Tensor, model: ExactGaussianProcess) -> tuple[Tensor, Tensor, Te
     variance = signal - torch.linalg.vecdot(V, V)
     smallest = SMALLEST_VARIANCE * signal
     V = V.masked_fill((variance < smallest).unsqueeze(-1), 0.0)  # no slope where it is rounding
-    return mean, variance.clamp_min(smallest), slope, V
+    return mean, variance.clamp_min(smallest), slope, V, k
 
 
 def _pull_back(P: Tensor, Z: Tensor, model: ExactGaussianProcess) -> Tensor:
@@ -303,7 +329,7 @@ class _Marginals(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, Z: Tensor, model: ExactGaussianProcess) -> tuple[Tensor, Tensor]:  # type: ignore[no-untyped-def]
-        mean, variance, slope, V = _moments(Z, model)
+        mean, variance, slope, V, _ = _moments(Z, model)
         ctx.save_for_backward(Z, slope, V)
         ctx.model = model
         return mean, variance
@@ -317,3 +343,28 @@ class _Marginals(torch.autograd.Function):
         weight = (V @ model.L_inverse) * (-2.0 * grad_variance).unsqueeze(-1)
         P = slope * torch.addcmul(weight, grad_mean.unsqueeze(-1), model.alpha)
         return _pull_back(P, Z, model), None
+
+
+class _MarginalsAndCovariances(torch.autograd.Function):
+    """`_Marginals`, and k* M:    d (k* M)_r / d s_i = M_ir a k'(s_i)."""
+
+    @staticmethod
+    def forward(  # type: ignore[no-untyped-def]
+        ctx, Z: Tensor, weights: Tensor, model: ExactGaussianProcess
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        mean, variance, slope, V, k = _moments(Z, model)
+        ctx.save_for_backward(Z, slope, V, weights)
+        ctx.model = model
+        return mean, variance, k @ weights
+
+    @staticmethod
+    def backward(  # type: ignore[no-untyped-def]
+        ctx, grad_mean: Tensor, grad_variance: Tensor, grad_covariance: Tensor
+    ) -> tuple[Tensor, None, None]:
+        if torch.is_grad_enabled():  # create_graph=True: they would come out wrong
+            raise RuntimeError("Second derivatives of a posterior are not implemented.")
+        Z, slope, V, weights = ctx.saved_tensors
+        model = ctx.model
+        P = (V @ model.L_inverse) * (-2.0 * grad_variance).unsqueeze(-1)
+        P = P.addcmul_(grad_mean.unsqueeze(-1), model.alpha).addmm_(grad_covariance, weights.T)
+        return _pull_back(P.mul_(slope), Z, model), None, None

@@ -1,0 +1,128 @@
+"""Expected maximum of lines in one standard normal variable: the cellar of noisy EI and KG.
+
+Notation
+--------
+B, m        candidates, lines
+a, b        (B, m) intercepts and slopes of the lines a_i + b_i Z,    Z ~ N(0, 1)
+active      the lines that are the highest one somewhere, from the lowest slope to the highest
+c_k         where active line k + 1 takes over from active line k, an *edge* of the envelope
+zeta(u)     phi(u) + u Phi(u)
+
+    h(a, b)  = E[max_i (a_i + b_i Z)] - max_i a_i
+             = sum_k (b_{k+1} - b_k) zeta(-|c_k|)         Frazier, Powell & Dayanik (2009), Eq. (14)
+    dh/db_i  = phi(c_{i-1}) - phi(c_i)
+    dh/da_i  = Phi(c_i) - Phi(c_{i-1}) - 1{i is highest at Z = 0}
+
+Nothing in the sum cancels. In the derivatives an edge takes from the line that is left what it
+gives to the other one: phi(c) of slope, and Phi(-|c|) of intercept to the one farther from Z = 0.
+Where all edges are far out h underflows; its logarithm and the derivatives of that do not.
+"""
+
+import numpy as np
+import torch
+from jaxtyping import Float as Shaped
+from numpy.typing import NDArray
+from torch import Tensor
+
+from bayesopt.acquisition.expected_improvement import log_zeta_and_ratios
+
+Array = NDArray[np.float64]
+
+
+def envelope(a: Array, b: Array) -> tuple[NDArray[np.int64], Array]:
+    """Upper envelope of the lines of every candidate.
+
+    Walks from the line that is highest at -infinity to the next one that crosses it, all
+    candidates at once: as many rounds as the longest envelope has lines, and that is few.
+
+    Parameters
+    ----------
+    a, b
+        (B, m) intercepts and slopes, finite.
+
+    Returns
+    -------
+    active, c
+        (B, k + 1) indices of the active lines, slopes rising, and (B, k) edges between them. A
+        shorter envelope repeats its last line, with edges at infinity.
+    """
+    here = np.argmax(np.where(b == b.min(axis=1, keepdims=True), a, -np.inf), axis=1)
+    rounds, edges = [here], []
+    walking = np.arange(len(a))
+    while len(walking) > 0:
+        at, slope = a[walking, here[walking]][:, None], b[walking, here[walking]][:, None]
+        rise = b[walking] - slope
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            c = np.where(rise > 0.0, (at - a[walking]) / rise, np.inf)
+        first = c.min(axis=1)
+        # Of several lines that cross in one point the steepest is the next.
+        following = np.argmax(np.where(c == first[:, None], rise, -np.inf), axis=1)
+        on = rise.max(axis=1) > 0.0
+        walking, first, following = walking[on], first[on], following[on]
+        if len(walking) == 0:
+            break
+        here, edge = here.copy(), np.full(len(a), np.inf)
+        here[walking], edge[walking] = following, first
+        rounds.append(here)
+        edges.append(edge)
+    c = np.stack(edges, axis=1) if edges else np.empty((len(a), 0))
+    return np.stack(rounds, axis=1), c
+
+
+class _LogExpectedGain(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, a: Tensor, b: Tensor) -> Tensor:  # type: ignore[no-untyped-def]
+        value, by_a, by_b = log_gain_and_partials(a, b)
+        ctx.save_for_backward(by_a, by_b)
+        return value
+
+    @staticmethod
+    def backward(ctx, grad: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[no-untyped-def]
+        if torch.is_grad_enabled():  # create_graph=True: they would come out wrong
+            raise RuntimeError("Second derivatives of an expected maximum are not implemented.")
+        by_a, by_b = ctx.saved_tensors
+        return grad.unsqueeze(-1) * by_a, grad.unsqueeze(-1) * by_b
+
+
+def log_gain_and_partials(
+    a: Shaped[Tensor, "B m"], b: Shaped[Tensor, "B m"]
+) -> tuple[Shaped[Tensor, " B"], Shaped[Tensor, "B m"], Shaped[Tensor, "B m"]]:
+    """log h(a, b), and its derivatives in a and b; zero where h is zero."""
+    intercepts, slopes = a.detach().numpy(), b.detach().numpy()
+    active, c = envelope(intercepts, slopes)
+    rows = np.arange(len(active))[:, None]
+    step = torch.from_numpy(np.diff(slopes[rows, active], axis=1))
+    crossing = torch.from_numpy(c)
+    is_edge = crossing.isfinite() & (step > 0.0)
+    log_zeta, by_Phi, by_phi = log_zeta_and_ratios(torch.where(is_edge, -crossing.abs(), 0.0))
+    gain = torch.where(is_edge, step.log() + log_zeta, -torch.inf)
+    value = torch.logsumexp(gain, dim=1) if gain.shape[1] else gain.new_full((len(a),), -torch.inf)
+    share = torch.where(
+        is_edge & value.isfinite().unsqueeze(1), (log_zeta - value.unsqueeze(1)).exp(), 0.0
+    )
+    to_outer = share * by_Phi * torch.where(crossing < 0.0, -1.0, 1.0)
+    to_steeper = share * by_phi
+    left, right = torch.from_numpy(active[:, :-1]), torch.from_numpy(active[:, 1:])
+    by_a, by_b = torch.zeros_like(a), torch.zeros_like(b)
+    by_a.scatter_add_(1, right, to_outer).scatter_add_(1, left, -to_outer)
+    by_b.scatter_add_(1, right, to_steeper).scatter_add_(1, left, -to_steeper)
+    return value, by_a, by_b
+
+
+def log_expected_gain(a: Shaped[Tensor, "*B m"], b: Shaped[Tensor, "*B m"]) -> Shaped[Tensor, "*B"]:
+    """log h(a, b), differentiable; -inf where no line ever overtakes the highest one.
+
+    Parameters
+    ----------
+    a, b
+        Intercepts and slopes of the lines; leading shapes are batches.
+    """
+    a, b = torch.broadcast_tensors(a, b)  # type: ignore[no-untyped-call]
+    m = a.shape[-1]
+    value: Tensor = _LogExpectedGain.apply(a.reshape(-1, m), b.reshape(-1, m))  # type: ignore[no-untyped-call]
+    return value.reshape(a.shape[:-1])
+
+
+def expected_gain(a: Shaped[Tensor, "*B m"], b: Shaped[Tensor, "*B m"]) -> Shaped[Tensor, "*B"]:
+    """h(a, b) = E[max_i (a_i + b_i Z)] - max_i a_i, differentiable and never negative."""
+    return log_expected_gain(a, b).exp()

@@ -1,0 +1,111 @@
+"""Noisy expected improvement after Letham et al.: improvement on the hidden values themselves.
+
+Notation
+--------
+A           (r, d) evaluated points, and pending ones
+f_s         (r,) sample s of S of the true values there, f* its largest
+mu, Sigma   posterior mean and covariance
+
+    NEI(x)   = E[(f(x) - max over A of f)^+]
+             = E over f_s of EI(x | f(A) = f_s)                     Letham et al. (2019), Eq. (6)
+    mean_s   = mu(x) + Sigma(x, A) Sigma(A, A)^-1 (f_s - mu(A))
+    variance = Sigma(x, x) - Sigma(x, A) Sigma(A, A)^-1 Sigma(A, x)
+
+It credits the candidate with its true value, as if the noise would be taken away afterwards, and
+needs no noise of the next observation; at an evaluated point it is zero.
+"""
+
+import math
+
+import torch
+from botorch.acquisition import AcquisitionFunction
+from botorch.models.model import Model
+from botorch.utils.sampling import draw_sobol_normal_samples
+from jaxtyping import Float as Shaped
+from torch import Tensor
+
+from bayesopt.acquisition import expected_improvement
+from bayesopt.acquisition.expected_improvement import log_expected_improvement
+from bayesopt.acquisition.observed import Observed
+from bayesopt.data import Dataset
+from bayesopt.optimize import by_autograd
+
+_N_SAMPLES = 64
+_JITTER = 1e-9  # relative to the largest posterior variance at the points
+
+
+class LethamExpectedImprovement(AcquisitionFunction):  # type: ignore[misc]
+    """Expected improvement of f(x) over the largest hidden value at points evaluated with noise.
+
+    Parameters
+    ----------
+    model
+        A botorch Model with one output, to be maximised.
+    A
+        (r, d) evaluated points; pending ones count as evaluated.
+    log
+        Return the logarithm, which has the same maximiser and a usable gradient everywhere.
+    n_samples
+        Size of the fixed quasi-Monte Carlo sample of f(A).
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        A: Shaped[Tensor, "r d"],
+        *,
+        log: bool = True,
+        n_samples: int = _N_SAMPLES,
+    ) -> None:
+        super().__init__(model)
+        self.log = log
+        with torch.no_grad():
+            A = torch.unique(A, dim=0)
+            posterior = model.posterior(A)
+            mean, covariance = posterior.mean.squeeze(-1), posterior.distribution.covariance_matrix
+            jitter = _JITTER * covariance.diagonal().max()
+            L = torch.linalg.cholesky(covariance + jitter * torch.eye(len(A), dtype=A.dtype))
+            Z = draw_sobol_normal_samples(len(A), n_samples, dtype=A.dtype, seed=0)
+            self.best = (mean + Z @ L.T).amax(1)
+            # Sigma^-1 (f_s - mu) = L^-T Z_s
+            self.pull = torch.linalg.solve_triangular(L.T, Z.T, upper=True)
+            self.L_inverse = torch.linalg.solve_triangular(
+                L, torch.eye(len(A), dtype=A.dtype), upper=False
+            )
+            self.observed = Observed(model, A)
+
+    def value_and_gradient(
+        self, X: Shaped[Tensor, "b d"]
+    ) -> tuple[Shaped[Tensor, " b"], Shaped[Tensor, "b d"]]:
+        """Value and gradient at every candidate."""
+        return by_autograd(self, X)
+
+    def forward(self, X: Shaped[Tensor, "*b 1 d"]) -> Shaped[Tensor, "*b"]:
+        """Value of every candidate."""
+        mean, variance, covariance = self.observed.moments(X)
+        explained = (covariance @ self.L_inverse.T).square().sum(-1)
+        left = (variance - explained).clamp_min(0.0)
+        means = mean.unsqueeze(-1) + covariance @ self.pull
+        log_ei = log_expected_improvement(means, left.unsqueeze(-1).expand(means.shape), self.best)
+        log_value = torch.logsumexp(log_ei, dim=-1) - math.log(len(self.best))
+        return log_value if self.log else log_value.exp()
+
+
+def build(
+    model: Model, data: Dataset, X_pending: Shaped[Tensor, "m d"] | None = None
+) -> AcquisitionFunction:
+    """Log of Letham's noisy expected improvement on a fitted model; without noise it is plain.
+
+    Parameters
+    ----------
+    model
+        Fitted to `data`.
+    data
+        Its points, with their hidden values, are what has to be improved on.
+    X_pending
+        Points that are being evaluated; they have to be improved on too.
+    """
+    if X_pending is None and bool((data.Yvar == 0).all()):
+        return expected_improvement.build(model, data)
+    A = data.X if X_pending is None else torch.cat((data.X, X_pending))
+    return LethamExpectedImprovement(model, A)

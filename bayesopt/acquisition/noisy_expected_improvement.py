@@ -1,0 +1,159 @@
+"""Decision-theoretic noisy expected improvement, and the knowledge gradient for continuous points.
+
+Notation
+--------
+A           (r, d) points that may be reported: those evaluated, and pending ones
+x, X_q      a candidate, q candidates that are evaluated together
+mu, Sigma   posterior mean and covariance after n evaluations
+lambda      variance of the noise of the next observation
+a, b        (r + 1,) lines of A and x (see `expected_max`)
+
+    mu_{n+1}(p) = mu(p) + s(p) Z,    s(p) = Sigma(p, x) / sqrt(Sigma(x, x) + lambda)
+    mu**        = max over A of mu
+    noisy EI    = E[max over A and x of mu_{n+1}] - mu**             Frazier (2018), Eq. (13)
+                = h(a, b) + [mu(x) - mu**]^+,    a = mu(p), b = s(p) for p in A and x
+    KGCP        = h(a, b)                                            Scott et al. (2011)
+
+Only a point that was evaluated may be reported, and it is judged by its mean. Measuring x teaches
+about the old points too: where the best one is uncertain, measuring it again is worth something.
+KGCP takes x to be reportable already before it is measured, so that the bracket falls away.
+
+For q > 1 the q-dimensional Z is a fixed quasi-Monte Carlo sample, with the gradient of the lines
+that win. Of every sample the line of the best old point is subtracted, whose mean is mu**:
+what is left is never negative.
+"""
+
+from typing import Literal
+
+import torch
+from botorch.acquisition import AcquisitionFunction
+from botorch.models.model import Model
+from botorch.utils.sampling import draw_sobol_normal_samples
+from jaxtyping import Float as Shaped
+from torch import Tensor
+
+from bayesopt.acquisition.average import Average
+from bayesopt.acquisition.expected_max import log_expected_gain
+from bayesopt.acquisition.observed import Observed
+from bayesopt.acquisition.pending import fantasies, noise_of_next
+from bayesopt.data import Dataset
+from bayesopt.optimize import by_autograd
+
+Baseline = Literal["observed", "observed_and_candidate"]
+
+_N_SAMPLES = 256
+_N_FANTASIES = 16
+_BEYOND = 8.5  # Phi(-8.5) is below 1e-16: what happens farther out cannot be seen
+_SMALLEST = 1e-300
+
+
+class NoisyExpectedImprovement(AcquisitionFunction):  # type: ignore[misc]
+    """What the best reportable mean is expected to gain from evaluating a candidate.
+
+    Parameters
+    ----------
+    model
+        A botorch Model with one output, to be maximised.
+    A
+        (r, d) points that may be reported, usually all that were evaluated.
+    noise
+        Variance of the noise of the next observation, or of each of the q.
+    baseline
+        "observed": Eq. (13). "observed_and_candidate": KGCP.
+    log
+        Return the logarithm, which has the same maximiser and a usable gradient everywhere.
+    n_samples
+        Size of the quasi-Monte Carlo sample for q > 1; q = 1 is exact.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        A: Shaped[Tensor, "r d"],
+        noise: float,
+        *,
+        baseline: Baseline = "observed",
+        log: bool = True,
+        n_samples: int = _N_SAMPLES,
+    ) -> None:
+        super().__init__(model)
+        self.noise, self.baseline, self.log, self.n_samples = noise, baseline, log, n_samples
+        with torch.no_grad():
+            posterior = model.posterior(A.unsqueeze(-2))
+            mean, sd = posterior.mean[:, 0, 0], posterior.variance[:, 0, 0].sqrt()
+            top = int(mean.argmax())
+            # |s(p)| is at most sd(p): the others overtake the best one nowhere within reach.
+            within = mean[top] - mean <= _BEYOND * (sd + sd[top])
+            self.mean = mean[within]
+            self.top = int(self.mean.argmax())
+            self.observed = Observed(model, A[within])
+
+    def value_and_gradient(
+        self, X: Shaped[Tensor, "b d"]
+    ) -> tuple[Shaped[Tensor, " b"], Shaped[Tensor, "b d"]]:
+        """Value and gradient at every candidate."""
+        return by_autograd(self, X)
+
+    def forward(self, X: Shaped[Tensor, "*b q d"]) -> Shaped[Tensor, "*b"]:
+        """Value of every candidate, or of every q of them."""
+        log_value = self._log_exact(X) if X.shape[-2] == 1 else self._log_sampled(X)
+        return log_value if self.log else log_value.exp()
+
+    def _log_exact(self, X: Tensor) -> Tensor:
+        mean, variance, covariance = self.observed.moments(X)
+        a = torch.cat((self.mean.expand(covariance.shape), mean.unsqueeze(-1)), dim=-1)
+        b = torch.cat((covariance, variance.unsqueeze(-1)), dim=-1)
+        gain = log_expected_gain(a, b / (variance + self.noise).sqrt().unsqueeze(-1))
+        return torch.logaddexp(gain, self._log_lead(mean)) if self.baseline == "observed" else gain
+
+    def _log_lead(self, mean: Tensor) -> Tensor:
+        """log [mu(x) - mu**]^+."""
+        lead = mean - self.mean[self.top]
+        log_lead: Tensor = torch.where(lead > 0.0, lead, 1.0).log()
+        return log_lead.where(lead > 0.0, -torch.inf)
+
+    def _log_sampled(self, X: Tensor) -> Tensor:
+        """log mean over samples of the highest line less that of the best old point."""
+        q, r = X.shape[-2], len(self.mean)
+        mean, covariance = self.observed.joint(X)
+        among = covariance[..., r:, r:] + self.noise * torch.eye(q, dtype=X.dtype)
+        slopes = torch.linalg.solve_triangular(
+            torch.linalg.cholesky(among), covariance[..., r:, :], upper=False
+        )
+        Z = draw_sobol_normal_samples(q, self.n_samples, dtype=X.dtype, seed=0)
+        lines = mean.unsqueeze(-2) + Z @ slopes
+        gain = (lines.amax(-1) - lines[..., self.top]).mean(-1)
+        if self.baseline == "observed_and_candidate":
+            best = mean[..., r:].amax(-1)
+            gain = gain - (best - mean[..., self.top]).clamp_min(0.0)
+        log_gain: Tensor = gain.clamp_min(_SMALLEST).log()
+        return log_gain
+
+
+def build(
+    model: Model,
+    data: Dataset,
+    X_pending: Shaped[Tensor, "m d"] | None = None,
+    *,
+    baseline: Baseline = "observed",
+) -> AcquisitionFunction:
+    """Log noisy expected improvement on a fitted model.
+
+    Parameters
+    ----------
+    model
+        Fitted to `data`.
+    data
+        Its points may be reported.
+    X_pending
+        Points that are being evaluated: they may be reported too, and what they return is
+        averaged over.
+    baseline
+        "observed": Eq. (13). "observed_and_candidate": KGCP.
+    """
+    noise = noise_of_next(model, data)
+    if X_pending is None:
+        return NoisyExpectedImprovement(model, data.X, noise, baseline=baseline)
+    A = torch.cat((data.X, X_pending))
+    models = fantasies(model, data, X_pending, _N_FANTASIES)
+    return Average([NoisyExpectedImprovement(m, A, noise, baseline=baseline) for m in models])
