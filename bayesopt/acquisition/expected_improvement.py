@@ -27,7 +27,7 @@ gradient underflow over most of a space, their logarithms do not (Ament et al. 2
 import math
 from collections.abc import Callable
 from functools import partial
-from typing import Literal, get_args
+from typing import Literal
 
 import torch
 from botorch.acquisition import AcquisitionFunction
@@ -159,11 +159,6 @@ class ExpectedImprovement(AcquisitionFunction):  # type: ignore[misc]
         Variance of the noise of the next observation; at 0 all targets are one.
     target
         What is to improve on the incumbent (see the top of this file).
-
-    Raises
-    ------
-    ValueError
-        If the target is not known.
     """
 
     def __init__(
@@ -175,8 +170,6 @@ class ExpectedImprovement(AcquisitionFunction):  # type: ignore[misc]
         target: Target = "augmented",
     ) -> None:
         super().__init__(model)
-        if target not in get_args(Target):
-            raise ValueError(f"Unknown target {target!r}; known are {get_args(Target)}.")
         self.best = best
         self.log = log
         self.noise = noise
@@ -245,6 +238,8 @@ def build(
         What is to improve on the incumbent under noise.
     """
     X, exact = data.X, bool((data.Yvar == 0).all())
+    if X_pending is not None and len(X_pending) == 0:
+        X_pending = None
     if exact and X_pending is None:
         return ExpectedImprovement(model, float(data.Y.max()))
     with torch.no_grad():

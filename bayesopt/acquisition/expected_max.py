@@ -117,7 +117,6 @@ def log_expected_gain(a: Shaped[Tensor, "*B m"], b: Shaped[Tensor, "*B m"]) -> S
     a, b
         Intercepts and slopes of the lines; leading shapes are batches.
     """
-    a, b = torch.broadcast_tensors(a, b)  # type: ignore[no-untyped-call]
     m = a.shape[-1]
     value: Tensor = _LogExpectedGain.apply(a.reshape(-1, m), b.reshape(-1, m))  # type: ignore[no-untyped-call]
     return value.reshape(a.shape[:-1])

@@ -105,7 +105,8 @@ def build(
     X_pending
         Points that are being evaluated; they have to be improved on too.
     """
-    if X_pending is None and bool((data.Yvar == 0).all()):
+    pending = X_pending is not None and len(X_pending) > 0
+    if not pending and bool((data.Yvar == 0).all()):
         return expected_improvement.build(model, data)
     A = data.X if X_pending is None else torch.cat((data.X, X_pending))
     return LethamExpectedImprovement(model, A)

@@ -152,7 +152,7 @@ def build(
         "observed": Eq. (13). "observed_and_candidate": KGCP.
     """
     noise = noise_of_next(model, data)
-    if X_pending is None:
+    if X_pending is None or len(X_pending) == 0:
         return NoisyExpectedImprovement(model, data.X, noise, baseline=baseline)
     A = torch.cat((data.X, X_pending))
     models = fantasies(model, data, X_pending, _N_FANTASIES)

@@ -15,6 +15,8 @@ from botorch.models.model import Model
 from jaxtyping import Float as Shaped
 from torch import Tensor
 
+_SMALLEST_VARIANCE = 1e-15  # rounding of another model may leave less than nothing
+
 
 class Observed:
     """Joint posterior moments of a candidate and fixed points.
@@ -43,7 +45,8 @@ class Observed:
         """Mean, variance and covariances of every candidate, differentiable."""
         if self.weights is None:
             mean, covariance = self.joint(X)
-            return mean[..., -1], covariance[..., -1, -1], covariance[..., -1, :-1]
+            variance = covariance[..., -1, -1].clamp_min(_SMALLEST_VARIANCE)
+            return mean[..., -1], variance, covariance[..., -1, :-1]
         batch, r = X.shape[:-2], self.weights.shape[1]
         flat = X.reshape(-1, X.shape[-1])
         mean, variance, cross = self.model.marginals_and_covariances(flat, self.weights)

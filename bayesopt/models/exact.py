@@ -24,6 +24,7 @@ import torch
 from botorch.models.model import FantasizeMixin, Model
 from botorch.posteriors import GPyTorchPosterior
 from jaxtyping import Float as Shaped
+from jaxtyping import Int as Indices
 from torch import Tensor
 
 from bayesopt.models.kernels import (
@@ -233,7 +234,7 @@ class ExactGaussianProcess(Model, FantasizeMixin):  # type: ignore[misc]
         b = len(X)
         return mean, variance, gradient[:b], gradient[b:]
 
-    def covariance_weights(self, rows: Shaped[Tensor, " r"]) -> Shaped[Tensor, "n r"]:
+    def covariance_weights(self, rows: Indices[Tensor, " r"]) -> Shaped[Tensor, "n r"]:
         """M with Cov_n(f(x), f(X_rows)) = k* M for any x, for some of the observed points.
 
         K^-1 diag(noise), where k* - k* K^-1 (K - diag(noise)) would cancel.

@@ -57,7 +57,10 @@ def sampled(model, data, X_pending):
     ("wrong", "text"),
     [
         ({"model": "gp"}, "Unknown model 'gp'; known are 'auto', 'matern52', 'rbf'"),
-        ({"acquisition": "ucb"}, "Unknown acquisition 'ucb'; known are 'auto', 'ei', 'random'"),
+        (
+            {"acquisition": "ucb"},
+            "Unknown acquisition 'ucb'; known are 'auto', 'ei', 'noisy_ei', 'kgcp'",
+        ),
         ({"model": None}, "Unknown model None"),
     ],
 )
