@@ -6,11 +6,8 @@ mean, sd    posterior mean and standard deviation of f(x), to be maximised
 best        incumbent: the value that has to be improved on
 z           (mean - best) / sd
 phi, Phi    density and distribution function of the standard normal law
-M(u)        Mills' ratio Phi(-u) / phi(u) = sqrt(pi/2) erfcx(u / sqrt 2)
 
-    EI       = sd zeta(z),    zeta(z) = phi(z) + z Phi(z)            Jones et al. (1998), Eq. (15)
-    log zeta = -z^2/2 - log sqrt(2 pi) + log(1 - |z| M(|z|))         for z < -1
-    zeta'    = Phi(z)
+    EI = sd zeta(z),    zeta(z) = phi(z) + z Phi(z),    zeta' = Phi    Jones et al. (1998), Eq. (15)
 
 Under noise of variance tau^2 the incumbent is a posterior mean, and what is to improve on it is
     "function"          f(x),                  variance sd^2
@@ -29,12 +26,14 @@ from collections.abc import Callable
 from functools import partial
 from typing import Literal
 
+import numpy as np
 import torch
 from botorch.acquisition import AcquisitionFunction
 from botorch.models.model import Model
 from jaxtyping import Float as Shaped
 from torch import Tensor
 
+from bayesopt.acquisition.normal_tail import log_zeta_and_ratios
 from bayesopt.acquisition.pending import believe, noise_of_next
 from bayesopt.data import Dataset
 from bayesopt.optimize import by_autograd
@@ -43,30 +42,6 @@ Target = Literal["function", "next_mean", "next_observation", "augmented"]
 
 _LOG_SQRT_2PI = 0.5 * math.log(2.0 * math.pi)
 _SQRT_HALF = math.sqrt(0.5)
-_SQRT_HALF_PI = math.sqrt(0.5 * math.pi)
-_FAR = -100.0  # left of it 1 - |z| M(|z|) cancels too much; its asymptotic series takes over
-
-
-def log_zeta_and_ratios(z: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """log zeta(z), Phi(z) / zeta(z) and phi(z) / zeta(z)."""
-    near = z.clamp_min(-1.0)
-    phi = torch.exp(-0.5 * near * near - _LOG_SQRT_2PI)
-    Phi = torch.special.ndtr(near)
-    zeta = phi + near * Phi
-    is_near = z >= -1.0
-    if bool(is_near.all()):
-        return zeta.log(), Phi / zeta, phi / zeta
-    far = z.clamp_max(-1.0)
-    mills = torch.special.erfcx(far * -_SQRT_HALF) * _SQRT_HALF_PI
-    inverse_square = far.reciprocal().square()
-    series = inverse_square * (
-        1.0 - inverse_square * (3.0 - inverse_square * (15.0 - 105.0 * inverse_square))
-    )
-    tail = torch.where(far < _FAR, series, 1.0 + far * mills)
-    log_zeta = torch.where(is_near, zeta.log(), -0.5 * far * far - _LOG_SQRT_2PI + tail.log())
-    # Left of -1 the factor phi stands in zeta, Phi and phi alike, and cancels.
-    zeta = torch.where(is_near, zeta, tail)
-    return log_zeta, torch.where(is_near, Phi, mills) / zeta, torch.where(is_near, phi, 1.0) / zeta
 
 
 def _log_ei_and_partials(
@@ -76,9 +51,14 @@ def _log_ei_and_partials(
 
     d log EI / d sd = (1 - z zeta'/zeta) / sd = (phi / zeta) / sd: the second form does not cancel.
     """
-    sd = variance.sqrt()
-    log_zeta, by_Phi, by_phi = log_zeta_and_ratios((mean - best) / sd)
-    return log_zeta + sd.log(), by_Phi / sd, by_phi / (2.0 * variance)
+    v = variance.numpy()
+    sd = np.sqrt(v)
+    log_zeta, by_Phi, by_phi = log_zeta_and_ratios((mean - best).numpy() / sd)
+    return (
+        torch.from_numpy(log_zeta + np.log(sd)),
+        torch.from_numpy(by_Phi / sd),
+        torch.from_numpy(by_phi / (2.0 * v)),
+    )
 
 
 class _LogExpectedImprovement(torch.autograd.Function):

@@ -24,7 +24,7 @@ from jaxtyping import Float as Shaped
 from numpy.typing import NDArray
 from torch import Tensor
 
-from bayesopt.acquisition.expected_improvement import log_zeta_and_ratios
+from bayesopt.acquisition.normal_tail import log_zeta_and_ratios
 
 Array = NDArray[np.float64]
 
@@ -72,7 +72,7 @@ def envelope(a: Array, b: Array) -> tuple[NDArray[np.int64], Array]:
 class _LogExpectedGain(torch.autograd.Function):
     @staticmethod
     def forward(ctx, a: Tensor, b: Tensor) -> Tensor:  # type: ignore[no-untyped-def]
-        value, by_a, by_b = log_gain_and_partials(a, b)
+        value, by_a, by_b = map(torch.from_numpy, log_gain_and_partials(a.numpy(), b.numpy()))
         ctx.save_for_backward(by_a, by_b)
         return value
 
@@ -84,28 +84,30 @@ class _LogExpectedGain(torch.autograd.Function):
         return grad.unsqueeze(-1) * by_a, grad.unsqueeze(-1) * by_b
 
 
-def log_gain_and_partials(
-    a: Shaped[Tensor, "B m"], b: Shaped[Tensor, "B m"]
-) -> tuple[Shaped[Tensor, " B"], Shaped[Tensor, "B m"], Shaped[Tensor, "B m"]]:
-    """log h(a, b), and its derivatives in a and b; zero where h is zero."""
-    intercepts, slopes = a.detach().numpy(), b.detach().numpy()
-    active, c = envelope(intercepts, slopes)
-    rows = np.arange(len(active))[:, None]
-    step = torch.from_numpy(np.diff(slopes[rows, active], axis=1))
-    crossing = torch.from_numpy(c)
-    is_edge = crossing.isfinite() & (step > 0.0)
-    log_zeta, by_Phi, by_phi = log_zeta_and_ratios(torch.where(is_edge, -crossing.abs(), 0.0))
-    gain = torch.where(is_edge, step.log() + log_zeta, -torch.inf)
-    value = torch.logsumexp(gain, dim=1) if gain.shape[1] else gain.new_full((len(a),), -torch.inf)
-    share = torch.where(
-        is_edge & value.isfinite().unsqueeze(1), (log_zeta - value.unsqueeze(1)).exp(), 0.0
-    )
-    to_outer = share * by_Phi * torch.where(crossing < 0.0, -1.0, 1.0)
+def log_gain_and_partials(a: Array, b: Array) -> tuple[Array, Array, Array]:
+    """log h(a, b) (B,), and its derivatives (B, m) in a and b; zero where h is zero."""
+    active, c = envelope(a, b)
+    row = np.arange(len(a))[:, None]
+    left, right = active[:, :-1], active[:, 1:]
+    step = b[row, right] - b[row, left]
+    is_edge = np.isfinite(c) & (step > 0.0)
+    log_zeta, by_Phi, by_phi = log_zeta_and_ratios(np.where(is_edge, -np.abs(c), 0.0))
+    log_gain = np.where(is_edge, np.log(np.where(is_edge, step, 1.0)) + log_zeta, -np.inf)
+    largest = log_gain.max(axis=1, initial=-np.inf)
+    finite = np.where(np.isfinite(largest), largest, 0.0)[:, None]
+    total = np.exp(log_gain - finite).sum(axis=1)
+    value = np.where(total > 0.0, finite[:, 0] + np.log(np.where(total > 0.0, total, 1.0)), -np.inf)
+    log_total = np.where(total > 0.0, value, 0.0)[:, None]
+    share = np.exp(np.where(is_edge, log_zeta - log_total, -np.inf))
+    to_outer = share * by_Phi * np.where(c < 0.0, -1.0, 1.0)
     to_steeper = share * by_phi
-    left, right = torch.from_numpy(active[:, :-1]), torch.from_numpy(active[:, 1:])
-    by_a, by_b = torch.zeros_like(a), torch.zeros_like(b)
-    by_a.scatter_add_(1, right, to_outer).scatter_add_(1, left, -to_outer)
-    by_b.scatter_add_(1, right, to_steeper).scatter_add_(1, left, -to_steeper)
+    by_a, by_b = np.zeros_like(a), np.zeros_like(b)
+    for k in range(c.shape[1]):  # a line has at most one edge on either side
+        at, gains, loses = row[:, 0], right[:, k], left[:, k]
+        by_a[at, gains] += to_outer[:, k]
+        by_a[at, loses] -= to_outer[:, k]
+        by_b[at, gains] += to_steeper[:, k]
+        by_b[at, loses] -= to_steeper[:, k]
     return value, by_a, by_b
 
 
