@@ -44,7 +44,7 @@ _LOG_SQRT_2PI = 0.5 * math.log(2.0 * math.pi)
 _SQRT_HALF = math.sqrt(0.5)
 
 
-def _log_ei_and_partials(
+def log_ei_and_partials(
     mean: Tensor, variance: Tensor, best: float | Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
     """log EI = log zeta(z) + log sd with d / d mean and d / d variance, for positive variances.
@@ -64,7 +64,7 @@ def _log_ei_and_partials(
 class _LogExpectedImprovement(torch.autograd.Function):
     @staticmethod
     def forward(ctx, mean: Tensor, variance: Tensor, best: float | Tensor) -> Tensor:  # type: ignore[no-untyped-def]
-        log_ei, by_mean, by_variance = _log_ei_and_partials(mean, variance, best)
+        log_ei, by_mean, by_variance = log_ei_and_partials(mean, variance, best)
         ctx.save_for_backward(by_mean, by_variance)
         return log_ei
 
@@ -167,7 +167,7 @@ class ExpectedImprovement(AcquisitionFunction):  # type: ignore[misc]
             return by_autograd(self, X)
         mean, variance, mean_slope, variance_slope = self.model.marginals_with_gradients(X)
         of_target, factor = _law(variance, self.noise, self.target)
-        value, by_mean, by_variance = _log_ei_and_partials(mean, of_target, self.best)
+        value, by_mean, by_variance = log_ei_and_partials(mean, of_target, self.best)
         by_variance = by_variance * factor
         if self._is_augmented:
             augmentation, slope = log_augmentation(variance, self.noise)

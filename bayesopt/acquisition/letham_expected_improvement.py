@@ -25,12 +25,12 @@ from jaxtyping import Float as Shaped
 from torch import Tensor
 
 from bayesopt.acquisition import expected_improvement
-from bayesopt.acquisition.expected_improvement import log_expected_improvement
-from bayesopt.acquisition.observed import Observed
+from bayesopt.acquisition.expected_improvement import log_ei_and_partials
+from bayesopt.acquisition.observed import Observed, from_partials
 from bayesopt.data import Dataset
-from bayesopt.optimize import by_autograd
 
 _N_SAMPLES = 64
+_SMALLEST_VARIANCE = 1e-15
 _JITTER = 1e-9  # relative to the largest posterior variance at the points
 
 
@@ -77,18 +77,35 @@ class LethamExpectedImprovement(AcquisitionFunction):  # type: ignore[misc]
     def value_and_gradient(
         self, X: Shaped[Tensor, "b d"]
     ) -> tuple[Shaped[Tensor, " b"], Shaped[Tensor, "b d"]]:
-        """Value and gradient at every candidate."""
-        return by_autograd(self, X)
+        """Value and gradient at every candidate, in closed form where the model has one."""
+        mean, variance, covariance, pull_back = self.observed.moments_with_pull_back(X)
+        value, *partials = self._log_value_and_partials(mean, variance, covariance)
+        gradient = pull_back(*partials)
+        if self.log:
+            return value, gradient
+        return value.exp(), gradient * value.exp().unsqueeze(-1)
 
     def forward(self, X: Shaped[Tensor, "*b 1 d"]) -> Shaped[Tensor, "*b"]:
         """Value of every candidate."""
         mean, variance, covariance = self.observed.moments(X)
-        explained = (covariance @ self.L_inverse.T).square().sum(-1)
-        left = (variance - explained).clamp_min(0.0)
-        means = mean.unsqueeze(-1) + covariance @ self.pull
-        log_ei = log_expected_improvement(means, left.unsqueeze(-1).expand(means.shape), self.best)
-        log_value = torch.logsumexp(log_ei, dim=-1) - math.log(len(self.best))
+        flat = (mean.reshape(-1), variance.reshape(-1), covariance.reshape(-1, len(self.pull)))
+        log_value = from_partials(self._log_value_and_partials, *flat).reshape(mean.shape)
         return log_value if self.log else log_value.exp()
+
+    def _log_value_and_partials(
+        self, mean: Tensor, variance: Tensor, covariance: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """The logarithm (b,), and its derivatives in the three moments (b,), (b,), (b, r)."""
+        V = covariance @ self.L_inverse.T
+        left = (variance - torch.linalg.vecdot(V, V)).clamp_min(_SMALLEST_VARIANCE)
+        means = mean.unsqueeze(-1) + covariance @ self.pull
+        log_ei, by_means, by_left = log_ei_and_partials(means, left.unsqueeze(-1), self.best)
+        value = torch.logsumexp(log_ei, dim=-1)
+        share = (log_ei - value.unsqueeze(-1)).exp()
+        by_means, by_variance = share * by_means, (share * by_left).sum(-1)
+        by_covariance = by_means @ self.pull.T
+        by_covariance -= 2.0 * by_variance.unsqueeze(-1) * (V @ self.L_inverse)
+        return value - math.log(len(self.best)), by_means.sum(-1), by_variance, by_covariance
 
 
 def build(

@@ -25,6 +25,7 @@ what is left is never negative.
 
 from typing import Literal
 
+import numpy as np
 import torch
 from botorch.acquisition import AcquisitionFunction
 from botorch.models.model import Model
@@ -33,11 +34,10 @@ from jaxtyping import Float as Shaped
 from torch import Tensor
 
 from bayesopt.acquisition.average import Average
-from bayesopt.acquisition.expected_max import log_expected_gain
-from bayesopt.acquisition.observed import Observed
+from bayesopt.acquisition.expected_max import log_gain_and_partials
+from bayesopt.acquisition.observed import Observed, from_partials
 from bayesopt.acquisition.pending import fantasies, noise_of_next
 from bayesopt.data import Dataset
-from bayesopt.optimize import by_autograd
 
 Baseline = Literal["observed", "observed_and_candidate"]
 
@@ -84,33 +84,53 @@ class NoisyExpectedImprovement(AcquisitionFunction):  # type: ignore[misc]
             top = int(mean.argmax())
             # |s(p)| is at most sd(p): the others overtake the best one nowhere within reach.
             within = mean[top] - mean <= _BEYOND * (sd + sd[top])
-            self.mean = mean[within]
+            self.mean = mean[within].numpy()
             self.top = int(self.mean.argmax())
             self.observed = Observed(model, A[within])
 
     def value_and_gradient(
         self, X: Shaped[Tensor, "b d"]
     ) -> tuple[Shaped[Tensor, " b"], Shaped[Tensor, "b d"]]:
-        """Value and gradient at every candidate."""
-        return by_autograd(self, X)
+        """Value and gradient at every candidate, in closed form where the model has one."""
+        mean, variance, covariance, pull_back = self.observed.moments_with_pull_back(X)
+        value, *partials = self._log_value_and_partials(mean, variance, covariance)
+        gradient = pull_back(*partials)
+        if self.log:
+            return value, gradient
+        return value.exp(), gradient * value.exp().unsqueeze(-1)
 
     def forward(self, X: Shaped[Tensor, "*b q d"]) -> Shaped[Tensor, "*b"]:
         """Value of every candidate, or of every q of them."""
-        log_value = self._log_exact(X) if X.shape[-2] == 1 else self._log_sampled(X)
+        if X.shape[-2] > 1:
+            log_value = self._log_sampled(X)
+        else:
+            mean, variance, covariance = self.observed.moments(X)
+            flat = mean.reshape(-1), variance.reshape(-1), covariance.reshape(-1, len(self.mean))
+            log_value = from_partials(self._log_value_and_partials, *flat).reshape(mean.shape)
         return log_value if self.log else log_value.exp()
 
-    def _log_exact(self, X: Tensor) -> Tensor:
-        mean, variance, covariance = self.observed.moments(X)
-        a = torch.cat((self.mean.expand(covariance.shape), mean.unsqueeze(-1)), dim=-1)
-        b = torch.cat((covariance, variance.unsqueeze(-1)), dim=-1)
-        gain = log_expected_gain(a, b / (variance + self.noise).sqrt().unsqueeze(-1))
-        return torch.logaddexp(gain, self._log_lead(mean)) if self.baseline == "observed" else gain
-
-    def _log_lead(self, mean: Tensor) -> Tensor:
-        """log [mu(x) - mu**]^+."""
-        lead = mean - self.mean[self.top]
-        log_lead: Tensor = torch.where(lead > 0.0, lead, 1.0).log()
-        return log_lead.where(lead > 0.0, -torch.inf)
+    def _log_value_and_partials(
+        self, mean: Tensor, variance: Tensor, covariance: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """The logarithm (b,), and its derivatives in the three moments (b,), (b,), (b, r)."""
+        v = variance.numpy() + self.noise
+        root, m = np.sqrt(v), mean.numpy()
+        a = np.concatenate((np.broadcast_to(self.mean, covariance.shape), m[:, None]), axis=1)
+        b = np.concatenate((covariance.numpy(), variance.numpy()[:, None]), axis=1) / root[:, None]
+        value, by_a, by_b = log_gain_and_partials(a, b)
+        by_mean = by_a[:, -1]
+        lead = m - self.mean[self.top]
+        if self.baseline == "observed" and (lead > 0.0).any():
+            ahead = lead > 0.0
+            log_lead = np.where(ahead, np.log(np.where(ahead, lead, 1.0)), -np.inf)
+            total = np.logaddexp(value, log_lead)
+            of_gain = np.where(ahead, np.exp(value - np.where(ahead, total, 0.0)), 1.0)
+            of_lead = np.where(ahead, np.exp(-np.where(ahead, total, 0.0)), 0.0)
+            value, by_mean, by_b = total, of_gain * by_mean + of_lead, of_gain[:, None] * by_b
+        by_variance = (by_b[:, -1] / root) - 0.5 * (by_b * b).sum(axis=1) / v
+        by_covariance = by_b[:, :-1] / root[:, None]
+        partials = (value, by_mean, by_variance, by_covariance)
+        return tuple(torch.from_numpy(np.ascontiguousarray(x)) for x in partials)  # type: ignore[return-value]
 
     def _log_sampled(self, X: Tensor) -> Tensor:
         """log mean over samples of the highest line less that of the best old point."""

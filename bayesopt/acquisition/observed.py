@@ -10,6 +10,8 @@ covariance          (b, r) posterior covariances of f(x) with f(A)
 Both noisy expected improvements are functions of these moments alone.
 """
 
+from collections.abc import Callable
+
 import torch
 from botorch.models.model import Model
 from jaxtyping import Float as Shaped
@@ -52,6 +54,27 @@ class Observed:
         mean, variance, cross = self.model.marginals_and_covariances(flat, self.weights)
         return mean.reshape(batch), variance.reshape(batch), cross.reshape(*batch, r)
 
+    def moments_with_pull_back(
+        self, X: Shaped[Tensor, "b d"]
+    ) -> tuple[Tensor, Tensor, Tensor, Callable[[Tensor, Tensor, Tensor], Tensor]]:
+        """`moments` of (b, d) points, and the map from derivatives in them to gradients in X."""
+        if self.weights is not None:
+            of_model: tuple[Tensor, Tensor, Tensor, Callable[[Tensor, Tensor, Tensor], Tensor]]
+            of_model = self.model.moments_with_pull_back(X, self.weights)
+            return of_model
+        with torch.enable_grad():
+            variable = X.detach().requires_grad_(True)
+            moments = self.moments(variable.unsqueeze(-2))
+
+        def pull_back(by_mean: Tensor, by_variance: Tensor, by_covariance: Tensor) -> Tensor:
+            (gradient,) = torch.autograd.grad(
+                moments, variable, (by_mean, by_variance, by_covariance)
+            )
+            return gradient
+
+        mean, variance, covariance = (moment.detach() for moment in moments)
+        return mean, variance, covariance, pull_back
+
     def joint(
         self, X: Shaped[Tensor, "*b q d"]
     ) -> tuple[Shaped[Tensor, "*b p"], Shaped[Tensor, "*b p p"]]:
@@ -60,3 +83,34 @@ class Observed:
         posterior = self.model.posterior(points)
         mean, covariance = posterior.mean.squeeze(-1), posterior.distribution.covariance_matrix
         return mean, covariance
+
+
+def from_partials(f: Callable[..., tuple[Tensor, ...]], *moments: Tensor) -> Tensor:
+    """Value (b,) of a function that comes with its derivatives, differentiable in the moments.
+
+    Parameters
+    ----------
+    f
+        Maps moments, (b,) or (b, r), to a value (b,) and its derivative in each of them.
+    *moments
+        What it is called with.
+    """
+    value: Tensor = _FromPartials.apply(f, *moments)  # type: ignore[no-untyped-call]
+    return value
+
+
+class _FromPartials(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, f, *moments):  # type: ignore[no-untyped-def]
+        value, *partials = f(*moments)
+        ctx.save_for_backward(*partials)
+        return value
+
+    @staticmethod
+    def backward(ctx, grad):  # type: ignore[no-untyped-def]
+        if torch.is_grad_enabled():  # create_graph=True: they would come out wrong
+            raise RuntimeError("Second derivatives of an acquisition are not implemented.")
+        return None, *(
+            (grad if partial.dim() == 1 else grad.unsqueeze(-1)) * partial
+            for partial in ctx.saved_tensors
+        )

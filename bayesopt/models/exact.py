@@ -17,6 +17,7 @@ The batch shape B is empty for a fitted model; fantasies (a sampler's imagined o
 give it one.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -224,15 +225,19 @@ class ExactGaussianProcess(Model, FantasizeMixin):  # type: ignore[misc]
         Z = self._scaled(X)
         mean, variance, slope, V, _ = _moments(Z, self)
         P = torch.cat((slope * self.alpha, slope * (V @ self.L_inverse) * -2.0))
-        by_feature = _pull_back(P, torch.cat((Z, Z)), self) * self.inverse_scale
-        if self.features.categories:
-            gradient = torch.zeros(len(P), X.shape[-1], dtype=X.dtype)
-            plain = self.features.plain
-            gradient[:, plain] = by_feature[:, : len(plain)]
-        else:
-            gradient = by_feature
+        gradient = self._by_column(_pull_back(P, torch.cat((Z, Z)), self))
         b = len(X)
         return mean, variance, gradient[:b], gradient[b:]
+
+    def _by_column(self, by_feature: Tensor) -> Tensor:
+        """Gradients (m, d) in the unit cube from those (m, F) in scaled features."""
+        by_feature = by_feature * self.inverse_scale
+        if not self.features.categories:
+            return by_feature
+        gradient = torch.zeros(len(by_feature), self.features.d, dtype=by_feature.dtype)
+        plain = self.features.plain
+        gradient[:, plain] = by_feature[:, : len(plain)]
+        return gradient
 
     def covariance_weights(self, rows: Indices[Tensor, " r"]) -> Shaped[Tensor, "n r"]:
         """M with Cov_n(f(x), f(X_rows)) = k* M for any x, for some of the observed points.
@@ -259,6 +264,23 @@ class ExactGaussianProcess(Model, FantasizeMixin):  # type: ignore[misc]
         Z = self._scaled(X)
         mean, variance, covariance = _MarginalsAndCovariances.apply(Z, weights, self)  # type: ignore[no-untyped-call]
         return mean, variance, covariance
+
+    def moments_with_pull_back(
+        self, X: Shaped[Tensor, "b d"], weights: Shaped[Tensor, "n r"]
+    ) -> tuple[Tensor, Tensor, Tensor, Callable[[Tensor, Tensor, Tensor], Tensor]]:
+        """`marginals_and_covariances` without a graph, and how their derivatives become one in X.
+
+        The last one maps the derivatives of any function in the moments, (b,), (b,) and (b, r),
+        to its gradient (b, d).
+        """
+        Z = self._scaled(X)
+        mean, variance, slope, V, k = _moments(Z, self)
+
+        def pull_back(by_mean: Tensor, by_variance: Tensor, by_covariance: Tensor) -> Tensor:
+            P = _by_squared_distance(self, slope, V, by_mean, by_variance, by_covariance, weights)
+            return self._by_column(_pull_back(P, Z, self))
+
+        return mean, variance, k @ weights, pull_back
 
     def condition_on_observations(
         self, X: Tensor, Y: Tensor, noise: Tensor | None = None, **kwargs: Any
@@ -346,6 +368,21 @@ class _Marginals(torch.autograd.Function):
         return _pull_back(P, Z, model), None
 
 
+def _by_squared_distance(
+    model: ExactGaussianProcess,
+    slope: Tensor,
+    V: Tensor,
+    by_mean: Tensor,
+    by_variance: Tensor,
+    by_covariance: Tensor,
+    weights: Tensor,
+) -> Tensor:
+    """Derivatives (m, n) in s_i of a function of mean, variance and k* M."""
+    P = (V @ model.L_inverse) * (-2.0 * by_variance).unsqueeze(-1)  # type: ignore[operator]
+    P = P.addcmul_(by_mean.unsqueeze(-1), model.alpha).addmm_(by_covariance, weights.T)
+    return P.mul_(slope)
+
+
 class _MarginalsAndCovariances(torch.autograd.Function):
     """`_Marginals`, and k* M:    d (k* M)_r / d s_i = M_ir a k'(s_i)."""
 
@@ -365,7 +402,7 @@ class _MarginalsAndCovariances(torch.autograd.Function):
         if torch.is_grad_enabled():  # create_graph=True: they would come out wrong
             raise RuntimeError("Second derivatives of a posterior are not implemented.")
         Z, slope, V, weights = ctx.saved_tensors
-        model = ctx.model
-        P = (V @ model.L_inverse) * (-2.0 * grad_variance).unsqueeze(-1)
-        P = P.addcmul_(grad_mean.unsqueeze(-1), model.alpha).addmm_(grad_covariance, weights.T)
-        return _pull_back(P.mul_(slope), Z, model), None, None
+        P = _by_squared_distance(
+            ctx.model, slope, V, grad_mean, grad_variance, grad_covariance, weights
+        )
+        return _pull_back(P, Z, ctx.model), None, None

@@ -214,7 +214,7 @@ def test_points_far_below_the_best_cannot_matter():
     X = points(20, 1, 2, seed=6)
     everything = noisy_ei(model, 0.02)
     everything.mean, everything.top = (
-        model.marginals(model.X)[0],
+        model.marginals(model.X)[0].numpy(),
         int(model.marginals(model.X)[0].argmax()),
     )
     everything.observed.__init__(model, model.X)
