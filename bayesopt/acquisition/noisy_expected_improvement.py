@@ -34,7 +34,7 @@ from jaxtyping import Float as Shaped
 from torch import Tensor
 
 from bayesopt.acquisition.average import Average
-from bayesopt.acquisition.expected_max import log_gain_and_partials
+from bayesopt.acquisition.expected_max import Array, log_gain_and_partials
 from bayesopt.acquisition.observed import Observed, from_partials
 from bayesopt.acquisition.pending import fantasies, noise_of_next
 from bayesopt.data import Dataset
@@ -45,6 +45,7 @@ _N_SAMPLES = 256
 _N_FANTASIES = 16
 _BEYOND = 8.5  # Phi(-8.5) is below 1e-16: what happens farther out cannot be seen
 _SMALLEST = 1e-300
+_JITTER = 1e-10  # points that are asked twice at once, without noise
 
 
 class NoisyExpectedImprovement(AcquisitionFunction):  # type: ignore[misc]
@@ -119,14 +120,9 @@ class NoisyExpectedImprovement(AcquisitionFunction):  # type: ignore[misc]
         b = np.concatenate((covariance.numpy(), variance.numpy()[:, None]), axis=1) / root[:, None]
         value, by_a, by_b = log_gain_and_partials(a, b)
         by_mean = by_a[:, -1]
-        lead = m - self.mean[self.top]
-        if self.baseline == "observed" and (lead > 0.0).any():
-            ahead = lead > 0.0
-            log_lead = np.where(ahead, np.log(np.where(ahead, lead, 1.0)), -np.inf)
-            total = np.logaddexp(value, log_lead)
-            of_gain = np.where(ahead, np.exp(value - np.where(ahead, total, 0.0)), 1.0)
-            of_lead = np.where(ahead, np.exp(-np.where(ahead, total, 0.0)), 0.0)
-            value, by_mean, by_b = total, of_gain * by_mean + of_lead, of_gain[:, None] * by_b
+        if self.baseline == "observed":
+            value, of_gain, of_lead = _add_lead(value, m - self.mean[self.top])
+            by_mean, by_b = of_gain * by_mean + of_lead, of_gain[:, None] * by_b
         by_variance = (by_b[:, -1] / root) - 0.5 * (by_b * b).sum(axis=1) / v
         by_covariance = by_b[:, :-1] / root[:, None]
         partials = (value, by_mean, by_variance, by_covariance)
@@ -136,7 +132,9 @@ class NoisyExpectedImprovement(AcquisitionFunction):  # type: ignore[misc]
         """log mean over samples of the highest line less that of the best old point."""
         q, r = X.shape[-2], len(self.mean)
         mean, covariance = self.observed.joint(X)
-        among = covariance[..., r:, r:] + self.noise * torch.eye(q, dtype=X.dtype)
+        diagonal = self.noise + _JITTER * covariance.diagonal(dim1=-2, dim2=-1).amax(-1)
+        eye = torch.eye(q, dtype=X.dtype)
+        among = covariance[..., r:, r:] + diagonal[..., None, None] * eye
         slopes = torch.linalg.solve_triangular(
             torch.linalg.cholesky(among), covariance[..., r:, :], upper=False
         )
@@ -148,6 +146,14 @@ class NoisyExpectedImprovement(AcquisitionFunction):  # type: ignore[misc]
             gain = gain - (best - mean[..., self.top]).clamp_min(0.0)
         log_gain: Tensor = gain.clamp_min(_SMALLEST).log()
         return log_gain
+
+
+def _add_lead(log_gain: Array, lead: Array) -> tuple[Array, Array, Array]:
+    """log(h + lead^+), and its derivatives in log h and in the lead."""
+    with np.errstate(divide="ignore"):
+        total = np.logaddexp(log_gain, np.log(np.maximum(lead, 0.0)))
+    finite = np.where(np.isfinite(total), total, 0.0)
+    return total, np.exp(log_gain - finite), np.exp(np.where(lead > 0.0, -finite, -np.inf))
 
 
 def build(
