@@ -1,0 +1,177 @@
+"""What the model has learnt and how far to trust it, in numbers and in words.
+
+Notation
+--------
+n           complete evaluations
+y_i, m_i, s_i   observation i, and its mean and standard deviation predicted from all the others
+
+    residual    (y_i - m_i) / s_i                     about standard normal for a calibrated model
+    explained   1 - sum (y_i - m_i)^2 / sum (y_i - mean of y)^2
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+
+from bayesopt.data import Dataset, observed_values
+from bayesopt.models.calibration import leave_one_out
+from bayesopt.models.exact import ExactGaussianProcess
+from bayesopt.models.fully_bayesian import FullyBayesianGaussianProcess
+from bayesopt.space import Space
+from bayesopt.trial import Trial, TrialState
+
+_WITHIN = 1.959964  # standard deviations of a 95 % interval
+_ENOUGH = 8  # observations before a verdict on the model means something
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """How well each observation is foreseen from all the others, hyperparameters kept.
+
+    Parameters
+    ----------
+    coverage
+        Share of the observations inside their 95 % interval: 0.95 for a calibrated model.
+    residual_mean, residual_sd
+        Of the residuals in predicted standard deviations: 0 and 1 for a calibrated model.
+    explained
+        Share of the variance of the observations that is foreseen: 1 is perfect, 0 or less says
+        that the model knows no more than their mean. Noise cannot be foreseen.
+    """
+
+    coverage: float
+    residual_mean: float
+    residual_sd: float
+    explained: float
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """What the search believes; ``print`` it.
+
+    Parameters
+    ----------
+    model, acquisition
+        What chose the points, in words.
+    n_complete, n_failed, n_truncated
+        Evaluations that gave a value, that failed, and those of poor value that the model counts
+        only as poor.
+    noise
+        "none", "known" or "inferred".
+    noise_sd
+        Standard deviation of the noise of one evaluation, in the user's units; the median of the
+        known ones.
+    lengthscales
+        By parameter: over which share of its range (on its scale, logarithmic or not) the function
+        changes; for a category in units of "another choice". What is short matters most; beyond
+        about 2 a parameter hardly matters.
+    calibration
+        From leaving out the observations one by one.
+    """
+
+    model: str
+    acquisition: str
+    n_complete: int
+    n_failed: int
+    n_truncated: int
+    noise: Literal["none", "known", "inferred"]
+    noise_sd: float
+    lengthscales: Mapping[str, float]
+    calibration: Calibration
+
+    @property
+    def verdict(self) -> str:
+        """How far to trust the model, in a sentence."""
+        c = self.calibration
+        if self.n_complete < _ENOUGH:
+            return f"{self.n_complete} observations are too few to judge the model."
+        if c.explained < 0.1:
+            return "The model foresees next to nothing yet: its suggestions are exploration."
+        if c.coverage < 0.8:
+            return "The model is too sure of itself: take its intervals as too narrow."
+        if c.residual_sd < 0.5:
+            return "The model is too cautious: its intervals are wider than they have to be."
+        return "The model foresees its observations well enough to be trusted."
+
+    def __str__(self) -> str:
+        counts = f"{self.n_complete} complete, {self.n_failed} failed"
+        if self.n_truncated:
+            counts += f", {self.n_truncated} counted only as poor"
+        noise = {"none": "none", "known": f"{self.noise_sd:.3g}, known"}.get(
+            self.noise, f"{self.noise_sd:.3g}, inferred"
+        )
+        c = self.calibration
+        width = max(len(name) for name in self.lengthscales)
+        scales = [f"  {name:{width}}  {value:.2g}" for name, value in self.lengthscales.items()]
+        return "\n".join(
+            [
+                f"Model         {self.model}",
+                f"Acquisition   {self.acquisition}",
+                f"Evaluations   {counts}",
+                f"Noise         {noise}",
+                "Length-scales, as a share of the range (short ones matter most)",
+                *scales,
+                f"Left out one by one, {c.coverage:.0%} of the values lie in their 95 % interval;",
+                f"  residuals {c.residual_mean:+.2f} +- {c.residual_sd:.2f} standard deviations,",
+                f"  {max(c.explained, 0.0):.0%} of the variance is foreseen.",
+                self.verdict,
+            ]
+        )
+
+
+def explain(
+    model: ExactGaussianProcess | FullyBayesianGaussianProcess,
+    data: Dataset,
+    space: Space,
+    trials: list[Trial],
+    described: tuple[str, str],
+) -> Explanation:
+    """Describe a fitted model.
+
+    Parameters
+    ----------
+    model
+        Fitted to `data`.
+    data, space, trials
+        The study.
+    described
+        Model and acquisition in words.
+    """
+    exact = bool((data.Yvar == 0).all())
+    score = data.Y.squeeze(-1).numpy()
+    raw = data.scaling.score(observed_values(trials))
+    lengthscale = model.hyperparameters.lengthscale.tolist()
+    sd = np.array([float(model.new_noise.sqrt())])
+    return Explanation(
+        model=described[0],
+        acquisition=described[1],
+        n_complete=len(data),
+        n_failed=sum(trial.state is TrialState.FAILED for trial in trials),
+        n_truncated=int((raw < score - 1e-9 * (1.0 + np.abs(score))).sum()),
+        noise="none" if exact else "inferred" if data.noise_is_inferred else "known",
+        noise_sd=0.0 if exact else float(data.scaling.value_sd(sd)[0]),
+        lengthscales=dict(zip(space.names, lengthscale, strict=True)),
+        calibration=_calibration(model, data),
+    )
+
+
+def _calibration(
+    model: ExactGaussianProcess | FullyBayesianGaussianProcess, data: Dataset
+) -> Calibration:
+    members = getattr(model, "models", (model,))
+    left_out = [leave_one_out(member) for member in members]
+    means = torch.stack([one.mean for one in left_out])
+    mean = means.mean(0)
+    variance = torch.stack([one.variance for one in left_out]).mean(0) + means.var(0, correction=0)
+    error = data.Y.squeeze(-1) - mean
+    residual = (error / variance.sqrt()).numpy()
+    spread = float(data.Y.var(correction=0)) * len(data)
+    return Calibration(
+        coverage=float((np.abs(residual) <= _WITHIN).mean()),
+        residual_mean=float(residual.mean()),
+        residual_sd=float(residual.std()),
+        explained=1.0 - float(error.square().sum()) / spread if spread > 0.0 else 0.0,
+    )

@@ -1,0 +1,32 @@
+"""Every example runs on a tiny budget, says what it found and leaves its picture."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+# name: (arguments for a tiny budget, what it must say)
+TINY = {
+    "tune_classifier": (["--n-evals", "12"], ["random search", "+-"]),
+    "noisy_ei": (["--n-evals", "9", "--n-searches", "3"], ["luckiest observation", "recommended"]),
+    "simplex_mixture": (["--n-evals", "12"], ["true best", "Length-scales", "limit 1.6"]),
+}
+
+
+@pytest.mark.parametrize("name", TINY)
+def test_example(name: str, tmp_path: Path) -> None:
+    picture = tmp_path / f"{name}.png"
+    arguments, says = TINY[name]
+    command = [sys.executable, str(EXAMPLES / f"{name}.py"), *arguments, "--picture", str(picture)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=True)
+    assert picture.stat().st_size > 10_000
+    for text in says:
+        assert text in done.stdout
+    assert "Warning" not in done.stderr
+
+
+def test_every_example_is_run() -> None:
+    assert {path.stem for path in EXAMPLES.glob("*.py")} == set(TINY)
