@@ -1,0 +1,145 @@
+"""Random steps inside a constrained set: to spread points over it, or to look around some.
+
+Notation
+--------
+X       (n, d) points of the set, all of them walking at once
+D       (n, d) directions
+t       (n,) step lengths
+
+Hit-and-run (Smith 1984): a random direction, then a uniform point of the chord, found by
+shrinking an interval toward the point itself (Neal 2003) where the chord is not known. Half of the
+directions are differences of two other walkers, which know the shape of a thin set (ter Braak
+2006). Whole numbers and categories take their own turn, whole numbers also several at once.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bayesopt.feasible_set import FeasibleSet
+from bayesopt.lattice import moved
+from bayesopt.parameter import Array, Int
+
+_MAX_SHRINKS = 12
+_MAX_HALVINGS = 6
+
+
+def walked(
+    inside: FeasibleSet, X: Array, moves: Array, rng: np.random.Generator, n_steps: int
+) -> Array:
+    """Points (n, d) after some steps from X (n, d), all in the set.
+
+    Parameters
+    ----------
+    inside
+        The set.
+    X
+        (n, d) points of it.
+    moves
+        (k, d) steps of several whole numbers at once (see `bayesopt.lattice.coupled_moves`).
+    rng, n_steps
+        Source of the steps, and how many.
+    """
+    lattice = inside.space.columns("int", "categorical")
+    X = X.copy()
+    for _ in range(n_steps):
+        if inside.real:
+            _hit_and_run(inside, X, rng)
+        if lattice:
+            _change_lattice(inside, X, moves, rng)
+    return X
+
+
+def _hit_and_run(inside: FeasibleSet, X: Array, rng: np.random.Generator) -> None:
+    n, real = len(X), np.array(inside.real, dtype=np.int64)
+    D = np.zeros_like(X)
+    D[:, inside.real] = rng.normal(size=(n, len(inside.real)))
+    partner, other = rng.permutation(n), rng.permutation(n)
+    between = (X[partner] - X[other])[:, inside.real]
+    guided = (rng.random(n) < 0.5) & (np.abs(between).max(axis=1) > 1e-12)
+    D[np.ix_(np.flatnonzero(guided), real)] = between[guided]
+    D = inside.tangent(X, D)
+    size = np.abs(D).max(axis=1, keepdims=True)
+    D = np.where(size > 1e-12, D / np.maximum(size, 1e-300), 0.0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        to_zero, to_one = -X / D, (1.0 - X) / D
+    moving = np.abs(D) > 1e-12
+    low = np.where(moving, np.minimum(to_zero, to_one), -np.inf).max(axis=1)
+    high = np.where(moving, np.maximum(to_zero, to_one), np.inf).min(axis=1)
+    todo = np.flatnonzero(moving.any(axis=1) & (low < high))
+    for _ in range(_MAX_SHRINKS):
+        if len(todo) == 0:
+            break
+        t = low[todo] + (high - low)[todo] * rng.random(len(todo))
+        Y = np.clip(X[todo] + t[:, None] * D[todo], 0.0, 1.0)
+        Y = inside.repair(Y, equalities_only=True)
+        ok = inside.holds(Y)
+        X[todo[ok]] = Y[ok]
+        todo, t = todo[~ok], t[~ok]
+        low[todo], high[todo] = np.where(t < 0, t, low[todo]), np.where(t < 0, high[todo], t)
+
+
+def _change_lattice(inside: FeasibleSet, X: Array, moves: Array, rng: np.random.Generator) -> None:
+    """One random change of every walker's whole numbers or category, where it stays inside."""
+    Y, allowed = _other_lattice_point(inside, X, moves, rng)
+    Y = inside.repair(Y, equalities_only=True)
+    ok = np.flatnonzero(allowed)
+    ok = ok[inside.holds(Y[ok])]
+    X[ok] = Y[ok]
+
+
+def _other_lattice_point(
+    inside: FeasibleSet, X: Array, moves: Array, rng: np.random.Generator
+) -> tuple[Array, NDArray[np.bool_]]:
+    space, n = inside.space, len(X)
+    lattice = space.columns("int", "categorical")
+    parameters = list(space.parameters.values())
+    together = (rng.random(n) < 0.5) & (len(moves) > 0)
+    step = np.zeros_like(X)
+    if len(moves) > 0:
+        widest = max(p.size for p in parameters if isinstance(p, Int))
+        times = 2.0 ** rng.integers(int(widest - 1).bit_length(), size=n)
+        sign = rng.choice([-1.0, 1.0], size=n)
+        step[together] = ((sign * times)[:, None] * moves[rng.integers(len(moves), size=n)])[
+            together
+        ]
+    Y, allowed = moved(space, X, step)
+    column = rng.choice(lattice, size=n)
+    fresh = space.snap(rng.random(X.shape))
+    for j in lattice:
+        rows = ~together & (column == j)
+        Y[rows, j] = fresh[rows, j]
+    return Y, allowed
+
+
+def around(
+    inside: FeasibleSet, centres: Array, moves: Array, n: int, rng: np.random.Generator
+) -> Array:
+    """At most n points of the set near the centres (m, d), at distances from 1e-4 to 0.3.
+
+    A step that leaves the set is brought back to its linear bounds, else halved.
+    """
+    space, d = inside.space, centres.shape[1]
+    lattice = np.array(space.columns("int", "categorical"), dtype=np.int64)
+    centre = centres[np.arange(n) % len(centres)]
+    size = 10.0 ** rng.uniform(-4.0, -0.5, (n, 1))
+    which = rng.random((n, d)) < max(0.5, 1.0 / d)
+    which[np.arange(n), rng.integers(d, size=n)] = True
+    D = which * size * rng.normal(size=(n, d))
+    real = np.zeros_like(D)
+    real[:, inside.real] = D[:, inside.real]
+    D[:, inside.real] = inside.tangent(centre, real)[:, inside.real]
+    base = centre
+    if len(lattice) > 0 and len(moves) > 0:
+        together, allowed = _other_lattice_point(inside, centre, moves, rng)
+        swap = allowed & (rng.random(n) < 0.5)
+        base = np.where(swap[:, None], together, centre)
+        D[np.ix_(np.flatnonzero(swap), lattice)] = 0.0
+    found = []
+    for _ in range(_MAX_HALVINGS):
+        Y = inside.repair(space.snap(np.clip(base + D, 0.0, 1.0)))
+        ok = inside.holds(Y)
+        found.append(Y[ok])
+        base, D = base[~ok], 0.5 * D[~ok]
+        if len(base) == 0:
+            break
+    return np.concatenate(found)
