@@ -137,6 +137,25 @@ class FeasibleSet:
         along: Array = D + _least_norm(J, np.einsum("nmd,nd->nm", J, D))
         return along
 
+    def chord(self, X: Array, D: Array, low: Array, high: Array) -> tuple[Array, Array]:
+        """Cut the ranges low, high (n,) of t to where X + t D keeps the straight inequalities.
+
+        Straight are those without a logarithmic parameter.
+        """
+        logarithmic = [getattr(p, "log", False) for p in self.space.parameters.values()]
+        straight = ~self.equal & ~self.A[:, logarithmic].any(axis=1)
+        if not straight.any():
+            return low, high
+        A, Z = self.A[straight], user_values(self.space, X)
+        product, speed = Z @ A.T, (user_slopes(self.space, Z) * D) @ A.T
+        with np.errstate(divide="ignore", invalid="ignore"):
+            first = (self.lower[straight] - product) / speed
+            second = (self.upper[straight] - product) / speed
+        ahead, level = speed > 0, np.abs(speed) <= 1e-12 * np.abs(A).max(axis=1, initial=0.0)
+        begin = np.where(level, -np.inf, np.where(ahead, first, second)).max(axis=1)
+        end = np.where(level, np.inf, np.where(ahead, second, first)).min(axis=1)
+        return np.maximum(low, np.minimum(begin, 0.0)), np.minimum(high, np.maximum(end, 0.0))
+
     def pulled_inside(self, x: Array, anchor: Array) -> Array | None:
         """The feasible point nearest to x (d,) on the way to a feasible anchor (d,)."""
         t = np.concatenate(([0.0], 2.0 ** np.arange(-44.0, 1.0)))[:, None]

@@ -40,8 +40,8 @@ _LARGEST_GRID = {"linear": 100_000, "nonlinear": 10_000}  # points that are look
 _N_THROWN = 1024
 _FAIR_SHARE = {"linear": 0.05, "nonlinear": 0.3}  # of the cube; below it a region is walked
 _N_SEEDS = 32
-_N_TARGETS = 128  # before a nonlinear region is believed to be empty
-_POOL = {"linear": (512, 40, 2), "nonlinear": (96, 24, 8)}  # chains, steps, states kept of each
+_N_TARGETS = 64  # before a nonlinear region is believed to be empty
+_POOL = {"linear": (512, 100, 2), "nonlinear": (96, 24, 8)}  # chains, steps, states kept of each
 _N_FRESH_STEPS = {"linear": 3, "nonlinear": 1}
 _N_CANDIDATES = 128  # of a point of the initial design
 
@@ -215,13 +215,22 @@ class Region:
         """Points spread over a thin region, the same ones for every study."""
         rng = np.random.default_rng(1)
         n_chains, n_steps, n_kept = _POOL[self._cost]
-        X = self._seeds[np.arange(n_chains) % len(self._seeds)]
+        X = self._first_walkers(n_chains, rng)
         kept = []
         for step in range(n_steps):
             X = walked(self._set, X, self._moves, rng, 1)
             if step >= n_steps - n_kept:
                 kept.append(X)
         return np.concatenate(kept)
+
+    def _first_walkers(self, n: int, rng: np.random.Generator) -> Array:
+        """Points (n, d): seeds, or in a real space averages of seeds, which lie deeper inside."""
+        X = self._seeds[np.arange(n) % len(self._seeds)]
+        if self._set.nonlinear or len(self._set.real) < len(self.space):
+            return X
+        weights = rng.dirichlet(np.ones(len(self._seeds)), size=n)
+        averages = self._set.repair(weights @ self._seeds)
+        return np.where(self.holds(averages)[:, None], averages, X)
 
     # -- is there a point at all -------------------------------------------------------------------
 
@@ -242,7 +251,7 @@ class Region:
             return X[:_N_SEEDS]
         if polytope is not None and len(X) == 0:
             feasible.holds_equal(*polytope.never_slack())
-        return np.concatenate((X[:_N_SEEDS], self._near_targets(polytope, rng, enough=len(X) > 0)))
+        return np.concatenate((X[:_N_SEEDS], self._near_targets(polytope, rng)))
 
     def _polytope(self) -> Polytope | None:
         feasible = self._set
@@ -250,9 +259,7 @@ class Region:
             return None
         return Polytope.of(self.space, feasible.A, feasible.lower, feasible.upper)
 
-    def _near_targets(
-        self, polytope: Polytope | None, rng: np.random.Generator, enough: bool
-    ) -> Array:
+    def _near_targets(self, polytope: Polytope | None, rng: np.random.Generator) -> Array:
         """Points of the region nearest to points of the cube."""
         space, found = self.space, []
         U = _sobol_base(_N_TARGETS, len(space)) + rng.random(len(space))

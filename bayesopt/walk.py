@@ -7,7 +7,7 @@ D       (n, d) directions
 t       (n,) step lengths
 
 Hit-and-run (Smith 1984): a random direction, then a uniform point of the chord, found by
-shrinking an interval toward the point itself (Neal 2003) where the chord is not known. Half of the
+shrinking an interval toward the point itself (Neal 2003) where a constraint is curved. Half of the
 directions are differences of two other walkers, which know the shape of a thin set (ter Braak
 2006). Whole numbers and categories take their own turn, whole numbers also several at once.
 """
@@ -65,6 +65,7 @@ def _hit_and_run(inside: FeasibleSet, X: Array, rng: np.random.Generator) -> Non
     moving = np.abs(D) > 1e-12
     low = np.where(moving, np.minimum(to_zero, to_one), -np.inf).max(axis=1)
     high = np.where(moving, np.maximum(to_zero, to_one), np.inf).min(axis=1)
+    low, high = inside.chord(X, D, low, high)
     todo = np.flatnonzero(moving.any(axis=1) & (low < high))
     for _ in range(_MAX_SHRINKS):
         if len(todo) == 0:
@@ -93,20 +94,22 @@ def _other_lattice_point(
     space, n = inside.space, len(X)
     lattice = space.columns("int", "categorical")
     parameters = list(space.parameters.values())
-    together = (rng.random(n) < 0.5) & (len(moves) > 0)
-    step = np.zeros_like(X)
-    if len(moves) > 0:
-        widest = max(p.size for p in parameters if isinstance(p, Int))
-        times = 2.0 ** rng.integers(int(widest - 1).bit_length(), size=n)
-        sign = rng.choice([-1.0, 1.0], size=n)
-        step[together] = ((sign * times)[:, None] * moves[rng.integers(len(moves), size=n)])[
-            together
-        ]
+    kind = rng.integers(3, size=n)  # several whole numbers, one of them by a step, any one anew
+    column, step = rng.choice(lattice, size=n), np.zeros_like(X)
+    sizes = [p.size for p in parameters if isinstance(p, Int)]
+    if sizes:
+        times = 2.0 ** rng.integers(int(max(sizes) - 1).bit_length(), size=n)
+        times *= rng.choice([-1.0, 1.0], size=n)
+        single = (kind == 1) & np.isin(column, space.columns("int"))
+        step[single, column[single]] = times[single]
+        if len(moves) > 0:
+            several = times[:, None] * moves[rng.integers(len(moves), size=n)]
+            step[kind == 0] = several[kind == 0]
     Y, allowed = moved(space, X, step)
-    column = rng.choice(lattice, size=n)
     fresh = space.snap(rng.random(X.shape))
+    anew = ~step.any(axis=1)
     for j in lattice:
-        rows = ~together & (column == j)
+        rows = anew & (column == j)
         Y[rows, j] = fresh[rows, j]
     return Y, allowed
 
