@@ -226,6 +226,19 @@ def user_slopes(space: Space, Z: Array) -> Array:
     return slope
 
 
+def parameters_of(space: Space, X: Array) -> list[Params]:
+    """`Space.from_unit` of every row of X (n, d), column by column because that is faster."""
+    columns: list[list[Any]] = []
+    for j, parameter in enumerate(space.parameters.values()):
+        if isinstance(parameter, Float):
+            columns.append([parameter.from_unit(unit) for unit in X[:, j].tolist()])
+        elif isinstance(parameter, Int):
+            columns.append((parameter.low + parameter.index_of(X[:, j])).tolist())
+        else:
+            columns.append([parameter.choices[i] for i in parameter.index_of(X[:, j]).tolist()])
+    return [dict(zip(space.names, row, strict=True)) for row in zip(*columns, strict=True)]
+
+
 def values_of(space: Space, params: Params) -> Array:
     """Values z (d,) of checked parameters."""
     numeric = [p.kind != "categorical" for p in space.parameters.values()]
@@ -278,7 +291,7 @@ def _nonlinear(space: Space, constraint: NonlinearConstraint, label: str) -> Non
     if not callable(constraint.fun):
         raise TypeError(f"{label}: `fun` must be callable, but is {constraint.fun!r}.")
     samples = np.random.default_rng(0).random((_N_SAMPLES, len(space)))
-    points = [space.from_unit(x) for x in space.snap(samples)]
+    points = parameters_of(space, space.snap(samples))
     seen = [_numbers(_call(constraint.fun, space, point, label), label) for point in points]
     size = max(value.size for value in seen)  # NaN alone stands for NaN in every one
     lower, upper = _bounds(constraint, size, label)
@@ -348,6 +361,8 @@ def _call(fun: Any, space: Space, params: Params, label: str) -> Any:
 
 
 def _numbers(value: Any, what: str, flat: bool = True) -> NDArray[np.float64]:
+    if type(value) is float:  # the usual case, which is called often
+        return np.array([value])
     try:
         array: NDArray[Any] = np.asarray(value)
         if array.dtype.kind not in "biufO":

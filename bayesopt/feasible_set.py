@@ -17,9 +17,17 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
-from bayesopt.constraints import ACCURACY, Constraint, Linear, Nonlinear, user_slopes, user_values
+from bayesopt.constraints import (
+    ACCURACY,
+    Constraint,
+    Linear,
+    Nonlinear,
+    parameters_of,
+    user_slopes,
+    user_values,
+)
 from bayesopt.parameter import Array
-from bayesopt.space import Space
+from bayesopt.space import Params, Space
 
 Mask = NDArray[np.bool_]
 ValueAndGradient = Callable[[Array], tuple[float, Array]]
@@ -68,8 +76,9 @@ class FeasibleSet:
         """Which rows of X (n, d) satisfy every constraint."""
         inside = self._holds_linear(X)
         if self.nonlinear:
-            for i in np.flatnonzero(inside):
-                inside[i] = self._holds_nonlinear(X[i])
+            rows = np.flatnonzero(inside)
+            for i, params in zip(rows, parameters_of(self.space, X[rows]), strict=True):
+                inside[i] = self._holds_nonlinear(params)
         return inside
 
     def _holds_linear(self, X: Array) -> Mask:
@@ -78,8 +87,7 @@ class FeasibleSet:
         inside: Mask = (low_enough & (product >= self.lower - self.tolerance)).all(axis=1)
         return inside
 
-    def _holds_nonlinear(self, x: Array) -> bool:
-        params = self.space.from_unit(x)
+    def _holds_nonlinear(self, params: Params) -> bool:
         for constraint in self.nonlinear:
             value = constraint.values(params)
             if not ((value >= constraint.lower) & (value <= constraint.upper)).all():
@@ -162,7 +170,7 @@ class FeasibleSet:
         path = self.repair(x + t * (anchor - x))
         linear = self._holds_linear(path)
         for i in np.flatnonzero(linear):
-            if self._holds_nonlinear(path[i]):
+            if self._holds_nonlinear(self.space.from_unit(path[i])):
                 found: Array = path[i]
                 return found
         return None

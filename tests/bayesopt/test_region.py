@@ -12,7 +12,7 @@ from scipy.optimize import LinearConstraint, NonlinearConstraint, linprog
 from strategies import fixed
 
 import bayesopt as bo
-from bayesopt.constraints import user_slopes, user_values
+from bayesopt.constraints import parameters_of, user_slopes, user_values
 from bayesopt.polytope import whole_moves
 from bayesopt.region import Region
 
@@ -72,6 +72,7 @@ def test_user_values_and_slopes_are_those_of_the_space():
     space = bo.Space(a=bo.Float(-3, 7), b=bo.Float(1e-3, 1e2, log=True), n=bo.Int(1, 99, log=True))
     X = space.snap(np.random.default_rng(0).random((30, 3)))
     Z = user_values(space, X)
+    assert parameters_of(space, X) == [space.from_unit(x) for x in X]
     for x, z in zip(X, Z, strict=True):
         np.testing.assert_allclose(list(space.from_unit(x).values()), z, rtol=1e-15)
     for j in range(2):
