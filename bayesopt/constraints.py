@@ -23,7 +23,7 @@ from bayesopt.space import Params, Space
 
 _THIN = 1e-7  # a nonlinear gap of less, relative to the spread of the values, is an equality
 _N_SAMPLES = 32  # points where that spread is seen
-ACCURACY = 1e-10  # how well a suggestion satisfies a linear constraint, before rounding
+_ACCURACY = 1e-10  # of linear constraints, before rounding; where they are small: of their size
 _ROUNDING = 16 * float(np.finfo(np.float64).eps)
 _FORGIVEN = 10.0  # a point that the user computed may miss by so many times as much
 _KINDS = "scipy.optimize.LinearConstraint, scipy.optimize.NonlinearConstraint or bayesopt.Simplex"
@@ -79,8 +79,8 @@ class Linear:
         (m, d) coefficients.
     lower, upper
         (m,) bounds, infinite where there is none.
-    tolerance
-        (m,) how much a suggestion may miss them by, which is rounding.
+    size
+        (m,) largest sum of the |a_j z_j| over the space, from which rounding follows.
     parts
         Columns that make a whole, when it came as a Simplex.
     """
@@ -89,8 +89,18 @@ class Linear:
     A: Array
     lower: Array
     upper: Array
-    tolerance: Array
+    size: Array
     parts: tuple[int, ...] = ()
+
+    @property
+    def rounding(self) -> Array:
+        """What rounding of the sums may add up to, (m,)."""
+        return _ROUNDING * self.size
+
+    @property
+    def tolerance(self) -> Array:
+        """How much a suggestion may miss the bounds by, (m,)."""
+        return _ACCURACY * np.minimum(1.0, self.size) + self.rounding
 
     def violation(self, z: Array, params: Params) -> float:
         """Largest amount by which z misses a bound; 0 when it misses none."""
@@ -165,7 +175,7 @@ class Nonlinear:
 
     def forgives(self, violation: float) -> bool:
         """Whether so little may be rounding of a point that the user computed."""
-        return violation <= _FORGIVEN * ACCURACY
+        return violation <= _FORGIVEN * _ACCURACY
 
 
 Constraint = Linear | Nonlinear
@@ -265,7 +275,7 @@ def _simplex(space: Space, simplex: Simplex, label: str) -> Linear:
     A = np.array([[float(name in simplex.names) for name in space.names]])
     bound = np.array([simplex.total])
     parts = tuple(space.names.index(name) for name in simplex.names)
-    return Linear(label, A, bound, bound, _tolerance(space, A), parts)
+    return Linear(label, A, bound, bound, _size(space, A), parts)
 
 
 def _linear(space: Space, constraint: LinearConstraint, label: str) -> Linear:
@@ -284,7 +294,7 @@ def _linear(space: Space, constraint: LinearConstraint, label: str) -> Linear:
             "A NonlinearConstraint may look at categories."
         )
     lower, upper = _bounds(constraint, len(A), label)
-    return Linear(label, A, lower, upper, _tolerance(space, A))
+    return Linear(label, A, lower, upper, _size(space, A))
 
 
 def _nonlinear(space: Space, constraint: NonlinearConstraint, label: str) -> Nonlinear:
@@ -338,14 +348,13 @@ def _bounds(constraint: Any, size: int, label: str) -> tuple[Array, Array]:
     return lower, upper
 
 
-def _tolerance(space: Space, A: Array) -> Array:
-    """What rounding of the products may add up to, over a floor of 1e-10."""
-    size = [
+def _size(space: Space, A: Array) -> Array:
+    largest = [
         0.0 if isinstance(p, Categorical) else max(abs(p.low), abs(p.high))
         for p in space.parameters.values()
     ]
-    tolerance: Array = ACCURACY + _ROUNDING * (np.abs(A) @ np.array(size))
-    return tolerance
+    size: Array = np.abs(A) @ np.array(largest)
+    return size
 
 
 def _call(fun: Any, space: Space, params: Params, label: str) -> Any:

@@ -65,11 +65,10 @@ class Taken:
         """
         space, size = self.region.space, self.region.size
         finite = size is not None and size <= _LARGEST_GRID
-        for candidates in (
-            X,
-            rng.permutation(self.region.grid() if finite else uniform(self.region, rng)),
-        ):
-            for x in candidates:
+        for any_point in (False, True):
+            if any_point:
+                X = rng.permutation(self.region.grid() if finite else uniform(self.region, rng))
+            for x in X:
                 params = space.from_unit(x)
                 if not self.holds(space.to_unit(params)):
                     return self.region.must_hold(params)

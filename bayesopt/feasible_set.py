@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 
 from bayesopt.constraints import (
-    ACCURACY,
     Constraint,
     Linear,
     Nonlinear,
@@ -34,9 +33,7 @@ ValueAndGradient = Callable[[Array], tuple[float, Array]]
 
 _MAX_REPAIRS = 25
 _MARGIN = 1e-9  # a search aims so far inside a nonlinear bound, in units of its spread
-_CLOSE = 1e-14  # what a repair leaves of a residual, beside rounding
 _STEP = 1e-7  # of finite differences
-_MAX_ITERATIONS = 60
 _FAR = 1e6  # stands for what is not a number
 
 
@@ -59,7 +56,7 @@ class FeasibleSet:
         self.lower = np.concatenate([np.empty(0), *(c.lower for c in linear)])
         self.upper = np.concatenate([np.empty(0), *(c.upper for c in linear)])
         self.tolerance = np.concatenate([np.empty(0), *(c.tolerance for c in linear)])
-        self._close = self.tolerance - ACCURACY + _CLOSE
+        self._close = np.concatenate([np.empty(0), *(c.rounding for c in linear)])
         self.equal: Mask = self.upper - self.lower <= self.tolerance
         self.real = space.columns("float")
         bound = np.where(np.isfinite(self.lower), self.lower, self.upper)
@@ -175,7 +172,7 @@ class FeasibleSet:
                 return found
         return None
 
-    def search(self, value_and_gradient: ValueAndGradient, x: Array) -> Array:
+    def search(self, value_and_gradient: ValueAndGradient, x: Array, max_iterations: int) -> Array:
         """Minimise a smooth function of the real columns from x (d,) under all constraints (SLSQP).
 
         Parameters
@@ -184,6 +181,8 @@ class FeasibleSet:
             Maps x (d,) to a value and its gradient (d,).
         x
             Start; its other columns stay.
+        max_iterations
+            Largest number of steps.
 
         Returns
         -------
@@ -216,7 +215,7 @@ class FeasibleSet:
                 method="SLSQP",
                 bounds=[(0.0, 1.0)] * len(real),
                 constraints=self._for_slsqp(full),
-                options={"maxiter": _MAX_ITERATIONS, "ftol": 1e-11},
+                options={"maxiter": max_iterations, "ftol": 1e-9},
             )
         return full(np.where(np.isfinite(solved.x), solved.x, x[real]))
 

@@ -191,7 +191,7 @@ def _climb(
     for _ in range(_MAX_ROUNDS):
         before = v.copy()
         if real and region.constrained:
-            X, v = _climb_inside(acquisition, region, X, v)
+            X, v = _climb_inside(acquisition, region, X, v, max_calls)
         elif real:
             X, v = _climb_real(acquisition, X, real, max_calls)
         if not lattice:
@@ -225,7 +225,7 @@ def _climb_real(
 
 
 def _climb_inside(
-    acquisition: Acquisition, region: Region, X: Array, v: Array
+    acquisition: Acquisition, region: Region, X: Array, v: Array, max_calls: int
 ) -> tuple[Array, Array]:
     """Search in the real columns under constraints, one start after the other."""
     closed_form = getattr(acquisition, "value_and_gradient", partial(by_autograd, acquisition))
@@ -234,7 +234,7 @@ def _climb_inside(
         value, gradient = closed_form(torch.from_numpy(x[None]))
         return -float(value[0]), -gradient[0].numpy()
 
-    found = np.array([region.climb(negative, x) for x in X])
+    found = np.array([region.climb(negative, x, max_calls) for x in X])
     value = _values(acquisition, found)
     better = value > v
     return np.where(better[:, None], found, X), np.where(better, value, v)

@@ -17,7 +17,7 @@ from fractions import Fraction
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import LinearConstraint, linprog, milp
+from scipy.optimize import LinearConstraint, OptimizeResult, linprog, milp
 
 from bayesopt.parameter import Array, Categorical
 from bayesopt.space import Space
@@ -28,16 +28,18 @@ _DENOMINATOR = 10**6
 
 @dataclass(frozen=True)
 class Polytope:
-    """``lower <= A z <= upper`` within the bounds of the space.
+    """``lower <= A y <= upper`` within bounds, where z = scale y has the user's units.
 
     Parameters
     ----------
     A, lower, upper
-        (m, d), (m,), (m,).
+        (m, d), (m,), (m,); every row has entries of at most 1.
     low, high
-        (d,) bounds of the parameters; both 0 for categories.
+        (d,) bounds of y; both 0 for categories.
     whole
         (d,) 1 where a column holds whole numbers, else 0.
+    scale
+        (d,) width of the range of a real parameter, else 1.
     """
 
     A: Array
@@ -46,56 +48,67 @@ class Polytope:
     low: Array
     high: Array
     whole: Array
+    scale: Array
 
     @classmethod
     def of(cls, space: Space, A: Array, lower: Array, upper: Array) -> "Polytope":
-        """The bounds come from the space."""
+        """Constraints in the user's units, brought to the scale of the solver's tolerance."""
         ends = [
             (0.0, 0.0) if isinstance(p, Categorical) else (float(p.low), float(p.high))
             for p in space.parameters.values()
         ]
         low, high = np.array(ends).T
-        whole = np.zeros(len(space))
+        whole, scale = np.zeros(len(space)), np.ones(len(space))
         whole[space.columns("int")] = 1
-        return cls(A, lower, upper, low, high, whole)
+        real = space.columns("float")
+        scale[real] = (high - low)[real]
+        largest = np.abs(A * scale).max(axis=1)
+        unit = np.where(largest > 0, largest, 1.0)
+        rows = A * scale / unit[:, None]
+        return cls(rows, lower / unit, upper / unit, low / scale, high / scale, whole, scale)
 
     def nearest(self, target: Array | None = None, unit: Array | None = None) -> Array | None:
-        """A point of the polytope near `target`, in units of `unit`; None when it is empty.
+        """A point z of the polytope near `target`, in units of `unit`; None when it is empty.
 
         Raises
         ------
         RuntimeError
             If the solver gives up.
         """
-        m, d = self.A.shape
+        d = self.A.shape[1]
         if target is None or unit is None:
-            rows = LinearConstraint(self.A, self.lower, self.upper)
             solved = milp(
-                np.zeros(d), integrality=self.whole, bounds=(self.low, self.high), constraints=rows
+                np.zeros(d),
+                integrality=self.whole,
+                bounds=(self.low, self.high),
+                constraints=LinearConstraint(self.A, self.lower, self.upper),
             )
         else:
-            eye, far = np.eye(d), np.full(d, np.inf)
-            distance = np.diag(unit)
-            rows = [
-                LinearConstraint(np.hstack((self.A, np.zeros((m, d)))), self.lower, self.upper),
-                LinearConstraint(np.hstack((eye, -distance)), -far, target),
-                LinearConstraint(np.hstack((eye, distance)), target, far),
-            ]
-            solved = milp(
-                np.concatenate((np.zeros(d), np.ones(d))),
-                integrality=np.concatenate((self.whole, np.zeros(d))),
-                bounds=(
-                    np.concatenate((self.low, np.zeros(d))),
-                    np.concatenate((self.high, np.full(d, np.inf))),
-                ),
-                constraints=rows,
-            )
+            solved = self._toward(target / self.scale, unit / self.scale)
         if solved.x is None:
             if solved.status in (2, 4):  # infeasible; or "infeasible or unbounded", inside bounds
                 return None
             raise RuntimeError(f"The linear constraints could not be solved: {solved.message}")
-        z: Array = np.clip(solved.x[:d], self.low, self.high)
-        return np.where(self.whole > 0, np.rint(z), z)
+        y = np.clip(solved.x[:d], self.low, self.high)
+        z: Array = np.where(self.whole > 0, np.rint(y), y * self.scale)
+        return z
+
+    def _toward(self, target: Array, unit: Array) -> OptimizeResult:
+        m, d = self.A.shape
+        eye, far, distance = np.eye(d), np.full(d, np.inf), np.diag(unit)
+        return milp(
+            np.concatenate((np.zeros(d), np.ones(d))),
+            integrality=np.concatenate((self.whole, np.zeros(d))),
+            bounds=(
+                np.concatenate((self.low, np.zeros(d))),
+                np.concatenate((self.high, far)),
+            ),
+            constraints=[
+                LinearConstraint(np.hstack((self.A, np.zeros((m, d)))), self.lower, self.upper),
+                LinearConstraint(np.hstack((eye, -distance)), -far, target),
+                LinearConstraint(np.hstack((eye, distance)), target, far),
+            ],
+        )
 
     def never_slack(self) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
         """Which lower and which upper bounds (m,) of rows hold with equality at every point."""
@@ -111,7 +124,7 @@ class Polytope:
         return found[0], found[1]
 
     def _largest(self, row: Array) -> float:
-        """Largest value of row . z over the polytope, whole numbers relaxed."""
+        """Largest value of row . y over the polytope, whole numbers relaxed."""
         upper, lower = np.isfinite(self.upper), np.isfinite(self.lower)
         solved = linprog(
             -row,

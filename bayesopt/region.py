@@ -39,7 +39,7 @@ from bayesopt.walk import around, walked
 _LARGEST_GRID = {"linear": 100_000, "nonlinear": 10_000}  # points that are looked at one by one
 _N_THROWN = 1024
 _FAIR_SHARE = {"linear": 0.05, "nonlinear": 0.3}  # of the cube; below it a region is walked
-_N_SEEDS = 32
+_N_SEEDS = 16
 _N_TARGETS = 64  # before a nonlinear region is believed to be empty
 _POOL = {"linear": (512, 100, 2), "nonlinear": (96, 24, 8)}  # chains, steps, states kept of each
 _N_FRESH_STEPS = {"linear": 3, "nonlinear": 1}
@@ -186,7 +186,9 @@ class Region:
         nearest = np.sqrt((apart**2).sum(axis=2)).min(axis=1)
         return X[np.argsort(-nearest, kind="stable")]
 
-    def climb(self, value_and_gradient: ValueAndGradient, x: Array) -> Array:
+    def climb(
+        self, value_and_gradient: ValueAndGradient, x: Array, max_iterations: int = 30
+    ) -> Array:
         """Minimise a function of the real columns from x (d,), a point of the region.
 
         Parameters
@@ -195,8 +197,11 @@ class Region:
             Maps x (d,) to a value and its gradient (d,).
         x
             Start, which is also what is returned when nothing else is found inside.
+        max_iterations
+            Largest number of steps.
         """
-        found = self._set.pulled_inside(self._set.search(value_and_gradient, x), x)
+        ended = self._set.search(value_and_gradient, x, max_iterations)
+        found = self._set.pulled_inside(ended, x)
         return x if found is None else found
 
     def _thrown(self, n: float, rng: np.random.Generator) -> Array:
@@ -285,7 +290,7 @@ class Region:
                 def squared_distance(u: Array, start: Array = start) -> tuple[float, Array]:
                     return 0.5 * float((u - start) @ (u - start)), u - start
 
-                x = self._set.repair(self._set.search(squared_distance, x)[None])[0]
+                x = self._set.repair(self._set.search(squared_distance, x, 60)[None])[0]
             if self.holds(x[None])[0]:
                 break
             here = self._set.excess(x)

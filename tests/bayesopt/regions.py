@@ -1,12 +1,14 @@
 """Constrained spaces of every kind, each with a violation in the user's units by other means."""
 
 import math
+from functools import cache
 
 import numpy as np
 from scipy.optimize import LinearConstraint, NonlinearConstraint
 from scipy.sparse import csr_matrix
 
 import bayesopt as bo
+from bayesopt.region import Region
 
 INF = np.inf
 
@@ -169,6 +171,13 @@ REGIONS = {
         ),
     ),
 }
+
+
+@cache
+def built(name):
+    """The region and its violation; regions do not change, so that tests share them."""
+    space, constraints, violation = REGIONS[name]
+    return Region(bo.Space.of(space), constraints), violation
 
 
 def objective(**params):

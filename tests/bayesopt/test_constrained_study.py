@@ -27,8 +27,8 @@ def suggestions(name, seed, n, noise):
 
 @pytest.mark.parametrize("name", REGIONS)
 def test_no_suggestion_violates_a_constraint(name):
-    violations = list(suggestions(name, 0, 9, "auto")) + list(suggestions(name, 1, 9, False))
-    assert len(violations) == 20
+    violations = list(suggestions(name, 0, 10, "auto" if len(name) % 2 else False))
+    assert len(violations) == 11
     assert max(violations) <= 1e-9
 
 
@@ -102,7 +102,7 @@ def test_integers_that_sum_to_a_total_do_not_freeze():
 
     space = bo.Space(a=bo.Int(0, 1000), b=bo.Int(0, 1000), c=bo.Int(0, 1000))
     whole = LinearConstraint([1, 1, 1], 1000, 1000)
-    result = bo.minimize(distance, space, 25, constraints=whole, noise=False, seed=0)
+    result = bo.minimize(distance, space, 20, constraints=whole, noise=False, seed=0)
     assert result.fun < 1e-3
 
 
@@ -118,7 +118,7 @@ BRANIN = [(-5.0, 10.0), (0.0, 15.0)]
 # All three minima of Branin lie outside of each of these.
 OUTSIDE = {
     "a circle": NonlinearConstraint(lambda x: (x[0] - 2.5) ** 2 + (x[1] - 7.5) ** 2, -INF, 16.0),
-    "a strip": LinearConstraint([1, 1], 7, 11),
+    "a strip": LinearConstraint([1, 1], 6, 8.5),
     "a line": LinearConstraint([1, 2], 14, 14),
 }
 
@@ -126,19 +126,19 @@ OUTSIDE = {
 @pytest.mark.parametrize("name", OUTSIDE)
 def test_constrained_branin(name):
     constraint = OUTSIDE[name]
-    axis = [np.linspace(low, high, 30) for low, high in BRANIN]
+    axis = [np.linspace(low, high, 6) for low, high in BRANIN]
     best = min(
         solved.fun
-        for start in itertools.product(axis[0][::4], axis[1][::4])
+        for start in itertools.product(*axis)
         if (
             solved := minimize(
                 branin, start, method="SLSQP", bounds=BRANIN, constraints=[constraint]
             )
         ).success
     )
-    result = bo.minimize(branin, BRANIN, 35, constraints=constraint, noise=False, seed=0)
+    result = bo.minimize(branin, BRANIN, 25, constraints=constraint, noise=False, seed=0)
     assert best - 1e-6 <= result.fun <= best + 1e-3
-    assert result.nfev == 35
+    assert result.nfev == 25
 
 
 def test_the_best_mixture_is_found():
@@ -153,7 +153,7 @@ def test_the_best_mixture_is_found():
     # On the edge x0 + x1 = 1: 3 t + 2 (1 - t) - 6 t (1 - t), smallest at t = 5 / 12.
     best = 2 - 25 / 24
     result = bo.minimize(
-        mixture, space, 40, constraints=bo.Simplex(*space.names), noise=False, seed=0
+        mixture, space, 30, constraints=bo.Simplex(*space.names), noise=False, seed=0
     )
     assert best - 1e-9 <= result.fun <= best + 1e-3
     np.testing.assert_allclose(result.x, [5 / 12, 7 / 12, 0, 0], atol=0.03)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from regions import INF, REGIONS, reals
+from regions import INF, REGIONS, built, reals
 from scipy.optimize import LinearConstraint, NonlinearConstraint, linprog
 from strategies import fixed
 
@@ -15,16 +15,6 @@ import bayesopt as bo
 from bayesopt.constraints import parameters_of, user_slopes, user_values
 from bayesopt.polytope import whole_moves
 from bayesopt.region import Region
-
-BUILT = {}
-
-
-def built(name):
-    """Regions do not change, so that the tests share them."""
-    if name not in BUILT:
-        space, constraints, violation = REGIONS[name]
-        BUILT[name] = Region(bo.Space.of(space), constraints), violation
-    return BUILT[name]
 
 
 def worst(region, violation, X):
@@ -60,7 +50,7 @@ def test_membership_is_that_of_the_users_units(name):
     np.testing.assert_array_equal(region.holds(X), expected)
 
 
-@pytest.mark.parametrize("name", REGIONS)
+@pytest.mark.parametrize("name", ["bounds", "log, equality", "thin annulus"])
 def test_the_same_seed_draws_the_same(name):
     space, constraints, _ = REGIONS[name]
     one = built(name)[0].draw(20, np.random.default_rng(5))
@@ -82,6 +72,27 @@ def test_user_values_and_slopes_are_those_of_the_space():
         inside = (X[:, j] > 1e-6) & (X[:, j] < 1 - 1e-6)
         np.testing.assert_allclose(user_slopes(space, Z)[inside, j], slope[inside], rtol=1e-6)
     assert (user_slopes(space, Z)[:, 2] == 0).all()
+
+
+@pytest.mark.parametrize("unit", [1e-12, 1e-3, 1e4, 1e12])
+def test_the_unit_of_the_user_does_not_matter(unit):
+    """As exact as rounding allows in large units, and no looser in small ones."""
+    space = bo.Space(a=bo.Float(0, unit), b=bo.Float(0, unit), c=bo.Float(-unit, unit))
+    region = Region(space, LinearConstraint([[1, 1, 1], [1, 0, -1]], [unit, -INF], [unit, 0]))
+    rng = np.random.default_rng(0)
+    X = region.draw(50, rng)
+    for x in np.concatenate((X, region.around(X[:2], 50, rng))):
+        a, b, c = space.from_unit(x).values()
+        assert abs(a + b + c - unit) <= 1e-13 * unit
+        assert a - c <= 1e-9 * min(unit, 1.0) + 1e-13 * unit
+    with pytest.raises(ValueError, match="violates"):
+        region.check(space.check({"a": unit / 4, "b": unit / 4, "c": unit / 2 * (1 + 1e-7)}))
+
+
+@pytest.mark.parametrize("unit", [1e-12, 1e12])
+def test_an_empty_region_is_known_in_any_unit(unit):
+    with pytest.raises(ValueError, match="That is certain"):
+        Region(reals(2, 0.0, unit), LinearConstraint([1, 1], 2.001 * unit, INF))
 
 
 # -- spread ----------------------------------------------------------------------------------------
@@ -181,7 +192,7 @@ def test_a_region_without_own_functions_can_be_pickled():
 # -- hypothesis ------------------------------------------------------------------------------------
 
 COEFFICIENT = st.sampled_from([-2.0, -1.0, -0.5, 0.0, 0.3, 1.0, 1.7, 3.0])
-small = settings(fixed, max_examples=15)
+small = settings(fixed, max_examples=12)
 
 
 @st.composite
