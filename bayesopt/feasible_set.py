@@ -52,6 +52,7 @@ class FeasibleSet:
         self.space = space
         linear = [c for c in constraints if isinstance(c, Linear)]
         self.nonlinear = [c for c in constraints if isinstance(c, Nonlinear)]
+        self.simplices = [c for c in linear if c.parts]
         self.A = np.concatenate([np.empty((0, len(space))), *(c.A for c in linear)])
         self.lower = np.concatenate([np.empty(0), *(c.lower for c in linear)])
         self.upper = np.concatenate([np.empty(0), *(c.upper for c in linear)])

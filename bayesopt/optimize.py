@@ -15,17 +15,17 @@ quadratic programming, which slides along active constraints.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import partial
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.quasirandom import SobolEngine
 
 from bayesopt.lattice import neighbours
 from bayesopt.parameter import Array
 from bayesopt.quasi_newton import minimize_from
 from bayesopt.region import Region
+from bayesopt.sampling import sobol
 from bayesopt.space import Space
 
 Acquisition = Callable[[Tensor], Tensor]
@@ -109,7 +109,7 @@ def _candidates(
     return space.snap(
         np.concatenate(
             (
-                _sobol(effort.n_global, len(space), rng),
+                sobol(effort.n_global, len(space), rng),
                 _around(incumbents, effort.n_local, rng),
             )
         )
@@ -128,18 +128,6 @@ def by_autograd(acquisition: Acquisition, X: Tensor) -> tuple[Tensor, Tensor]:
 def _best_first(X: Array, v: Array) -> tuple[Array, Array]:
     order = np.argsort(-v, kind="stable")
     return X[order], v[order]
-
-
-@lru_cache(maxsize=32)
-def _sobol_base(n: int, d: int) -> Array:
-    base: Array = SobolEngine(d, scramble=True, seed=0).draw(n, dtype=torch.float64).numpy()  # type: ignore[no-untyped-call]
-    return base
-
-
-def _sobol(n: int, d: int, rng: np.random.Generator) -> Array:
-    """Sobol' points (n, d), shifted at random modulo 1."""
-    shifted: Array = (_sobol_base(n, d) + rng.random(d)) % 1.0
-    return shifted
 
 
 def _around(incumbents: Array, n: int, rng: np.random.Generator) -> Array:

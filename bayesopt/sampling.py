@@ -1,4 +1,4 @@
-"""Random steps inside a constrained set: to spread points over it, or to look around some.
+"""Random points of a constrained set: thrown at it, walking through it, or around some of them.
 
 Notation
 --------
@@ -6,21 +6,70 @@ X       (n, d) points of the set, all of them walking at once
 D       (n, d) directions
 t       (n,) step lengths
 
+Thrown points are Sobol' points of which those outside are dropped; the columns of a Simplex get
+uniform shares, from exponential variables. Where too few are left, points walk.
+
 Hit-and-run (Smith 1984): a random direction, then a uniform point of the chord, found by
 shrinking an interval toward the point itself (Neal 2003) where a constraint is curved. Half of the
 directions are differences of two other walkers, which know the shape of a thin set (ter Braak
 2006). Whole numbers and categories take their own turn, whole numbers also several at once.
 """
 
-import numpy as np
-from numpy.typing import NDArray
+import math
+from functools import lru_cache
 
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.quasirandom import SobolEngine
+
+from bayesopt.constraints import Linear
 from bayesopt.feasible_set import FeasibleSet
 from bayesopt.lattice import moved
 from bayesopt.parameter import Array, Int
+from bayesopt.space import Space
 
 _MAX_SHRINKS = 12
 _MAX_HALVINGS = 6
+
+
+def thrown(inside: FeasibleSet, n: int, rng: np.random.Generator) -> Array:
+    """Those of n Sobol' points, shifted at random, that lie in the set."""
+    U = sobol(n, len(inside.space), rng)
+    for simplex in inside.simplices:
+        _make_shares(inside.space, simplex, U)
+    X = inside.space.snap(U)
+    kept: Array = X[inside.holds(X)]
+    return kept
+
+
+def sobol(n: int, d: int, rng: np.random.Generator) -> Array:
+    """Sobol' points (n, d), shifted at random modulo 1."""
+    shifted: Array = (_sobol_base(2 ** (n - 1).bit_length(), d)[:n] + rng.random(d)) % 1.0
+    return shifted
+
+
+def _make_shares(space: Space, simplex: Linear, U: Array) -> None:
+    """Turn uniform columns into uniform points of a simplex above the lower bounds, in place.
+
+    Exponential variables divided by their sum are uniform on the simplex (Devroye 1986, Ch. V).
+    """
+    columns = list(simplex.parts)
+    low, high = (
+        np.array([getattr(space[space.names[j]], end) for j in columns]) for end in ("low", "high")
+    )
+    width = high - low
+    waiting = -np.log1p(-U[:, columns] * (1.0 - 2.0**-53))
+    shares = waiting / np.maximum(waiting.sum(axis=1, keepdims=True), 1e-300)
+    parts = (simplex.upper[0] - math.fsum(low)) * shares
+    inside = (parts <= width).all(axis=1)
+    U[:, columns] = np.where(inside[:, None], parts / width, U[:, columns])
+
+
+@lru_cache(maxsize=32)
+def _sobol_base(n: int, d: int) -> Array:
+    base: Array = SobolEngine(d, scramble=True, seed=0).draw(n, dtype=torch.float64).numpy()  # type: ignore[no-untyped-call]
+    return base
 
 
 def walked(
