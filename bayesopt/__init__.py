@@ -13,6 +13,7 @@ _ROOM_OF = {
     "Int": "parameter",
     "Policy": "policy",
     "Recommendation": "recommend",
+    "Simplex": "constraints",
     "Space": "space",
     "SpaceExhausted": "design",
     "Study": "study",

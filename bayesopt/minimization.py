@@ -21,6 +21,7 @@ def minimize(
     n_evals: int,
     *,
     noise: Noise = "auto",
+    constraints: object = (),
     policy: Policy | None = None,
     n_initial: int | None = None,
     x0: Point | Sequence[Point] | None = None,
@@ -45,6 +46,10 @@ def minimize(
     noise
         "auto": inferred; False: deterministic, no point is tried twice; a number: the known
         standard deviation of one value.
+    constraints
+        On the parameters: `scipy.optimize.LinearConstraint`, `NonlinearConstraint`,
+        `bayesopt.Simplex` or a list of them; every point that is tried satisfies them (see
+        `Study`). Points in `x0` must, too, unless their values are given.
     policy
         How points are chosen.
     n_initial
@@ -81,7 +86,13 @@ def minimize(
     >>> round(float(result.x[0]), 2)
     1.0
     """
-    of_study = {"noise": noise, "policy": policy, "n_initial": n_initial, "seed": seed}
+    of_study = {
+        "noise": noise,
+        "constraints": constraints,
+        "policy": policy,
+        "n_initial": n_initial,
+        "seed": seed,
+    }
     of_run = {"timeout": timeout, "callback": callback, "progress": progress}
     return _optimize("minimize", fun, space, n_evals, x0, y0, of_study, of_run)
 
@@ -92,6 +103,7 @@ def maximize(
     n_evals: int,
     *,
     noise: Noise = "auto",
+    constraints: object = (),
     policy: Policy | None = None,
     n_initial: int | None = None,
     x0: Point | Sequence[Point] | None = None,
@@ -102,7 +114,13 @@ def maximize(
     progress: bool | Literal["auto"] = "auto",
 ) -> OptimizeResult:
     """Maximise an expensive function; everything as in `minimize`, values keep their sign."""
-    of_study = {"noise": noise, "policy": policy, "n_initial": n_initial, "seed": seed}
+    of_study = {
+        "noise": noise,
+        "constraints": constraints,
+        "policy": policy,
+        "n_initial": n_initial,
+        "seed": seed,
+    }
     of_run = {"timeout": timeout, "callback": callback, "progress": progress}
     return _optimize("maximize", fun, space, n_evals, x0, y0, of_study, of_run)
 

@@ -1,4 +1,4 @@
-"""Maximise any acquisition over any space: real, integer, categorical and mixed.
+"""Maximise any acquisition over any space: real, integer, categorical, mixed and constrained.
 
 Notation
 --------
@@ -9,19 +9,23 @@ v       values of the acquisition, to be maximised
 A finite small space is looked at point by point. Else many points are scored at once, the best
 ones of them start a quasi-Newton search in the real columns, and the integer and categorical
 columns are searched on their own lattices, neighbour by neighbour, until nothing gets better.
+Under constraints all of these points lie inside, and the real columns are searched by sequential
+quadratic programming, which slides along active constraints.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import partial
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.quasirandom import SobolEngine
 
-from bayesopt.parameter import Array, Float
+from bayesopt.lattice import neighbours
+from bayesopt.parameter import Array
 from bayesopt.quasi_newton import minimize_from
+from bayesopt.region import Region
+from bayesopt.sampling import sobol
 from bayesopt.space import Space
 
 Acquisition = Callable[[Tensor], Tensor]
@@ -55,7 +59,7 @@ class Effort:
 
 def maximize(
     acquisition: Acquisition,
-    space: Space,
+    space: Space | Region,
     incumbents: Array,
     rng: np.random.Generator,
     *,
@@ -69,9 +73,9 @@ def maximize(
         Maps (b, 1, d) to (b,), differentiable. If it has a method ``value_and_gradient``, (b, d)
         to (b,) and (b, d), that is called instead of automatic differentiation.
     space
-        Where to look.
+        Where to look: a space, or a region of one.
     incumbents
-        (m, d) good points so far; the search looks around them too.
+        (m, d) good points so far; the search looks around them too. They may lie outside a region.
     rng
         Source of the starting points.
     effort
@@ -84,21 +88,32 @@ def maximize(
         the maximiser; the others serve when that one may not be asked for.
     """
     effort = effort or Effort()
-    if space.size is not None and space.size <= _LARGEST_GRID:
-        X = space.grid()
+    region = space if isinstance(space, Region) else Region(space)
+    if region.size is not None and region.size <= _LARGEST_GRID:
+        X = region.grid()
         return _best_first(X, _values(acquisition, X))
-    X = space.snap(
+    X = _candidates(region, incumbents, effort, rng)
+    v = _values(acquisition, X)
+    start = _spread_out(X, v, effort.n_starts)
+    X_found, v_found = _climb(acquisition, region, X[start], v[start], effort.max_calls)
+    return _best_first(np.concatenate((X_found, X)), np.concatenate((v_found, v)))
+
+
+def _candidates(
+    region: Region, incumbents: Array, effort: Effort, rng: np.random.Generator
+) -> Array:
+    if region.constrained:
+        spread = region.draw(effort.n_global, rng)
+        return np.concatenate((spread, region.around(incumbents, effort.n_local, rng)))
+    space = region.space
+    return space.snap(
         np.concatenate(
             (
-                _sobol(effort.n_global, len(space), rng),
+                sobol(effort.n_global, len(space), rng),
                 _around(incumbents, effort.n_local, rng),
             )
         )
     )
-    v = _values(acquisition, X)
-    start = _spread_out(X, v, effort.n_starts)
-    X_found, v_found = _climb(acquisition, space, X[start], v[start], effort.max_calls)
-    return _best_first(np.concatenate((X_found, X)), np.concatenate((v_found, v)))
 
 
 def by_autograd(acquisition: Acquisition, X: Tensor) -> tuple[Tensor, Tensor]:
@@ -113,18 +128,6 @@ def by_autograd(acquisition: Acquisition, X: Tensor) -> tuple[Tensor, Tensor]:
 def _best_first(X: Array, v: Array) -> tuple[Array, Array]:
     order = np.argsort(-v, kind="stable")
     return X[order], v[order]
-
-
-@lru_cache(maxsize=32)
-def _sobol_base(n: int, d: int) -> Array:
-    base: Array = SobolEngine(d, scramble=True, seed=0).draw(n, dtype=torch.float64).numpy()  # type: ignore[no-untyped-call]
-    return base
-
-
-def _sobol(n: int, d: int, rng: np.random.Generator) -> Array:
-    """Sobol' points (n, d), shifted at random modulo 1."""
-    shifted: Array = (_sobol_base(n, d) + rng.random(d)) % 1.0
-    return shifted
 
 
 def _around(incumbents: Array, n: int, rng: np.random.Generator) -> Array:
@@ -162,22 +165,26 @@ def _spread_out(X: Array, v: Array, n: int) -> list[int]:
 
 def _climb(
     acquisition: Acquisition,
-    space: Space,
+    region: Region,
     X: Array,
     v: Array,
     max_calls: int,
 ) -> tuple[Array, Array]:
     """Local search from every start (s, d), alternating between real and lattice columns."""
+    space = region.space
     real, lattice = space.columns("float"), space.columns("int", "categorical")
+    beside = region.neighbours if region.constrained else partial(neighbours, space)
     if len(X) == 0:
         return X, v
     for _ in range(_MAX_ROUNDS):
         before = v.copy()
-        if real:
+        if real and region.constrained:
+            X, v = _climb_inside(acquisition, region, X, v, max_calls)
+        elif real:
             X, v = _climb_real(acquisition, X, real, max_calls)
         if not lattice:
             break
-        X, v = _climb_lattice(acquisition, space, X, v)
+        X, v = _climb_lattice(acquisition, beside, X, v)
         with np.errstate(invalid="ignore"):
             better = v > before + 1e-6 * np.maximum(1.0, np.abs(before))
         if not (real and better.any()):
@@ -205,20 +212,36 @@ def _climb_real(
     return x, -f
 
 
+def _climb_inside(
+    acquisition: Acquisition, region: Region, X: Array, v: Array, max_calls: int
+) -> tuple[Array, Array]:
+    """Search in the real columns under constraints, one start after the other."""
+    closed_form = getattr(acquisition, "value_and_gradient", partial(by_autograd, acquisition))
+
+    def negative(x: Array) -> tuple[float, Array]:
+        value, gradient = closed_form(torch.from_numpy(x[None]))
+        return -float(value[0]), -gradient[0].numpy()
+
+    found = np.array([region.climb(negative, x, max_calls) for x in X])
+    value = _values(acquisition, found)
+    better = value > v
+    return np.where(better[:, None], found, X), np.where(better, value, v)
+
+
 def _climb_lattice(
-    acquisition: Acquisition, space: Space, X: Array, v: Array
+    acquisition: Acquisition, beside: Callable[[Array], Array], X: Array, v: Array
 ) -> tuple[Array, Array]:
     """Move every start (s, d) to its best neighbour until none has a better one."""
     X, v = X.copy(), v.copy()
     moving = np.arange(len(X))
     for _ in range(_MAX_ROUNDS):
-        neighbours = [_neighbours(space, x) for x in X[moving]]
-        count = [len(rows) for rows in neighbours]
+        around = [beside(x) for x in X[moving]]
+        count = [len(rows) for rows in around]
         if sum(count) == 0:
             break
-        values = np.split(_values(acquisition, np.concatenate(neighbours)), np.cumsum(count)[:-1])
+        values = np.split(_values(acquisition, np.concatenate(around)), np.cumsum(count)[:-1])
         improved = []
-        for start, rows, value in zip(moving, neighbours, values, strict=True):
+        for start, rows, value in zip(moving, around, values, strict=True):
             if len(value) > 0 and value.max() > v[start]:
                 X[start], v[start] = rows[int(np.argmax(value))], value.max()
                 improved.append(start)
@@ -226,27 +249,3 @@ def _climb_lattice(
             break
         moving = np.array(improved)
     return X, v
-
-
-def _neighbours(space: Space, x: Array) -> Array:
-    """Points (k, d) that differ from x in one integer or categorical column.
-
-    A category moves to every other choice, an integer by 1, 2, 4, 8, ... steps both ways, so
-    that a wide range is crossed in few rounds and the last step is exact.
-    """
-    rows = []
-    for column, parameter in enumerate(space.parameters.values()):
-        if isinstance(parameter, Float):
-            continue
-        here = int(parameter.index_of(x[column : column + 1])[0])
-        if parameter.kind == "categorical":
-            index = np.arange(parameter.size)
-        else:
-            steps = 2 ** np.arange(int(parameter.size - 1).bit_length())
-            index = here + np.concatenate((-steps, steps))
-        index = index[(index >= 0) & (index < parameter.size) & (index != here)]
-        unit = parameter.unit_of(index)
-        block = np.tile(x, (len(unit), 1))
-        block[:, column] = unit
-        rows.append(block)
-    return np.concatenate(rows) if rows else np.empty((0, len(x)))

@@ -6,7 +6,7 @@ No formula lives here.
 
 import inspect
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Literal, get_args
 
@@ -24,10 +24,11 @@ from bayesopt.acquisition import (
 from bayesopt.acquisition.expected_improvement import Builder
 from bayesopt.acquisition.posterior_mean import PosteriorMeanWithGradient
 from bayesopt.data import Dataset, Direction, Noise, complete, dataset
-from bayesopt.design import SpaceExhausted, Taken, space_filling, uniform
+from bayesopt.design import SpaceExhausted, Taken, start, uniform
 from bayesopt.models.exact import ExactGaussianProcess
 from bayesopt.models.fit import Priors, fit
 from bayesopt.parameter import Array
+from bayesopt.region import Region
 from bayesopt.space import Params, Space
 from bayesopt.trial import Trial, TrialState
 
@@ -166,6 +167,7 @@ def suggest(
     seed: int,
     number: int,
     n_initial: int,
+    region: Region | None = None,
 ) -> Suggestion:
     """Choose the next point.
 
@@ -177,6 +179,8 @@ def suggest(
         Seed of the study and number of the trial that asks.
     n_initial
         Number of complete or running trials before the model takes over.
+    region
+        The part of the space that satisfies the constraints; None: all of it.
 
     Raises
     ------
@@ -184,18 +188,19 @@ def suggest(
         If `noise` is False and every point of a finite space is taken.
     """
     rng = np.random.default_rng([seed, number])
-    taken = _taken(space, trials, noise)
+    region = region or Region(space)
+    taken = _taken(region, trials, noise)
     if taken.all_of_the_space():
-        raise SpaceExhausted(f"All {space.size} points of the space have been tried.")
+        raise SpaceExhausted(f"All {region.size} points of the space have been tried.")
     if policy.acquisition == "random":
-        return Suggestion(taken.first_free(uniform(space, rng), rng), "random")
+        return Suggestion(taken.first_free(uniform(region, rng), rng), "random")
     n_known = sum(trial.state is not TrialState.FAILED for trial in trials)
     if n_known < n_initial or not complete(trials):
-        start = space_filling(space, seed, number)
-        return Suggestion(taken.first_free(start, rng), "initial")
+        known = _points(space, trials, *TrialState).numpy()
+        return Suggestion(taken.first_free(start(region, known, seed, number), rng), "initial")
     with torch.random.fork_rng(devices=[]):  # for acquisitions that draw samples of their own
         torch.default_generator.manual_seed(int(rng.integers(2**63)))
-        return _by_model(space, policy, trials, direction, noise, taken, rng)
+        return _by_model(region, policy, trials, direction, noise, taken, rng)
 
 
 def fit_model(
@@ -219,7 +224,7 @@ def fit_model(
 
 
 def _by_model(
-    space: Space,
+    region: Region,
     policy: Policy,
     trials: Sequence[Trial],
     direction: Direction,
@@ -227,21 +232,22 @@ def _by_model(
     taken: Taken,
     rng: np.random.Generator,
 ) -> Suggestion:
-    search = policy.search
+    search, space = policy.search, region.space
     model, data, theta = fit_model(space, policy, trials, direction, noise, search.truncate)
+    data = _inside(region, data)
     incumbents = _incumbents(model, data, noise)
     model = _with_failures(model, data, _points(space, trials, TrialState.FAILED))
     pending = _points(space, trials, TrialState.RUNNING)
     X = None
     if _is_turn_to_exploit(policy, data, pending):
-        X = _promising(model, space, incumbents, rng)
+        X = _promising(model, region, incumbents, rng)
     if X is None:
         acquisition: optimize.Acquisition = policy.builder(
             model, data, pending if len(pending) > 0 else None
         )
-        X, _ = optimize.maximize(acquisition, space, incumbents, rng, effort=search.effort)
+        X, _ = optimize.maximize(acquisition, region, incumbents, rng, effort=search.effort)
     if noise == "auto" and 0.0 < model.hyperparameters.noise < _NEGLIGIBLE_NOISE:
-        everything = _taken(space, trials, False)
+        everything = _taken(region, trials, False)
         if not everything.all_of_the_space():  # else a repetition is all that is left
             taken = everything
     return Suggestion(taken.first_free(X, rng), "acquisition", theta)
@@ -255,11 +261,11 @@ def _is_turn_to_exploit(policy: Policy, data: Dataset, pending: Tensor) -> bool:
 
 
 def _promising(
-    model: Model, space: Space, incumbents: Array, rng: np.random.Generator
+    model: Model, region: Region, incumbents: Array, rng: np.random.Generator
 ) -> Array | None:
     """Points of the best posterior mean, or None when it is no better than the incumbent's."""
     mean = PosteriorMeanWithGradient(model)
-    X, v = optimize.maximize(mean, space, incumbents, rng, effort=_EFFORT_FOR_THE_MEAN)
+    X, v = optimize.maximize(mean, region, incumbents, rng, effort=_EFFORT_FOR_THE_MEAN)
     with torch.no_grad():
         best = float(mean(torch.from_numpy(incumbents[:1]).unsqueeze(-2)))
     return X if v[0] > best + _LEAST_PROMISE else None
@@ -295,18 +301,29 @@ def _points(space: Space, trials: Sequence[Trial], *states: TrialState) -> Tenso
     return torch.from_numpy(np.array(rows).reshape(-1, len(space)))
 
 
-def _taken(space: Space, trials: Sequence[Trial], noise: Noise) -> Taken:
+def _inside(region: Region, data: Dataset) -> Dataset:
+    """The observations that satisfy the constraints, all of them when none does.
+
+    The model learns from the others too, but nobody can improve on them by an allowed point.
+    """
+    mask = torch.from_numpy(region.holds(data.X.numpy())) if region.constrained else None
+    if mask is None or bool(mask.all()) or not bool(mask.any()):
+        return data
+    return replace(data, X=data.X[mask], Y=data.Y[mask], Yvar=data.Yvar[mask])
+
+
+def _taken(region: Region, trials: Sequence[Trial], noise: Noise) -> Taken:
     """All known points without noise; with it the failed ones.
 
     Under noise a running point of a real space is taken too; in a finite space a repetition may
     be all that is left.
     """
     states = {TrialState.FAILED}
-    if space.size is None or noise is False:
+    if region.size is None or noise is False:
         states.add(TrialState.RUNNING)
     if noise is False:
         states.add(TrialState.COMPLETE)
-    return Taken(space, _points(space, trials, *states).numpy())
+    return Taken(region, _points(region.space, trials, *states).numpy())
 
 
 def _check_name(what: str, name: str, known: tuple[str, ...]) -> None:

@@ -22,6 +22,7 @@ from bayesopt.acquisition.posterior_mean import PosteriorMeanWithGradient
 from bayesopt.data import Dataset, observed_values
 from bayesopt.models.exact import ExactGaussianProcess
 from bayesopt.parameter import Array
+from bayesopt.region import Region
 from bayesopt.space import Space
 from bayesopt.trial import Trial
 
@@ -56,6 +57,7 @@ def recommend(
     trials: Sequence[Trial],
     rule: Rule,
     seed: int,
+    region: Region | None = None,
 ) -> Recommendation:
     """Apply one rule.
 
@@ -71,25 +73,35 @@ def recommend(
         One of the three above.
     seed
         Seed of the search over the whole space.
+    region
+        The part of the space that satisfies the constraints; None: all of it.
 
     Raises
     ------
     ValueError
-        If the rule is not known.
+        If the rule is not known, or it chooses among evaluated points and none of them satisfies
+        the constraints.
     """
     if rule not in get_args(Rule):
         raise ValueError(
             f"Unknown rule {rule!r}; known are {', '.join(map(repr, get_args(Rule)))}."
         )
+    region = region or Region(space)
     if rule == "best_mean":
-        x, mu, sd = _best_mean(model, data, space, seed)
-        params: Mapping[str, Any] = space.from_unit(x)
+        x, mu, sd = _best_mean(model, data, region, seed)
+        params: Mapping[str, Any] = region.must_hold(space.from_unit(x))
     else:
         with torch.no_grad():
             mean, variance = model.marginals(data.X)
         observed = observed_values(trials)
         score = data.scaling.sign * observed if rule == "best_observed" else mean.numpy()
-        best = int(np.argmax(score))
+        allowed = np.flatnonzero(region.holds(data.X.numpy()))
+        if len(allowed) == 0:
+            raise ValueError(
+                "No evaluated point satisfies the constraints; tell one that does, or use the rule "
+                "'best_mean'."
+            )
+        best = int(allowed[np.argmax(score[allowed])])
         params = trials[best].params
         if bool(data.Yvar[best] == 0):
             return Recommendation(params, float(observed[best]), 0.0, rule)
@@ -100,13 +112,15 @@ def recommend(
 
 
 def _best_mean(
-    model: ExactGaussianProcess, data: Dataset, space: Space, seed: int
+    model: ExactGaussianProcess, data: Dataset, region: Region, seed: int
 ) -> tuple[Array, float, float]:
     posterior_mean = PosteriorMeanWithGradient(model)
     with torch.no_grad():
         order = torch.argsort(posterior_mean(data.X.unsqueeze(-2)), descending=True, stable=True)
     incumbents = data.X[order[:5]].numpy()
-    X, v = optimize.maximize(posterior_mean, space, incumbents, np.random.default_rng([seed, 0, 1]))
+    X, v = optimize.maximize(
+        posterior_mean, region, incumbents, np.random.default_rng([seed, 0, 1])
+    )
     with torch.no_grad():
         _, variance = model.marginals(torch.from_numpy(X[:1]))
     return X[0], float(v[0]), float(variance.sqrt())

@@ -31,6 +31,7 @@ from bayesopt.execution import (
 from bayesopt.parameter import Array
 from bayesopt.policy import Policy, default_n_initial, fit_model, suggest
 from bayesopt.recommend import Recommendation, Rule, recommend
+from bayesopt.region import Region
 from bayesopt.space import Params, Space
 from bayesopt.torch_settings import own_torch_settings
 from bayesopt.trial import Evaluation, NotFinite, Trial, TrialState
@@ -51,6 +52,11 @@ class Study:
     noise
         "auto": inferred from the data; False: the function is deterministic and no point is ever
         tried twice; a number: the known standard deviation of a value, in its own units.
+    constraints
+        `scipy.optimize.LinearConstraint`, `NonlinearConstraint`, `bayesopt.Simplex` or a list of
+        them, on the parameters in the user's units. Every suggestion satisfies them (linear ones
+        to 1e-9). A has one column for each parameter, 0 for categories; the function of a
+        NonlinearConstraint is called as the objective is, must be cheap, and NaN means no.
     policy
         How points are chosen.
     n_initial
@@ -78,6 +84,7 @@ class Study:
         *,
         direction: Direction = "minimize",
         noise: Noise = "auto",
+        constraints: object = (),
         policy: Policy | None = None,
         n_initial: int | None = None,
         seed: int | None = None,
@@ -95,6 +102,7 @@ class Study:
             if n_initial is None
             else whole_number(n_initial, "n_initial", 1)
         )
+        self.region = Region(self.space, constraints)
         self.seed = secrets.randbits(32) if seed is None else checked_seed(seed)
         self._trials: list[Trial] = []
         self._lock = threading.RLock()
@@ -129,12 +137,15 @@ class Study:
         SpaceExhausted
             If every point of a finite space has been tried.
         ValueError, TypeError
-            If `n` is not a positive whole number, or `params` is not a point of the space.
+            If `n` is not a positive whole number, or `params` is not a point of the space or
+            violates a constraint.
         """
         if n is not None:
             return self._ask_several(whole_number(n, "n", 1))
         with self._lock:
-            trial = self._next(None if params is None else self.space.check(params))
+            trial = self._next(
+                None if params is None else self.region.check(self.space.check(params))
+            )
             self._trials.append(trial)
         return _copy(trial)
 
@@ -162,6 +173,7 @@ class Study:
                 seed=self.seed,
                 number=number,
                 n_initial=self.n_initial,
+                region=self.region,
             )
         return Trial(
             number,
@@ -233,6 +245,8 @@ class Study:
         self, X: Sequence[Point] | NDArray[Any], y: ArrayLike, sd: ArrayLike | None = None
     ) -> None:
         """Add results from elsewhere; NaN and infinite values become failed trials.
+
+        They may violate constraints: the model learns from them, but none of them is recommended.
 
         Parameters
         ----------
@@ -314,7 +328,7 @@ class Study:
         """
         n_evals = whole_number(n_evals, "n_evals", 1)
         check_signature(fun, self.space)
-        given = self._checked(x0)
+        given = [self.region.check(point) for point in self._checked(x0)]
         timeout = checked_timeout(timeout)
         if callback is not None and not callable(callback):
             raise TypeError(f"`callback` must be callable, but got {callback!r}.")
@@ -397,7 +411,7 @@ class Study:
                 self.policy.search.truncate,
             )
             trials = complete(self._trials)
-            return recommend(model, data, self.space, trials, rule, self.seed)
+            return recommend(model, data, self.space, trials, rule, self.seed, self.region)
 
     def predict(self, points: Sequence[Point] | NDArray[Any]) -> tuple[Array, Array]:
         """Mean and standard deviation of the function (without noise) at points (n,).

@@ -1,0 +1,382 @@
+"""Known constraints on the inputs: what users write, checked and brought to two plain forms.
+
+Notation
+--------
+d       number of parameters
+z       (d,) values in the user's own units; 0 in the columns of categories
+
+    Linear       lower <= A z <= upper
+    Nonlinear    lower <= c(parameters) <= upper
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import Bounds, LinearConstraint, NonlinearConstraint
+
+from bayesopt.parameter import Array, Categorical, Float, Int
+from bayesopt.space import Params, Space
+
+_THIN = 1e-7  # a nonlinear gap of less, relative to the spread of the values, is an equality
+_N_SAMPLES = 32  # points where that spread is seen
+_ACCURACY = 1e-10  # of linear constraints, before rounding; where they are small: of their size
+_ROUNDING = 16 * float(np.finfo(np.float64).eps)
+_FORGIVEN = 10.0  # a point that the user computed may miss by so many times as much
+_KINDS = "scipy.optimize.LinearConstraint, scipy.optimize.NonlinearConstraint or bayesopt.Simplex"
+
+
+class Simplex:
+    """Parameters that are parts of a whole: none is negative, and they sum to the total.
+
+    Parameters
+    ----------
+    *names
+        Names of at least two `Float` parameters without ``log``.
+    total
+        What they sum to, in the user's units.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a name is not a string or stands twice, or `total` is not a positive number.
+
+    Examples
+    --------
+    >>> Simplex("water", "sand", "cement")
+    Simplex('water', 'sand', 'cement')
+    """
+
+    def __init__(self, *names: str, total: float = 1.0) -> None:
+        if not all(isinstance(name, str) for name in names):
+            raise TypeError(f"Simplex takes names of parameters, but got {names!r}.")
+        if len(names) < 2 or len(set(names)) < len(names):
+            raise ValueError(f"Simplex needs at least two different names, but got {names!r}.")
+        if isinstance(total, bool) or not isinstance(total, int | float | np.number):
+            raise TypeError(f"`total` of a Simplex must be a number, but got {total!r}.")
+        if not (math.isfinite(total) and total > 0):
+            raise ValueError(f"`total` of a Simplex must be positive, but got {total!r}.")
+        self.names = names
+        self.total = float(total)
+
+    def __repr__(self) -> str:
+        total = "" if self.total == 1.0 else f", total={self.total!r}"
+        return f"Simplex({', '.join(map(repr, self.names))}{total})"
+
+
+@dataclass(frozen=True)
+class Linear:
+    """``lower <= A z <= upper``.
+
+    Parameters
+    ----------
+    label
+        What the user calls it.
+    A
+        (m, d) coefficients.
+    lower, upper
+        (m,) bounds, infinite where there is none.
+    size
+        (m,) largest sum of the |a_j z_j| over the space, from which rounding follows.
+    parts
+        Columns that make a whole, when it came as a Simplex.
+    """
+
+    label: str
+    A: Array
+    lower: Array
+    upper: Array
+    size: Array
+    parts: tuple[int, ...] = ()
+
+    @property
+    def rounding(self) -> Array:
+        """What rounding of the sums may add up to, (m,)."""
+        return _ROUNDING * self.size
+
+    @property
+    def tolerance(self) -> Array:
+        """How much a suggestion may miss the bounds by, (m,)."""
+        return _ACCURACY * np.minimum(1.0, self.size) + self.rounding
+
+    def violation(self, z: Array, params: Params) -> float:
+        """Largest amount by which z misses a bound; 0 when it misses none."""
+        product = self.A @ z
+        return float(np.maximum(self.lower - product, product - self.upper).max(initial=0.0))
+
+    def forgives(self, violation: float) -> bool:
+        """Whether so little may be rounding of a point that the user computed."""
+        return violation <= _FORGIVEN * float(self.tolerance.max(initial=0.0))
+
+
+@dataclass(frozen=True)
+class Nonlinear:
+    """``lower <= c(parameters) <= upper`` with a cheap function of the user's.
+
+    Parameters
+    ----------
+    label
+        What the user calls it.
+    space
+        Says how the function is called.
+    fun, jac
+        The function, and its Jacobian (m, d) in the user's units or None.
+    lower, upper
+        (m,) bounds, infinite where there is none.
+    spread
+        (m,) how far the values spread over the space, the unit of a violation inside a search.
+    """
+
+    label: str
+    space: Space
+    fun: Any
+    jac: Any
+    lower: Array
+    upper: Array
+    spread: Array
+
+    def values(self, params: Params) -> Array:
+        """Values (m,) at a point.
+
+        Raises
+        ------
+        RuntimeError
+            If the function raises.
+        ValueError, TypeError
+            If it does not return m numbers.
+        """
+        returned = _numbers(_call(self.fun, self.space, params, self.label), self.label)
+        return _shaped(returned, len(self.lower), self.label)
+
+    def jacobian(self, params: Params) -> Array | None:
+        """Derivatives (m, d) in the user's units when the user gave them."""
+        if not callable(self.jac):
+            return None
+        returned = _call(self.jac, self.space, params, f"The Jacobian of {self.label}")
+        dense = returned.toarray() if hasattr(returned, "toarray") else returned
+        J = np.atleast_2d(np.asarray(dense, dtype=np.float64))
+        if J.shape != (len(self.lower), len(self.space)):
+            raise ValueError(
+                f"The Jacobian of {self.label} must have the shape "
+                f"{(len(self.lower), len(self.space))}, but has {J.shape}."
+            )
+        return J
+
+    def violation(self, z: Array, params: Params) -> float:
+        """Largest amount by which it misses a bound; 0 when it misses none, inf for NaN."""
+        value = self.values(params)
+        if np.isnan(value).any():
+            return math.inf
+        with np.errstate(invalid="ignore"):
+            return float(np.maximum(self.lower - value, value - self.upper).max(initial=0.0))
+
+    def forgives(self, violation: float) -> bool:
+        """Whether so little may be rounding of a point that the user computed."""
+        return violation <= _FORGIVEN * _ACCURACY
+
+
+Constraint = Linear | Nonlinear
+
+
+def checked_constraints(space: Space, constraints: object) -> tuple[Constraint, ...]:
+    """Read one constraint or a sequence of them.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If something is not a constraint, or does not fit the space.
+    """
+    if isinstance(constraints, Bounds):
+        raise TypeError("Bounds belong into the space: Float(low, high) or Int(low, high).")
+    if isinstance(constraints, LinearConstraint | NonlinearConstraint | Simplex):
+        constraints = (constraints,)
+    if isinstance(constraints, str | Mapping) or not isinstance(constraints, Sequence):
+        raise TypeError(f"`constraints` takes {_KINDS}, or a list of them, not {constraints!r}.")
+    read: list[Constraint] = []
+    for position, constraint in enumerate(constraints):
+        label = f"constraints[{position}] ({type(constraint).__name__})"
+        if isinstance(constraint, Simplex):
+            read.append(_simplex(space, constraint, f"constraints[{position}] ({constraint!r})"))
+        elif isinstance(constraint, LinearConstraint):
+            read.append(_linear(space, constraint, label))
+        elif isinstance(constraint, NonlinearConstraint):
+            read.append(_nonlinear(space, constraint, label))
+        else:
+            raise TypeError(f"{label} must be {_KINDS}, but is {constraint!r}.")
+    return tuple(read)
+
+
+def user_values(space: Space, X: Array) -> Array:
+    """Values (n, d) in the user's units at points X (n, d); 0 in the columns of categories."""
+    Z = np.zeros_like(X)
+    for j, parameter in enumerate(space.parameters.values()):
+        if isinstance(parameter, Float):
+            low, high = parameter.low, parameter.high
+            if parameter.log:
+                low, high = math.log(low), math.log(high)
+            z = (1.0 - X[:, j]) * low + X[:, j] * high
+            Z[:, j] = np.clip(np.exp(z) if parameter.log else z, parameter.low, parameter.high)
+        elif isinstance(parameter, Int):
+            Z[:, j] = parameter.low + parameter.index_of(X[:, j])
+    return Z
+
+
+def user_slopes(space: Space, Z: Array) -> Array:
+    """Derivatives (n, d) of the user's values in the coordinates of the cube; 0 on lattices."""
+    slope = np.zeros_like(Z)
+    for j, parameter in enumerate(space.parameters.values()):
+        if isinstance(parameter, Float):
+            if parameter.log:
+                slope[:, j] = Z[:, j] * (math.log(parameter.high) - math.log(parameter.low))
+            else:
+                slope[:, j] = parameter.high - parameter.low
+    return slope
+
+
+def parameters_of(space: Space, X: Array) -> list[Params]:
+    """`Space.from_unit` of every row of X (n, d), column by column because that is faster."""
+    columns: list[list[Any]] = []
+    for j, parameter in enumerate(space.parameters.values()):
+        if isinstance(parameter, Float):
+            columns.append([parameter.from_unit(unit) for unit in X[:, j].tolist()])
+        elif isinstance(parameter, Int):
+            columns.append((parameter.low + parameter.index_of(X[:, j])).tolist())
+        else:
+            columns.append([parameter.choices[i] for i in parameter.index_of(X[:, j]).tolist()])
+    return [dict(zip(space.names, row, strict=True)) for row in zip(*columns, strict=True)]
+
+
+def values_of(space: Space, params: Params) -> Array:
+    """Values z (d,) of checked parameters."""
+    numeric = [p.kind != "categorical" for p in space.parameters.values()]
+    pairs = zip(space.names, numeric, strict=True)
+    return np.array([float(params[name]) if is_number else 0.0 for name, is_number in pairs])
+
+
+def _simplex(space: Space, simplex: Simplex, label: str) -> Linear:
+    unknown = [name for name in simplex.names if name not in space.parameters]
+    if unknown:
+        raise ValueError(f"{label} names {unknown}, but the space has {list(space.names)}.")
+    parameters = [space[name] for name in simplex.names]
+    for name, parameter in zip(simplex.names, parameters, strict=True):
+        if not isinstance(parameter, Float) or parameter.log:
+            raise ValueError(f"{label}: '{name}' must be a Float without log, not {parameter!r}.")
+        if parameter.low < 0:
+            raise ValueError(f"{label}: '{name}' must not be negative; give it low >= 0.")
+    least, most = (math.fsum(getattr(p, end) for p in parameters) for end in ("low", "high"))
+    if not least <= simplex.total <= most:
+        raise ValueError(
+            f"{label}: by their bounds the parameters sum to between {least} and {most}, "
+            f"which leaves out {simplex.total}."
+        )
+    A = np.array([[float(name in simplex.names) for name in space.names]])
+    bound = np.array([simplex.total])
+    parts = tuple(space.names.index(name) for name in simplex.names)
+    return Linear(label, A, bound, bound, _size(space, A), parts)
+
+
+def _linear(space: Space, constraint: LinearConstraint, label: str) -> Linear:
+    dense = constraint.A.toarray() if hasattr(constraint.A, "toarray") else constraint.A
+    A = np.atleast_2d(_numbers(dense, f"A of {label}", flat=False))
+    if A.ndim != 2 or A.shape[1] != len(space):
+        raise ValueError(
+            f"{label}: A needs one column for each of {list(space.names)}, but has {A.shape}."
+        )
+    if not np.isfinite(A).all():
+        raise ValueError(f"{label}: A must be finite.")
+    wrong = [space.names[j] for j in space.columns("categorical") if A[:, j].any()]
+    if wrong:
+        raise ValueError(
+            f"{label}: {wrong} are categories, which have no size; their columns of A must be 0. "
+            "A NonlinearConstraint may look at categories."
+        )
+    lower, upper = _bounds(constraint, len(A), label)
+    return Linear(label, A, lower, upper, _size(space, A))
+
+
+def _nonlinear(space: Space, constraint: NonlinearConstraint, label: str) -> Nonlinear:
+    if not callable(constraint.fun):
+        raise TypeError(f"{label}: `fun` must be callable, but is {constraint.fun!r}.")
+    samples = np.random.default_rng(0).random((_N_SAMPLES, len(space)))
+    points = parameters_of(space, space.snap(samples))
+    seen = [_numbers(_call(constraint.fun, space, point, label), label) for point in points]
+    size = max(value.size for value in seen)  # NaN alone stands for NaN in every one
+    lower, upper = _bounds(constraint, size, label)
+    values = np.array([_shaped(value, size, label) for value in seen])
+    values = np.where(np.isfinite(values), values, np.nan)
+    known = ~np.isnan(values).all(axis=0)
+    spread = np.zeros(size)
+    spread[known] = np.nanmax(values[:, known], axis=0) - np.nanmin(values[:, known], axis=0)
+    thin = lower == upper
+    if space.columns("float"):
+        thin |= upper - lower < _THIN * spread
+    if thin.any():
+        raise ValueError(
+            f"{label} is an equality (lb == ub, or nearly so), which no search can hit exactly. "
+            "Solve it for one of its parameters, leave that one out of the space, and compute it "
+            "inside your function; linear equalities may be given as a LinearConstraint."
+        )
+    unit = np.where(spread > 0, spread, 1.0)
+    return Nonlinear(label, space, constraint.fun, constraint.jac, lower, upper, unit)
+
+
+def _shaped(returned: Array, size: int, label: str) -> Array:
+    """One value for each bound; a single NaN stands for all of them."""
+    if returned.size == 1 and np.isnan(returned[0]):
+        return np.full(size, np.nan)
+    if returned.size != size:
+        raise ValueError(
+            f"{label} returned {returned.size} values at one point, but {size} are expected: as "
+            "many as at others, and as many as its bounds."
+        )
+    return returned
+
+
+def _bounds(constraint: Any, size: int, label: str) -> tuple[Array, Array]:
+    ends = []
+    for name in ("lb", "ub"):
+        bound = _numbers(getattr(constraint, name), f"`{name}` of {label}")
+        if bound.size not in (1, size):
+            raise ValueError(f"{label} has {size} values, but `{name}` has {bound.size}.")
+        ends.append(np.broadcast_to(bound, (size,)).copy())
+    lower, upper = ends
+    if not (lower <= upper).all() or (lower == np.inf).any() or (upper == -np.inf).any():
+        raise ValueError(f"{label} needs lb <= ub, but got lb={lower} and ub={upper}.")
+    return lower, upper
+
+
+def _size(space: Space, A: Array) -> Array:
+    largest = [
+        0.0 if isinstance(p, Categorical) else max(abs(p.low), abs(p.high))
+        for p in space.parameters.values()
+    ]
+    size: Array = np.abs(A) @ np.array(largest)
+    return size
+
+
+def _call(fun: Any, space: Space, params: Params, label: str) -> Any:
+    try:
+        if space.takes_vector:
+            return fun(np.array([params[name] for name in space.names]))
+        return fun(**params)
+    except Exception as error:
+        raise RuntimeError(
+            f"{label} raised {type(error).__name__}: {error} at {params}. A constraint must give "
+            "a number, or NaN for infeasible, at every point of the space."
+        ) from error
+
+
+def _numbers(value: Any, what: str, flat: bool = True) -> NDArray[np.float64]:
+    if type(value) is float:  # the usual case, which is called often
+        return np.array([value])
+    try:
+        array: NDArray[Any] = np.asarray(value)
+        if array.dtype.kind not in "biufO":
+            raise TypeError(f"the type is {array.dtype}")
+        numbers = array.astype(np.float64)
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"{what} must be real numbers, but got {value!r}.") from error
+    return np.atleast_1d(numbers).ravel() if flat else numbers
