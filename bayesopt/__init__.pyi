@@ -3,6 +3,12 @@ from bayesopt.design import SpaceExhausted as SpaceExhausted
 from bayesopt.execution import AllEvaluationsFailed as AllEvaluationsFailed
 from bayesopt.minimization import maximize as maximize
 from bayesopt.minimization import minimize as minimize
+from bayesopt.models.gaussian_process import GaussianProcess as GaussianProcess
+from bayesopt.models.gaussian_process import Priors as Priors
+from bayesopt.models.prior import LogNormal as LogNormal
+from bayesopt.models.prior import Normal as Normal
+from bayesopt.models.prior import TruncatedNormal as TruncatedNormal
+from bayesopt.models.prior import Uniform as Uniform
 from bayesopt.parameter import Categorical as Categorical
 from bayesopt.parameter import Float as Float
 from bayesopt.parameter import Int as Int

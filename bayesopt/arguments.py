@@ -18,6 +18,15 @@ def whole_number(value: object, name: str, least: int) -> int:
     return int(value)
 
 
+def finite_number(value: object, what: str) -> float:
+    """Return `value` as a finite float; raises TypeError or ValueError that begin with `what`."""
+    if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
+        raise TypeError(f"{what} must be a number, but got {value!r}.")
+    if not math.isfinite(value):
+        raise ValueError(f"{what} must be finite, but got {value!r}.")
+    return float(value)
+
+
 def checked_seed(seed: object) -> int:
     """Return a seed; raises TypeError or ValueError."""
     number = whole_number(seed, "seed", 0)

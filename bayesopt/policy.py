@@ -12,6 +12,7 @@ from typing import Literal, get_args
 
 import numpy as np
 import torch
+from botorch.acquisition import AcquisitionFunction
 from botorch.models.model import Model
 from torch import Tensor
 
@@ -21,18 +22,23 @@ from bayesopt.acquisition import (
     letham_expected_improvement,
     noisy_expected_improvement,
 )
+from bayesopt.acquisition.average import Average
 from bayesopt.acquisition.expected_improvement import Builder
 from bayesopt.acquisition.posterior_mean import PosteriorMeanWithGradient
 from bayesopt.data import Dataset, Direction, Noise, complete, dataset
 from bayesopt.design import SpaceExhausted, Taken, start, uniform
 from bayesopt.models.exact import ExactGaussianProcess
-from bayesopt.models.fit import Priors, fit
+from bayesopt.models.fit import fit
+from bayesopt.models.fully_bayesian import FullyBayesianGaussianProcess, sample
+from bayesopt.models.gaussian_process import GaussianProcess, KernelName
 from bayesopt.parameter import Array
 from bayesopt.region import Region
 from bayesopt.space import Params, Space
 from bayesopt.trial import Trial, TrialState
 
-ModelName = Literal["auto", "matern52", "rbf"]
+ModelName = Literal["auto"] | KernelName
+HyperparametersName = Literal["map", "mle", "slice"]
+Surrogate = ExactGaussianProcess | FullyBayesianGaussianProcess
 AcquisitionName = Literal[
     "auto",
     "ei",
@@ -74,15 +80,12 @@ class Search:
         than the best point so far: expected improvement alone goes on looking around long after
         the model knows the optimum. Not while points are pending, which may be that maximiser,
         and not with an acquisition of the user's own. None: never.
-    priors
-        Priors of the hyperparameters.
     effort
         How hard the acquisition is searched.
     """
 
     truncate: float | None = 2.0
     exploit_every: int | None = 3
-    priors: Priors = field(default_factory=Priors)
     effort: optimize.Effort = field(default_factory=optimize.Effort)
 
 
@@ -93,7 +96,13 @@ class Policy:
     Parameters
     ----------
     model
-        Gaussian process with the kernel "matern52" (nu = 5/2) or "rbf"; "auto" is "matern52".
+        A `GaussianProcess` that says its kernel, mean and priors, or just the name of the kernel:
+        "matern52" (nu = 5/2), "rbf", "matern12", "matern32", "matern" (nu is learnt) or
+        "power_exponential" (the power is learnt). "auto" is "matern52".
+    hyperparameters
+        "map": those of the largest posterior density. "mle": those of the largest likelihood,
+        without priors. "slice": draws from their posterior, over which predictions and
+        acquisitions are averaged.
     acquisition
         "ei": log expected improvement; under noise the incumbent is a posterior mean, and the
         criterion the augmented one.
@@ -108,12 +117,15 @@ class Policy:
         If a name is not known; the text lists the known ones.
     """
 
-    model: ModelName = "auto"
+    model: ModelName | GaussianProcess = "auto"
     acquisition: AcquisitionName | Builder = "auto"
     search: Search = field(default_factory=Search)
+    hyperparameters: HyperparametersName = "map"
 
     def __post_init__(self) -> None:
-        _check_name("model", self.model, get_args(ModelName))
+        if not isinstance(self.model, GaussianProcess):
+            _check_name("model", self.model, ("auto", *get_args(KernelName)))
+        _check_name("hyperparameters", self.hyperparameters, get_args(HyperparametersName))
         if callable(self.acquisition):
             _check_builder(self.acquisition)
         else:
@@ -122,9 +134,11 @@ class Policy:
             raise TypeError(f"`search` must be a bayesopt.policy.Search, but got {self.search!r}.")
 
     @property
-    def correlation(self) -> str:
-        """Name of the kernel, with "auto" resolved."""
-        return "matern52" if self.model == "auto" else self.model
+    def process(self) -> GaussianProcess:
+        """What the model is, with names resolved."""
+        if isinstance(self.model, GaussianProcess):
+            return self.model
+        return GaussianProcess() if self.model == "auto" else GaussianProcess(self.model)
 
     @property
     def builder(self) -> Builder:
@@ -136,11 +150,11 @@ class Policy:
     def __str__(self) -> str:
         if self.acquisition == "random":
             return "random search"
-        kernel = {"matern52": "Matern-5/2", "rbf": "RBF"}[self.correlation]
         acquisition = (
             "own acquisition" if callable(self.acquisition) else "log expected improvement"
         )
-        return f"Gaussian process ({kernel}), {acquisition}"
+        how = {"map": "", "mle": ", maximum likelihood", "slice": ", slice sampling"}
+        return f"{self.process}{how[self.hyperparameters]}, {acquisition}"
 
 
 @dataclass(frozen=True)
@@ -210,16 +224,19 @@ def fit_model(
     direction: Direction,
     noise: Noise,
     truncate: float | None,
-) -> tuple[ExactGaussianProcess, Dataset, tuple[float, ...]]:
-    """Fit the policy's model to the complete trials, from where the last fit ended."""
+    rng: np.random.Generator,
+) -> tuple[Surrogate, Dataset, tuple[float, ...]]:
+    """Fit the policy's model to the complete trials, from where the last fit ended.
+
+    Nothing is drawn from `rng` unless hyperparameters are sampled.
+    """
     data = dataset(space, trials, direction, noise, truncate)
     fits = [trial.hyperparameters for trial in trials if trial.hyperparameters is not None]
-    model, theta = fit(
-        data,
-        policy.correlation,
-        priors=policy.search.priors,
-        start=fits[-1] if fits else None,
-    )
+    start = fits[-1] if fits else None
+    if policy.hyperparameters == "slice":
+        ensemble, theta = sample(data, policy.process, rng, start=start)
+        return ensemble, data, theta
+    model, theta = fit(data, policy.process, method=policy.hyperparameters, start=start)
     return model, data, theta
 
 
@@ -233,7 +250,7 @@ def _by_model(
     rng: np.random.Generator,
 ) -> Suggestion:
     search, space = policy.search, region.space
-    model, data, theta = fit_model(space, policy, trials, direction, noise, search.truncate)
+    model, data, theta = fit_model(space, policy, trials, direction, noise, search.truncate, rng)
     data = _inside(region, data)
     incumbents = _incumbents(model, data, noise)
     model = _with_failures(model, data, _points(space, trials, TrialState.FAILED))
@@ -242,15 +259,22 @@ def _by_model(
     if _is_turn_to_exploit(policy, data, pending):
         X = _promising(model, region, incumbents, rng)
     if X is None:
-        acquisition: optimize.Acquisition = policy.builder(
-            model, data, pending if len(pending) > 0 else None
-        )
+        acquisition = _acquisition(policy, model, data, pending if len(pending) > 0 else None)
         X, _ = optimize.maximize(acquisition, region, incumbents, rng, effort=search.effort)
     if noise == "auto" and 0.0 < model.hyperparameters.noise < _NEGLIGIBLE_NOISE:
         everything = _taken(region, trials, False)
         if not everything.all_of_the_space():  # else a repetition is all that is left
             taken = everything
     return Suggestion(taken.first_free(X, rng), "acquisition", theta)
+
+
+def _acquisition(
+    policy: Policy, model: Surrogate, data: Dataset, X_pending: Tensor | None
+) -> AcquisitionFunction:
+    """Built-in ones are averaged over drawn hyperparameters; those of botorch do so themselves."""
+    if isinstance(model, FullyBayesianGaussianProcess) and not callable(policy.acquisition):
+        return Average([policy.builder(member, data, X_pending) for member in model.models])
+    return policy.builder(model, data, X_pending)
 
 
 def _is_turn_to_exploit(policy: Policy, data: Dataset, pending: Tensor) -> bool:
@@ -271,9 +295,7 @@ def _promising(
     return X if v[0] > best + _LEAST_PROMISE else None
 
 
-def _with_failures(
-    model: ExactGaussianProcess, data: Dataset, failed: Tensor
-) -> ExactGaussianProcess:
+def _with_failures(model: Surrogate, data: Dataset, failed: Tensor) -> Surrogate:
     """Until failures are modelled for themselves, a failed point counts as the worst one.
 
     The noise leaves an exact observation right beside it as it is.
@@ -285,12 +307,12 @@ def _with_failures(
     return model.condition_on_observations(failed, worst, noise=variance)
 
 
-def _incumbents(model: Model, data: Dataset, noise: Noise) -> Array:
+def _incumbents(model: Surrogate, data: Dataset, noise: Noise) -> Array:
     """The best points (m, d) so far, best first: observed without noise, else by the model."""
     score = data.Y.squeeze(-1)
     if noise is not False:
         with torch.no_grad():
-            score = model.posterior(data.X.unsqueeze(-2)).mean.squeeze(-1, -2)
+            score, _ = model.marginals(data.X)
     order = torch.argsort(score, descending=True, stable=True)
     best: Array = data.X[order[:_N_INCUMBENTS]].numpy()
     return best

@@ -21,6 +21,7 @@ from bayesopt import optimize
 from bayesopt.acquisition.posterior_mean import PosteriorMeanWithGradient
 from bayesopt.data import Dataset, observed_values
 from bayesopt.models.exact import ExactGaussianProcess
+from bayesopt.models.fully_bayesian import FullyBayesianGaussianProcess
 from bayesopt.parameter import Array
 from bayesopt.region import Region
 from bayesopt.space import Space
@@ -51,7 +52,7 @@ class Recommendation:
 
 
 def recommend(
-    model: ExactGaussianProcess,
+    model: ExactGaussianProcess | FullyBayesianGaussianProcess,
     data: Dataset,
     space: Space,
     trials: Sequence[Trial],
@@ -112,7 +113,10 @@ def recommend(
 
 
 def _best_mean(
-    model: ExactGaussianProcess, data: Dataset, region: Region, seed: int
+    model: ExactGaussianProcess | FullyBayesianGaussianProcess,
+    data: Dataset,
+    region: Region,
+    seed: int,
 ) -> tuple[Array, float, float]:
     posterior_mean = PosteriorMeanWithGradient(model)
     with torch.no_grad():

@@ -409,6 +409,7 @@ class Study:
                 self.direction,
                 self.noise,
                 self.policy.search.truncate,
+                self._rng(),
             )
             trials = complete(self._trials)
             return recommend(model, data, self.space, trials, rule, self.seed, self.region)
@@ -428,10 +429,20 @@ class Study:
         X = np.array([self.space.to_unit(params) for params in self._checked(points)])
         with own_torch_settings(), torch.no_grad():
             model, data, _ = fit_model(
-                self.space, self.policy, self._trials, self.direction, self.noise, None
+                self.space,
+                self.policy,
+                self._trials,
+                self.direction,
+                self.noise,
+                None,
+                self._rng(),
             )
             mean, variance = model.marginals(torch.from_numpy(X.reshape(-1, len(self.space))))
         return data.scaling.value(mean.numpy()), data.scaling.value_sd(variance.sqrt().numpy())
+
+    def _rng(self) -> np.random.Generator:
+        """For answers that change nothing: the same as long as no trial comes or ends."""
+        return np.random.default_rng([self.seed, self._n_ended(), 1])
 
     def _checked(self, points: Sequence[Point] | NDArray[Any]) -> list[Params]:
         if isinstance(points, Mapping):

@@ -21,5 +21,8 @@ class PosteriorMeanWithGradient(PosteriorMean):  # type: ignore[misc]
 
     def forward(self, X: Shaped[Tensor, "*b 1 d"]) -> Shaped[Tensor, "*b"]:
         """Value at every candidate."""
+        if hasattr(self.model, "marginals"):  # those of a mixture have no dimension of members
+            mean: Tensor = self.model.marginals(X.squeeze(-2))[0]
+            return mean
         value: Tensor = self.model.posterior(X).mean[..., 0, 0]
         return value

@@ -5,12 +5,12 @@ Notation
 n, q, d     observations, points asked jointly, columns
 X, Y        (*B, n, d), (*B, n, 1) observations, scores to be maximised
 noise       (*B, n) variances of the noise in Y
-c, a        constant mean, signal variance
+m(x), a     prior mean (a constant and maybe a trend), signal variance
 K           (*B, n, n) = a k(X, X) + diag(noise),   L L' = K
-alpha       (*B, n, 1) = K^-1 (Y - c)
+alpha       (*B, n, 1) = K^-1 (Y - m(X))
 k*          (*b, q, n) = a k(x*, X)
 
-    mean       = c + k* alpha                                    Frazier (2018), Section 3
+    mean       = m(x*) + k* alpha                                Frazier (2018), Section 3
     covariance = a k(x*, x*) - V' V,    V = L^-1 k*'             (with noise: Section 5)
 
 The batch shape B is empty for a fitted model; fantasies (a sampler's imagined observations)
@@ -28,14 +28,9 @@ from jaxtyping import Float as Shaped
 from jaxtyping import Int as Indices
 from torch import Tensor
 
-from bayesopt.models.kernels import (
-    CORRELATIONS,
-    Correlation,
-    Features,
-    correlate,
-    squared_distance,
-)
+from bayesopt.models.kernels import Features, correlate, kernel_named
 from bayesopt.models.posterior import SMALLEST_VARIANCE, ExactPosterior, cholesky
+from bayesopt.models.trend import Trend
 
 
 @dataclass(frozen=True)
@@ -53,7 +48,13 @@ class Hyperparameters:
     signal
         Prior variance.
     correlation
-        Name of the kernel, a key of `CORRELATIONS`.
+        Name of the kernel, as in `GaussianProcess`.
+    shape
+        nu or p of a kernel that has one.
+    trend
+        Coefficients (k,) of a polynomial that the prior mean has beside the constant (see
+        `bayesopt.models.trend`): as many as there are columns that hold numbers, or twice as many;
+        None for no trend.
     """
 
     lengthscale: Shaped[Tensor, " d"]
@@ -61,6 +62,8 @@ class Hyperparameters:
     mean: float
     signal: float = 1.0
     correlation: str = "matern52"
+    shape: float | None = None
+    trend: Shaped[Tensor, " k"] | None = None
 
 
 class ExactGaussianProcess(Model, FantasizeMixin):  # type: ignore[misc]
@@ -110,11 +113,13 @@ class ExactGaussianProcess(Model, FantasizeMixin):  # type: ignore[misc]
         self.features = Features(X.shape[-1], categories)
         self.hyperparameters = hyperparameters
         self.X, self.Y, self.Yvar = X, Y, Yvar
-        self.correlation: Correlation = CORRELATIONS[hyperparameters.correlation]
+        self.kernel = kernel_named(hyperparameters.correlation, hyperparameters.shape)
+        beta = hyperparameters.trend
+        self.trend = None if beta is None else Trend(self.features.plain, beta)
         self.inverse_scale = 1.0 / hyperparameters.lengthscale[self.features.column_of]
         self.Z = self._scaled(X)
         self.L = self._factor() if L is None else L
-        residual = torch.linalg.solve_triangular(self.L, Y - hyperparameters.mean, upper=False)
+        residual = torch.linalg.solve_triangular(self.L, Y - self._prior_mean(X), upper=False)
         self.alpha = torch.linalg.solve_triangular(self.L.mT, residual, upper=True).squeeze(-1)
         # With constant data the triangular inverse makes each of many small posteriors two
         # products; with a graph or a batch behind the data only the solves are differentiable.
@@ -130,8 +135,13 @@ class ExactGaussianProcess(Model, FantasizeMixin):  # type: ignore[misc]
     def _factor(self) -> Tensor:
         signal = self.hyperparameters.signal
         noise = torch.where(self.Yvar.isnan(), self.hyperparameters.noise, self.Yvar)
-        k = correlate(self.correlation, self.Z, self.Z)
+        k = correlate(self.kernel, self.Z, self.Z)
         return cholesky(signal * k + torch.diag_embed(noise.squeeze(-1)), signal)
+
+    def _prior_mean(self, X: Tensor) -> Tensor | float:
+        """Prior mean (*b, n, 1), or the constant alone."""
+        mean = self.hyperparameters.mean
+        return mean if self.trend is None else mean + self.trend(X).unsqueeze(-1)
 
     def _scaled(self, X: Tensor) -> Tensor:
         return self.features.of(X) * self.inverse_scale
@@ -192,10 +202,10 @@ class ExactGaussianProcess(Model, FantasizeMixin):  # type: ignore[misc]
     def _joint(self, X: Tensor) -> tuple[Tensor, Tensor]:
         signal = self.hyperparameters.signal
         Z = self._scaled(X)
-        k = signal * correlate(self.correlation, Z, self.Z)
-        mean = self.hyperparameters.mean + (k @ self.alpha.unsqueeze(-1)).squeeze(-1)
+        k = signal * correlate(self.kernel, Z, self.Z)
+        mean = (self._prior_mean(X) + k @ self.alpha.unsqueeze(-1)).squeeze(-1)
         V = torch.linalg.solve_triangular(self.L, k.mT, upper=False)
-        covariance = signal * correlate(self.correlation, Z, Z) - V.mT @ V
+        covariance = signal * correlate(self.kernel, Z, Z) - V.mT @ V
         return mean, covariance
 
     def marginals(
@@ -208,7 +218,10 @@ class ExactGaussianProcess(Model, FantasizeMixin):  # type: ignore[misc]
         Z = self._scaled(X)
         flat = Z.reshape(-1, Z.shape[-1])
         mean, variance = _Marginals.apply(flat, self)  # type: ignore[no-untyped-call]
-        return mean.reshape(X.shape[:-1]), variance.reshape(X.shape[:-1])
+        mean, variance = mean.reshape(X.shape[:-1]), variance.reshape(X.shape[:-1])
+        if self.trend is not None:
+            mean = mean + self.trend(X)
+        return mean, variance
 
     def marginals_with_gradients(
         self, X: Shaped[Tensor, "b d"]
@@ -227,6 +240,9 @@ class ExactGaussianProcess(Model, FantasizeMixin):  # type: ignore[misc]
         P = torch.cat((slope * self.alpha, slope * (V @ self.L_inverse) * -2.0))
         gradient = self._by_column(_pull_back(P, torch.cat((Z, Z)), self))
         b = len(X)
+        if self.trend is not None:
+            mean = mean + self.trend(X)
+            gradient[:b, self.trend.columns] += self.trend.slope(X)
         return mean, variance, gradient[:b], gradient[b:]
 
     def _by_column(self, by_feature: Tensor) -> Tensor:
@@ -263,6 +279,8 @@ class ExactGaussianProcess(Model, FantasizeMixin):  # type: ignore[misc]
         """
         Z = self._scaled(X)
         mean, variance, covariance = _MarginalsAndCovariances.apply(Z, weights, self)  # type: ignore[no-untyped-call]
+        if self.trend is not None:
+            mean = mean + self.trend(X)
         return mean, variance, covariance
 
     def moments_with_pull_back(
@@ -275,10 +293,16 @@ class ExactGaussianProcess(Model, FantasizeMixin):  # type: ignore[misc]
         """
         Z = self._scaled(X)
         mean, variance, slope, V, k = _moments(Z, self)
+        trend = self.trend
+        if trend is not None:
+            mean = mean + trend(X)
 
         def pull_back(by_mean: Tensor, by_variance: Tensor, by_covariance: Tensor) -> Tensor:
             P = _by_squared_distance(self, slope, V, by_mean, by_variance, by_covariance, weights)
-            return self._by_column(_pull_back(P, Z, self))
+            gradient = self._by_column(_pull_back(P, Z, self))
+            if trend is not None:
+                gradient[:, trend.columns] += by_mean.unsqueeze(-1) * trend.slope(X)
+            return gradient
 
         return mean, variance, k @ weights, pull_back
 
@@ -308,8 +332,8 @@ class ExactGaussianProcess(Model, FantasizeMixin):  # type: ignore[misc]
 
         signal = self.hyperparameters.signal
         Z = self._scaled(X)
-        S = signal * correlate(self.correlation, self.Z, Z)
-        C = signal * correlate(self.correlation, Z, Z) + torch.diag_embed(resolved)
+        S = signal * correlate(self.kernel, self.Z, Z)
+        C = signal * correlate(self.kernel, Z, Z) + torch.diag_embed(resolved)
         lower = torch.linalg.solve_triangular(self.L, S, upper=False).mT
         corner = cholesky(C - lower @ lower.mT, signal)
 
@@ -326,9 +350,12 @@ class ExactGaussianProcess(Model, FantasizeMixin):  # type: ignore[misc]
 
 
 def _moments(Z: Tensor, model: ExactGaussianProcess) -> tuple[Tensor, ...]:
-    """Mean and variance at scaled features (m, F); a dk/ds, k* L^-T and k* (m, n) beside."""
+    """Mean and variance at scaled features (m, F); a dk/ds, k* L^-T and k* (m, n) beside.
+
+    The mean is that without the trend, which is no function of features.
+    """
     signal = model.hyperparameters.signal
-    k, slope = model.correlation(squared_distance(Z, model.Z))
+    k, slope = model.kernel(Z, model.Z)
     if signal != 1.0:
         k, slope = k * signal, slope * signal
     mean = torch.mv(k, model.alpha) + model.hyperparameters.mean
@@ -340,8 +367,8 @@ def _moments(Z: Tensor, model: ExactGaussianProcess) -> tuple[Tensor, ...]:
 
 
 def _pull_back(P: Tensor, Z: Tensor, model: ExactGaussianProcess) -> Tensor:
-    """Gradient in z (m, F) of sum_i P_i s_i, where s_i = |z - Z_i|^2."""
-    return 2.0 * (Z * P.sum(-1, keepdim=True) - P @ model.Z)
+    """Gradient in z (m, F) of sum_i P_i s_i, where s_i is what the kernel falls with."""
+    return model.kernel.pull_back(P, Z, model.Z)
 
 
 class _Marginals(torch.autograd.Function):

@@ -28,7 +28,7 @@ class SingularCovariance(ArithmeticError):
         self.matrix = matrix
 
 
-def cholesky(K: Shaped[Tensor, "*b n n"], scale: float) -> Shaped[Tensor, "*b n n"]:
+def cholesky(K: Shaped[Tensor, "*b n n"], scale: float | Tensor) -> Shaped[Tensor, "*b n n"]:
     """Lower Cholesky factor, with as little jitter on the diagonal as it takes.
 
     Parameters
@@ -36,8 +36,8 @@ def cholesky(K: Shaped[Tensor, "*b n n"], scale: float) -> Shaped[Tensor, "*b n 
     K
         Covariances; the jitter goes to those of a batch that need it.
     scale
-        Prior variance. It is what rounding errors are proportional to, also where observations
-        have left hardly any variance.
+        Prior variance, a number or (*b, 1). It is what rounding errors are proportional to, also
+        where observations have left hardly any variance.
 
     Raises
     ------
@@ -48,9 +48,10 @@ def cholesky(K: Shaped[Tensor, "*b n n"], scale: float) -> Shaped[Tensor, "*b n 
     L, info = torch.linalg.cholesky_ex(K)
     if not info.any():
         return L
-    singular = torch.diag_embed((info > 0).to(K.dtype).unsqueeze(-1).expand(K.shape[:-1]))
+    singular = (info > 0).to(K.dtype).unsqueeze(-1) * scale
+    by_scale = torch.diag_embed(singular.expand(K.shape[:-1]))
     for jitter in _JITTERS:
-        L, info = torch.linalg.cholesky_ex(K + singular * (jitter * scale))
+        L, info = torch.linalg.cholesky_ex(K + by_scale * jitter)
         if not info.any():
             return L
     raise SingularCovariance(K)
@@ -68,12 +69,12 @@ class ExactPosterior(GPyTorchPosterior):  # type: ignore[misc]
     mean, covariance
         (*b, q) and (*b, q, q).
     scale
-        Prior variance.
+        Prior variance; a tensor that broadcasts with the mean where a batch has several.
     """
 
     _is_mt = False
 
-    def __init__(self, mean: Tensor, covariance: Tensor, scale: float) -> None:
+    def __init__(self, mean: Tensor, covariance: Tensor, scale: float | Tensor) -> None:
         self._mean, self._covariance, self._scale = mean, covariance, scale
         self._device, self._dtype = mean.device, mean.dtype
 
@@ -81,6 +82,11 @@ class ExactPosterior(GPyTorchPosterior):  # type: ignore[misc]
     def distribution(self) -> MultivariateNormal:
         """The joint normal law; most acquisitions never look at it."""
         return MultivariateNormal(self._mean, DenseLinearOperator(self._covariance))
+
+    @property
+    def covariance(self) -> Tensor:
+        """Posterior covariance (*b, q, q), as computed."""
+        return self._covariance
 
     @property
     def base_sample_shape(self) -> torch.Size:
@@ -106,5 +112,5 @@ class ExactPosterior(GPyTorchPosterior):  # type: ignore[misc]
     @property
     def variance(self) -> Tensor:
         """Posterior variance (*b, q, 1)."""
-        variance = self._covariance.diagonal(dim1=-2, dim2=-1).unsqueeze(-1)
-        return variance.clamp_min(SMALLEST_VARIANCE * self._scale)
+        variance = self._covariance.diagonal(dim1=-2, dim2=-1)
+        return variance.clamp_min(SMALLEST_VARIANCE * self._scale).unsqueeze(-1)

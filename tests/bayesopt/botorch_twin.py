@@ -1,5 +1,7 @@
 """The botorch model that an ExactGaussianProcess has to agree with: same data, kernel and noise."""
 
+from functools import partial
+
 import torch
 from botorch.models import SingleTaskGP
 from gpytorch.kernels import MaternKernel, RBFKernel, ScaleKernel
@@ -7,12 +9,19 @@ from gpytorch.means import ConstantMean
 
 from bayesopt.models.exact import ExactGaussianProcess
 
+TWINS = {
+    "matern12": partial(MaternKernel, 0.5),
+    "matern32": partial(MaternKernel, 1.5),
+    "matern52": partial(MaternKernel, 2.5),
+    "rbf": RBFKernel,
+}
+
 
 def twin_of(model: ExactGaussianProcess) -> SingleTaskGP:
     """SingleTaskGP with the hyperparameters of `model`; categories have to be features already."""
     h = model.hyperparameters
     mean, signal, noise = torch.tensor([h.mean, h.signal, h.noise], dtype=torch.float64)
-    kernel = {"matern52": MaternKernel, "rbf": RBFKernel}[h.correlation]
+    kernel = TWINS[h.correlation]
     kernel = kernel(ard_num_dims=model.X.shape[-1]).double()
     kernel.lengthscale = h.lengthscale
     if h.signal != 1.0:

@@ -3,7 +3,7 @@
 import pytest
 import torch
 from botorch.sampling import SobolQMCNormalSampler
-from processes import KERNELS, MIXED, NOISES, points, process
+from processes import KERNELS, MEANS, MIXED, NOISES, points, process
 
 from bayesopt.models.exact import ExactGaussianProcess
 
@@ -38,6 +38,19 @@ def test_conditioning_agrees_with_a_fit_from_scratch(categories, noise, batch):
         a, b = ours.posterior(at), theirs.posterior(at)
         same(a.mean, b.mean)
         same(a.distribution.covariance_matrix, b.distribution.covariance_matrix)
+
+
+@pytest.mark.parametrize("mean", MEANS)
+@pytest.mark.parametrize("correlation", KERNELS)
+def test_conditioning_works_for_every_kernel_and_mean(correlation, mean):
+    model = process(correlation, "known", categories=MIXED, mean=mean)
+    X = points(5, 3, 4, categories=MIXED, seed=7)
+    Y, noise = points(5, 3, 1, seed=8), points(5, 3, 1, seed=10)
+    at = points(5, 4, 4, categories=MIXED, seed=9)
+    ours = model.condition_on_observations(X, Y, noise=noise).posterior(at)
+    theirs = refitted(model, X, Y, noise).posterior(at)
+    same(ours.mean, theirs.mean)
+    same(ours.distribution.covariance_matrix, theirs.distribution.covariance_matrix)
 
 
 def test_conditioning_broadcasts_one_set_of_points_over_many_scores():

@@ -6,11 +6,13 @@ import mpmath
 import pytest
 import torch
 from botorch.acquisition.objective import ScalarizedPosteriorTransform
-from botorch_twin import twin_of
-from processes import KERNELS, MIXED, NOISES, points, process
+from botorch_twin import TWINS, twin_of
+from processes import KERNELS, MEANS, MIXED, NOISES, points, process
 
 from bayesopt.models.exact import ExactGaussianProcess, Hyperparameters
 from bayesopt.models.posterior import SingularCovariance, cholesky
+
+SIGNALS = [1.7, 1.0, 1.7, 1.0]
 
 
 def same(a, b, atol=1e-8):
@@ -63,6 +65,36 @@ def test_exact_observations_are_interpolated_without_variance(correlation):
     assert float(variance.min()) > 0
 
 
+@pytest.mark.parametrize("mean", ["linear", "quadratic"])
+@pytest.mark.parametrize("categories", [(), MIXED], ids=["real", "mixed"])
+def test_a_trend_is_a_process_on_what_it_leaves(categories, mean):
+    """Subtract the polynomial, regress on the rest, and add it again."""
+    model = process(categories=categories, mean=mean)
+    h = model.hyperparameters
+
+    def trend(X):
+        u = 2.0 * X[..., model.features.plain] - 1.0
+        columns = torch.cat((u, u.square()), dim=-1)[..., : len(h.trend)]
+        return (columns * h.trend).sum(-1)
+
+    rest = model.Y - trend(model.X).unsqueeze(-1)
+    plain = replace(h, trend=None)
+    without = ExactGaussianProcess(model.X, rest, model.Yvar, plain, categories)
+    for shape in ((7,), (3, 2)):
+        X = points(*shape, model.X.shape[-1], categories=categories, seed=21)
+        ours, theirs = model.posterior(X), without.posterior(X)
+        same(ours.mean.squeeze(-1), theirs.mean.squeeze(-1) + trend(X), 1e-12)
+        same(ours.distribution.covariance_matrix, theirs.distribution.covariance_matrix, 1e-14)
+    same(model.marginals(X)[0], without.marginals(X)[0] + trend(X), 1e-12)
+
+
+def test_a_trend_needs_as_many_coefficients_as_there_are_numbers():
+    model = process()
+    h = replace(model.hyperparameters, trend=torch.ones(3, dtype=torch.float64))
+    with pytest.raises(ValueError, match="2 or 4 coefficients, not 3"):
+        ExactGaussianProcess(model.X, model.Y, model.Yvar, h)
+
+
 def test_far_from_the_data_the_prior_is_left():
     model = process(signal=1.7)
     mean, variance = model.marginals(torch.full((1, 2), 1e3, dtype=torch.float64))
@@ -74,7 +106,7 @@ def test_far_from_the_data_the_prior_is_left():
 
 
 @pytest.mark.parametrize("noise", ["inferred", "known"])
-@pytest.mark.parametrize(("correlation", "signal"), [("rbf", 1.0), ("matern52", 1.7)])
+@pytest.mark.parametrize(("correlation", "signal"), list(zip(TWINS, SIGNALS, strict=True)))
 @pytest.mark.parametrize("shape", [(1,), (4,), (3, 2), (2, 3, 4)])
 def test_posterior_agrees_with_single_task_gp(correlation, signal, noise, shape):
     model = process(correlation, noise, signal)
@@ -91,7 +123,7 @@ def test_posterior_agrees_with_single_task_gp(correlation, signal, noise, shape)
 
 
 @pytest.mark.parametrize("noise", ["inferred", "known"])
-@pytest.mark.parametrize(("correlation", "signal"), [("rbf", 1.0), ("matern52", 1.7)])
+@pytest.mark.parametrize(("correlation", "signal"), list(zip(TWINS, SIGNALS, strict=True)))
 @pytest.mark.parametrize("q", [1, 3])
 def test_gradients_agree_with_single_task_gp(correlation, signal, noise, q):
     model = process(correlation, noise, signal)
@@ -136,9 +168,10 @@ def test_samples_have_the_moments_of_the_posterior():
 @pytest.mark.parametrize("categories", [(), MIXED], ids=["real", "mixed"])
 @pytest.mark.parametrize("noise", NOISES)
 @pytest.mark.parametrize("correlation", KERNELS)
-def test_closed_form_gradients(correlation, noise, categories):
+@pytest.mark.parametrize("trend", MEANS)
+def test_closed_form_gradients(trend, correlation, noise, categories):
     """Of `marginals`, `marginals_with_gradients`, the joint posterior and finite differences."""
-    model = process(correlation, noise, 1.3, categories)
+    model = process(correlation, noise, 1.3, categories, mean=trend)
     X = points(6, model.X.shape[-1], categories=categories, seed=6)
     values = model.marginals_with_gradients(X)
     joint = model.posterior(X)

@@ -6,7 +6,7 @@ import mpmath
 import pytest
 import torch
 from botorch.acquisition import LogExpectedImprovement
-from botorch_twin import twin_of
+from botorch_twin import TWINS, twin_of
 from processes import KERNELS, MIXED, NOISES, points, process
 from scipy.integrate import quad
 from scipy.stats import norm
@@ -173,7 +173,7 @@ def test_second_derivatives_are_refused_and_never_wrong():
 
 
 @pytest.mark.parametrize("noise", ["inferred", "known"])
-@pytest.mark.parametrize("correlation", KERNELS)
+@pytest.mark.parametrize("correlation", TWINS)
 def test_it_equals_that_of_botorch(correlation, noise):
     model = process(correlation, noise, 1.3)
     X = points(50, 1, 2, seed=1)
