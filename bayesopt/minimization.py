@@ -9,10 +9,20 @@ from scipy.optimize import OptimizeResult
 
 from bayesopt.data import Direction, Noise
 from bayesopt.execution import AllEvaluationsFailed, Objective
+from bayesopt.explanation import Explanation
 from bayesopt.policy import Policy
 from bayesopt.space import Params, Space
 from bayesopt.study import Callback, Point, Study
 from bayesopt.trial import TrialState
+
+
+class Result(OptimizeResult):  # type: ignore[misc]
+    """SciPy's result, which can also explain itself."""
+
+    def explain(self) -> Explanation:
+        """What the model behind the search has learnt, and how far to trust it; print it."""
+        explanation: Explanation = self.study.explain()
+        return explanation
 
 
 def minimize(
@@ -30,7 +40,7 @@ def minimize(
     timeout: float | None = None,
     callback: Callback | None = None,
     progress: bool | Literal["auto"] = "auto",
-) -> OptimizeResult:
+) -> Result:
     """Minimise an expensive function in as few evaluations as possible.
 
     Parameters
@@ -71,7 +81,7 @@ def minimize(
         ``x`` and ``params`` (the recommended point), ``fun`` (its value: observed when `noise` is
         False, else the posterior mean), ``sd`` (how unsure that is), ``observed`` (what was seen
         there), ``nfev``, ``success`` (False when interrupted), ``message``, ``x_iters``,
-        ``func_vals`` (NaN where it failed) and ``study``.
+        ``func_vals`` (NaN where it failed), ``study``; ``explain()`` says what the model learnt.
 
     Raises
     ------
@@ -112,7 +122,7 @@ def maximize(
     timeout: float | None = None,
     callback: Callback | None = None,
     progress: bool | Literal["auto"] = "auto",
-) -> OptimizeResult:
+) -> Result:
     """Maximise an expensive function; everything as in `minimize`, values keep their sign."""
     of_study = {
         "noise": noise,
@@ -134,7 +144,7 @@ def _optimize(
     y0: ArrayLike | None,
     of_study: dict[str, Any],
     of_run: dict[str, Any],
-) -> OptimizeResult:
+) -> Result:
     study = Study(space, direction=direction, **of_study)
     first = _starting_points(study.space, x0)
     if y0 is not None:
@@ -168,13 +178,13 @@ def _starting_points(space: Space, x0: Point | Sequence[Point] | None) -> list[P
     return [space.check(point) for point in (x0 if several else [x0])]
 
 
-def _result(study: Study, message: str, success: bool) -> OptimizeResult:
+def _result(study: Study, message: str, success: bool) -> Result:
     best = study.recommend()
     ended = [trial for trial in study.trials if trial.state is not TrialState.RUNNING]
     seen = [
         trial.value for trial in ended if trial.params == best.params and trial.value is not None
     ]
-    return OptimizeResult(
+    return Result(
         x=_vector(study.space, best.params),
         params=dict(best.params),
         fun=best.mean,
@@ -182,7 +192,7 @@ def _result(study: Study, message: str, success: bool) -> OptimizeResult:
         observed=float(np.mean(seen)),
         nfev=len(ended),
         success=success,
-        message=f"{message} {study.policy}; {best.rule.replace('_', ' ')}.",
+        message=f"{message} {study.description}; {best.rule.replace('_', ' ')}.",
         x_iters=[_vector(study.space, trial.params) for trial in ended],
         func_vals=np.array([np.nan if trial.value is None else trial.value for trial in ended]),
         study=study,

@@ -58,7 +58,18 @@ _BUILDERS: dict[str, Builder] = {
     "nei": letham_expected_improvement.build,
     **expected_improvement.AD_HOC,
 }
-_AUTO = "ei"
+_AUTO_UNDER_NOISE = "nei"
+_SPOKEN = {
+    "ei": "log expected improvement",
+    "noisy_ei": "log noisy expected improvement (decision-theoretic)",
+    "kgcp": "log knowledge gradient for the evaluated points",
+    "nei": "log noisy expected improvement (Letham)",
+    "ei_posterior_mean": "log expected improvement on the best posterior mean",
+    "ei_next_mean": "log expected improvement of the next posterior mean",
+    "ei_next_observation": "log expected improvement of the next observation",
+    "random": "random search",
+    "own": "own acquisition",
+}
 
 _N_INCUMBENTS = 5
 _EFFORT_FOR_THE_MEAN = optimize.Effort(n_global=128, n_local=128, n_starts=2)  # it has few peaks
@@ -140,21 +151,28 @@ class Policy:
             return self.model
         return GaussianProcess() if self.model == "auto" else GaussianProcess(self.model)
 
-    @property
-    def builder(self) -> Builder:
-        """What makes the acquisition, with "auto" resolved; not for "random"."""
+    def builder(self, data: Dataset) -> Builder:
+        """What makes the acquisition, with "auto" resolved for these data; not for "random"."""
         if callable(self.acquisition):
             return self.acquisition
-        return _BUILDERS[_AUTO if self.acquisition == "auto" else self.acquisition]
+        return _BUILDERS[self._resolved(data)]
 
-    def __str__(self) -> str:
+    def _resolved(self, data: Dataset) -> str:
+        if self.acquisition != "auto":
+            return str(self.acquisition)
+        return "ei" if bool((data.Yvar == 0).all()) else _AUTO_UNDER_NOISE
+
+    def described(self, data: Dataset) -> tuple[str, str]:
+        """Model and acquisition in words, with "auto" resolved for these data."""
         if self.acquisition == "random":
-            return "random search"
-        acquisition = (
-            "own acquisition" if callable(self.acquisition) else "log expected improvement"
-        )
-        how = {"map": "", "mle": ", maximum likelihood", "slice": ", slice sampling"}
-        return f"{self.process}{how[self.hyperparameters]}, {acquisition}"
+            return "no model", "random search"
+        how = {
+            "map": "maximum a posteriori",
+            "mle": "maximum likelihood",
+            "slice": "slice sampling",
+        }
+        name = "own" if callable(self.acquisition) else self._resolved(data)
+        return f"{self.process}, {how[self.hyperparameters]}", _SPOKEN[name]
 
 
 @dataclass(frozen=True)
@@ -273,8 +291,8 @@ def _acquisition(
 ) -> AcquisitionFunction:
     """Built-in ones are averaged over drawn hyperparameters; those of botorch do so themselves."""
     if isinstance(model, FullyBayesianGaussianProcess) and not callable(policy.acquisition):
-        return Average([policy.builder(member, data, X_pending) for member in model.models])
-    return policy.builder(model, data, X_pending)
+        return Average([policy.builder(data)(member, data, X_pending) for member in model.models])
+    return policy.builder(data)(model, data, X_pending)
 
 
 def _is_turn_to_exploit(policy: Policy, data: Dataset, pending: Tensor) -> bool:

@@ -1,6 +1,5 @@
 """A study: every trial of one problem, and the loop ask, evaluate, tell."""
 
-import math
 import secrets
 import threading
 import time
@@ -12,14 +11,8 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
-from bayesopt.arguments import (
-    checked_noise,
-    checked_seed,
-    checked_timeout,
-    real_numbers,
-    whole_number,
-)
-from bayesopt.data import Direction, Noise, complete, observed_values
+from bayesopt.arguments import checked_noise, checked_seed, checked_timeout, whole_number
+from bayesopt.data import Dataset, Direction, Noise, complete, dataset, observed_values
 from bayesopt.design import SpaceExhausted
 from bayesopt.execution import (
     Failure,
@@ -28,13 +21,14 @@ from bayesopt.execution import (
     check_signature,
     stop_if_hopeless,
 )
+from bayesopt.explanation import Explanation, explain
 from bayesopt.parameter import Array
-from bayesopt.policy import Policy, default_n_initial, fit_model, suggest
+from bayesopt.policy import Policy, Surrogate, default_n_initial, fit_model, suggest
 from bayesopt.recommend import Recommendation, Rule, recommend
 from bayesopt.region import Region
 from bayesopt.space import Params, Space
 from bayesopt.torch_settings import own_torch_settings
-from bayesopt.trial import Evaluation, NotFinite, Trial, TrialState
+from bayesopt.trial import Evaluation, NotFinite, Trial, TrialState, given_results
 
 Point = Mapping[str, Any] | Sequence[Any] | NDArray[Any]
 Callback = Callable[["Study", Trial], object]
@@ -263,25 +257,7 @@ class Study:
             If shapes differ or a point is not in the space; then nothing is added.
         """
         points = self._checked(X)
-        values = real_numbers(y, "y")
-        if values.shape != (len(points),):
-            raise ValueError(f"{len(points)} points need as many values, but y is {values.shape}.")
-        sds: Sequence[float | None] = [None] * len(points)
-        if sd is not None:
-            errors = real_numbers(sd, "sd")
-            if errors.shape not in ((), values.shape):
-                raise ValueError(
-                    f"{len(points)} points need one `sd` or as many, not {errors.shape}."
-                )
-            sds = np.broadcast_to(errors, values.shape).tolist()
-        ended: list[dict[str, Any]] = []
-        for value, error in zip(values.tolist(), sds, strict=True):
-            known = None if error is None or math.isnan(error) else error
-            try:
-                done = Evaluation(value, known)
-                ended.append({"state": TrialState.COMPLETE, "evaluation": done})
-            except NotFinite as failure:
-                ended.append({"state": TrialState.FAILED, "reason": str(failure)})
+        ended = given_results(len(points), y, sd)
         with self._lock:
             for params, fields in zip(points, ended, strict=True):
                 self._trials.append(Trial(len(self._trials), params, origin="added", **fields))
@@ -402,15 +378,7 @@ class Study:
             )
             rule = "best_observed" if exact else "best_evaluated_mean"
         with own_torch_settings():
-            model, data, _ = fit_model(
-                self.space,
-                self.policy,
-                self._trials,
-                self.direction,
-                self.noise,
-                self.policy.search.truncate,
-                self._rng(),
-            )
+            model, data = self._fitted(self.policy.search.truncate)
             trials = complete(self._trials)
             return recommend(model, data, self.space, trials, rule, self.seed, self.region)
 
@@ -428,21 +396,37 @@ class Study:
         self._need_an_observation()
         X = np.array([self.space.to_unit(params) for params in self._checked(points)])
         with own_torch_settings(), torch.no_grad():
-            model, data, _ = fit_model(
-                self.space,
-                self.policy,
-                self._trials,
-                self.direction,
-                self.noise,
-                None,
-                self._rng(),
-            )
+            model, data = self._fitted(None)
             mean, variance = model.marginals(torch.from_numpy(X.reshape(-1, len(self.space))))
         return data.scaling.value(mean.numpy()), data.scaling.value_sd(variance.sqrt().numpy())
 
-    def _rng(self) -> np.random.Generator:
-        """For answers that change nothing: the same as long as no trial comes or ends."""
-        return np.random.default_rng([self.seed, self._n_ended(), 1])
+    @property
+    def description(self) -> str:
+        """Model and acquisition that choose the points, in words."""
+        data = dataset(self.space, self._trials, self.direction, self.noise)
+        return ", ".join(self.policy.described(data))
+
+    def explain(self) -> Explanation:
+        """What the model behind the search has learnt, and how far to trust it; print it.
+
+        Raises
+        ------
+        ValueError
+            If nothing has been observed yet.
+        """
+        self._need_an_observation()
+        with own_torch_settings():
+            model, data = self._fitted(self.policy.search.truncate)
+            described = self.policy.described(data)
+            return explain(model, data, self.space, self._trials, described)
+
+    def _fitted(self, truncate: float | None) -> tuple[Surrogate, Dataset]:
+        """The model of all trials so far; the same as long as no trial comes or ends."""
+        rng = np.random.default_rng([self.seed, self._n_ended(), 1])
+        model, data, _ = fit_model(
+            self.space, self.policy, self._trials, self.direction, self.noise, truncate, rng
+        )
+        return model, data
 
     def _checked(self, points: Sequence[Point] | NDArray[Any]) -> list[Params]:
         if isinstance(points, Mapping):

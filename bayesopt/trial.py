@@ -2,12 +2,15 @@
 
 import math
 import reprlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
+
+from bayesopt.arguments import real_numbers
 
 
 class TrialState(StrEnum):
@@ -111,6 +114,42 @@ class Trial:
     def value(self) -> float | None:
         """The observed value, or None while there is none."""
         return None if self.evaluation is None else self.evaluation.value
+
+
+def given_results(n: int, y: ArrayLike, sd: ArrayLike | None) -> list[dict[str, Any]]:
+    """How n trials ended whose values are known already, as fields of Trial.
+
+    Parameters
+    ----------
+    n
+        Number of points.
+    y
+        (n,) values; NaN and infinite ones are failures.
+    sd
+        Standard errors, a scalar or (n,); None or NaN where one is not known.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If shapes differ or something is not a number.
+    """
+    values = real_numbers(y, "y")
+    if values.shape != (n,):
+        raise ValueError(f"{n} points need as many values, but y is {values.shape}.")
+    sds: Sequence[float | None] = [None] * n
+    if sd is not None:
+        errors = real_numbers(sd, "sd")
+        if errors.shape not in ((), values.shape):
+            raise ValueError(f"{n} points need one `sd` or as many, not {errors.shape}.")
+        sds = np.broadcast_to(errors, values.shape).tolist()
+    ended: list[dict[str, Any]] = []
+    for value, error in zip(values.tolist(), sds, strict=True):
+        known = None if error is None or math.isnan(error) else error
+        try:
+            ended.append({"state": TrialState.COMPLETE, "evaluation": Evaluation(value, known)})
+        except NotFinite as failure:
+            ended.append({"state": TrialState.FAILED, "reason": str(failure)})
+    return ended
 
 
 def _number(value: object, what: str) -> float:

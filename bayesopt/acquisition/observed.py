@@ -36,7 +36,7 @@ class Observed:
     def __init__(self, model: Model, A: Shaped[Tensor, "r d"]) -> None:
         self.model, self.A = model, A
         self.weights: Tensor | None = None
-        if getattr(model, "L_inverse", None) is not None:
+        if getattr(model, "factors", None) is not None:
             same = (A.unsqueeze(1) == model.X).all(-1)
             if bool(same.any(1).all()):
                 self.weights = model.covariance_weights(same.double().argmax(1))

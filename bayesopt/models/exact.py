@@ -29,7 +29,14 @@ from jaxtyping import Int as Indices
 from torch import Tensor
 
 from bayesopt.models.kernels import Features, correlate, kernel_named
-from bayesopt.models.posterior import SMALLEST_VARIANCE, ExactPosterior, cholesky
+from bayesopt.models.marginals import (
+    Factors,
+    by_distance,
+    differentiable_moments,
+    moments,
+    pull_back,
+)
+from bayesopt.models.posterior import ExactPosterior, cholesky
 from bayesopt.models.trend import Trend
 
 
@@ -124,12 +131,7 @@ class ExactGaussianProcess(Model, FantasizeMixin):  # type: ignore[misc]
         # With constant data the triangular inverse makes each of many small posteriors two
         # products; with a graph or a batch behind the data only the solves are differentiable.
         constant = X.dim() == 2 and not (X.requires_grad or Y.requires_grad)
-        eye = torch.eye(X.shape[-2], dtype=X.dtype)
-        self.L_inverse = (
-            torch.linalg.solve_triangular(self.L, eye, upper=False).contiguous()
-            if constant
-            else None
-        )
+        self.factors = self._factors() if constant else None
         self.eval()
 
     def _factor(self) -> Tensor:
@@ -137,6 +139,17 @@ class ExactGaussianProcess(Model, FantasizeMixin):  # type: ignore[misc]
         noise = torch.where(self.Yvar.isnan(), self.hyperparameters.noise, self.Yvar)
         k = correlate(self.kernel, self.Z, self.Z)
         return cholesky(signal * k + torch.diag_embed(noise.squeeze(-1)), signal)
+
+    def _factors(self) -> Factors:
+        eye = torch.eye(len(self.X), dtype=self.X.dtype)
+        L_inverse = torch.linalg.solve_triangular(self.L, eye, upper=False).contiguous()
+        h = self.hyperparameters
+        return Factors(self.kernel, h.signal, h.mean, self.Z, self.alpha, L_inverse)
+
+    def _constant_factors(self) -> Factors:
+        if self.factors is None:
+            raise ValueError("Closed-form gradients need observations without batch and graph.")
+        return self.factors
 
     def _prior_mean(self, X: Tensor) -> Tensor | float:
         """Prior mean (*b, n, 1), or the constant alone."""
@@ -186,7 +199,7 @@ class ExactGaussianProcess(Model, FantasizeMixin):  # type: ignore[misc]
         posterior_transform: Any = None,
     ) -> GPyTorchPosterior:
         """Joint posterior at the q points of every batch; see botorch's `Model.posterior`."""
-        if X.shape[-2] == 1 and self.L_inverse is not None:
+        if X.shape[-2] == 1 and self.factors is not None:
             mean, variance = self.marginals(X)
             covariance = variance.unsqueeze(-1)
         else:
@@ -212,12 +225,13 @@ class ExactGaussianProcess(Model, FantasizeMixin):  # type: ignore[misc]
         self, X: Shaped[Tensor, "*b d"]
     ) -> tuple[Shaped[Tensor, "*b"], Shaped[Tensor, "*b"]]:
         """Posterior mean and variance at every point on its own, with closed-form gradients."""
-        if self.L_inverse is None:
+        if self.factors is None:
             mean, covariance = self._joint(X.unsqueeze(-2))
             return mean.squeeze(-1), covariance.squeeze(-1, -2)
         Z = self._scaled(X)
         flat = Z.reshape(-1, Z.shape[-1])
-        mean, variance = _Marginals.apply(flat, self)  # type: ignore[no-untyped-call]
+        nothing = flat.new_empty(len(self.X), 0)
+        mean, variance, _ = differentiable_moments(flat, nothing, self.factors)
         mean, variance = mean.reshape(X.shape[:-1]), variance.reshape(X.shape[:-1])
         if self.trend is not None:
             mean = mean + self.trend(X)
@@ -233,12 +247,10 @@ class ExactGaussianProcess(Model, FantasizeMixin):  # type: ignore[misc]
         ValueError
             If the observations have a batch shape or a graph; differentiate `marginals` then.
         """
-        if self.L_inverse is None:
-            raise ValueError("Closed-form gradients need observations without batch and graph.")
-        Z = self._scaled(X)
-        mean, variance, slope, V, _ = _moments(Z, self)
-        P = torch.cat((slope * self.alpha, slope * (V @ self.L_inverse) * -2.0))
-        gradient = self._by_column(_pull_back(P, torch.cat((Z, Z)), self))
+        factors, Z = self._constant_factors(), self._scaled(X)
+        mean, variance, slope, V, _ = moments(Z, factors)
+        P = torch.cat((slope * factors.alpha, slope * (V @ factors.L_inverse) * -2.0))
+        gradient = self._by_column(pull_back(P, torch.cat((Z, Z)), factors))
         b = len(X)
         if self.trend is not None:
             mean = mean + self.trend(X)
@@ -277,8 +289,8 @@ class ExactGaussianProcess(Model, FantasizeMixin):  # type: ignore[misc]
         weights
             (n, r) of the observed points, from `covariance_weights`.
         """
-        Z = self._scaled(X)
-        mean, variance, covariance = _MarginalsAndCovariances.apply(Z, weights, self)  # type: ignore[no-untyped-call]
+        factors, Z = self._constant_factors(), self._scaled(X)
+        mean, variance, covariance = differentiable_moments(Z, weights, factors)
         if self.trend is not None:
             mean = mean + self.trend(X)
         return mean, variance, covariance
@@ -292,19 +304,19 @@ class ExactGaussianProcess(Model, FantasizeMixin):  # type: ignore[misc]
         to its gradient (b, d).
         """
         Z = self._scaled(X)
-        mean, variance, slope, V, k = _moments(Z, self)
-        trend = self.trend
+        factors, trend = self._constant_factors(), self.trend
+        mean, variance, slope, V, k = moments(Z, factors)
         if trend is not None:
             mean = mean + trend(X)
 
-        def pull_back(by_mean: Tensor, by_variance: Tensor, by_covariance: Tensor) -> Tensor:
-            P = _by_squared_distance(self, slope, V, by_mean, by_variance, by_covariance, weights)
-            gradient = self._by_column(_pull_back(P, Z, self))
+        def to_gradient(by_mean: Tensor, by_variance: Tensor, by_covariance: Tensor) -> Tensor:
+            P = by_distance(factors, slope, V, by_mean, by_variance, by_covariance, weights)
+            gradient = self._by_column(pull_back(P, Z, factors))
             if trend is not None:
                 gradient[:, trend.columns] += by_mean.unsqueeze(-1) * trend.slope(X)
             return gradient
 
-        return mean, variance, k @ weights, pull_back
+        return mean, variance, k @ weights, to_gradient
 
     def condition_on_observations(
         self, X: Tensor, Y: Tensor, noise: Tensor | None = None, **kwargs: Any
@@ -347,89 +359,3 @@ class ExactGaussianProcess(Model, FantasizeMixin):  # type: ignore[misc]
             for old, new in ((self.X, X), (self.Y, Y), (self.Yvar, Yvar))
         )
         return ExactGaussianProcess(X, Y, Yvar, self.hyperparameters, self.features.categories, L)
-
-
-def _moments(Z: Tensor, model: ExactGaussianProcess) -> tuple[Tensor, ...]:
-    """Mean and variance at scaled features (m, F); a dk/ds, k* L^-T and k* (m, n) beside.
-
-    The mean is that without the trend, which is no function of features.
-    """
-    signal = model.hyperparameters.signal
-    k, slope = model.kernel(Z, model.Z)
-    if signal != 1.0:
-        k, slope = k * signal, slope * signal
-    mean = torch.mv(k, model.alpha) + model.hyperparameters.mean
-    V = k @ model.L_inverse.T  # type: ignore[union-attr]
-    variance = signal - torch.linalg.vecdot(V, V)
-    smallest = SMALLEST_VARIANCE * signal
-    V = V.masked_fill((variance < smallest).unsqueeze(-1), 0.0)  # no slope where it is rounding
-    return mean, variance.clamp_min(smallest), slope, V, k
-
-
-def _pull_back(P: Tensor, Z: Tensor, model: ExactGaussianProcess) -> Tensor:
-    """Gradient in z (m, F) of sum_i P_i s_i, where s_i is what the kernel falls with."""
-    return model.kernel.pull_back(P, Z, model.Z)
-
-
-class _Marginals(torch.autograd.Function):
-    """Mean and variance at m points, and their gradients, in a dozen matrix operations.
-
-    d mean / d s_i = alpha_i a k'(s_i),    d variance / d s_i = -2 (K^-1 k*)_i a k'(s_i)
-    """
-
-    @staticmethod
-    def forward(ctx, Z: Tensor, model: ExactGaussianProcess) -> tuple[Tensor, Tensor]:  # type: ignore[no-untyped-def]
-        mean, variance, slope, V, _ = _moments(Z, model)
-        ctx.save_for_backward(Z, slope, V)
-        ctx.model = model
-        return mean, variance
-
-    @staticmethod
-    def backward(ctx, grad_mean: Tensor, grad_variance: Tensor) -> tuple[Tensor, None]:  # type: ignore[no-untyped-def]
-        if torch.is_grad_enabled():  # create_graph=True: they would come out wrong
-            raise RuntimeError("Second derivatives of a posterior are not implemented.")
-        Z, slope, V = ctx.saved_tensors
-        model = ctx.model
-        weight = (V @ model.L_inverse) * (-2.0 * grad_variance).unsqueeze(-1)
-        P = slope * torch.addcmul(weight, grad_mean.unsqueeze(-1), model.alpha)
-        return _pull_back(P, Z, model), None
-
-
-def _by_squared_distance(
-    model: ExactGaussianProcess,
-    slope: Tensor,
-    V: Tensor,
-    by_mean: Tensor,
-    by_variance: Tensor,
-    by_covariance: Tensor,
-    weights: Tensor,
-) -> Tensor:
-    """Derivatives (m, n) in s_i of a function of mean, variance and k* M."""
-    P = (V @ model.L_inverse) * (-2.0 * by_variance).unsqueeze(-1)  # type: ignore[operator]
-    P = P.addcmul_(by_mean.unsqueeze(-1), model.alpha).addmm_(by_covariance, weights.T)
-    return P.mul_(slope)
-
-
-class _MarginalsAndCovariances(torch.autograd.Function):
-    """`_Marginals`, and k* M:    d (k* M)_r / d s_i = M_ir a k'(s_i)."""
-
-    @staticmethod
-    def forward(  # type: ignore[no-untyped-def]
-        ctx, Z: Tensor, weights: Tensor, model: ExactGaussianProcess
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        mean, variance, slope, V, k = _moments(Z, model)
-        ctx.save_for_backward(Z, slope, V, weights)
-        ctx.model = model
-        return mean, variance, k @ weights
-
-    @staticmethod
-    def backward(  # type: ignore[no-untyped-def]
-        ctx, grad_mean: Tensor, grad_variance: Tensor, grad_covariance: Tensor
-    ) -> tuple[Tensor, None, None]:
-        if torch.is_grad_enabled():  # create_graph=True: they would come out wrong
-            raise RuntimeError("Second derivatives of a posterior are not implemented.")
-        Z, slope, V, weights = ctx.saved_tensors
-        P = _by_squared_distance(
-            ctx.model, slope, V, grad_mean, grad_variance, grad_covariance, weights
-        )
-        return _pull_back(P, Z, ctx.model), None, None

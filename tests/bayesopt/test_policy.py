@@ -14,8 +14,9 @@ from bayesopt.data import Dataset, dataset
 from bayesopt.models.exact import ExactGaussianProcess
 from bayesopt.models.fit import fit
 from bayesopt.models.gaussian_process import KernelName
-from bayesopt.policy import Search, suggest
+from bayesopt.policy import AcquisitionName, Search, suggest
 
+NAMED = [name for name in get_args(AcquisitionName) if name not in ("auto", "random")]
 MANY_KINDS = bo.Space(
     a=bo.Float(0.0, 1.0),
     kind=bo.Categorical(["a", "b", "c", "d"]),
@@ -73,16 +74,44 @@ def test_unknown_names_are_refused_with_the_known_ones(wrong, text):
 
 
 @pytest.mark.parametrize(
-    ("policy", "text"),
+    ("policy", "noise", "text"),
     [
-        (bo.Policy(), "Gaussian process (Matern-5/2), log expected improvement"),
-        (bo.Policy(model="rbf", acquisition="ei"), "Gaussian process (RBF), log expected"),
-        (bo.Policy(acquisition="random"), "random search"),
-        (bo.Policy(acquisition=lambda model, data, X_pending: None), "own acquisition"),
+        ({}, False, "(Matern-5/2), maximum a posteriori, log expected improvement"),
+        ({"model": "rbf", "acquisition": "ei"}, "auto", "process (RBF), maximum a posteriori, log"),
+        ({"acquisition": "noisy_ei"}, 0.1, "decision-theoretic"),
+        ({"acquisition": "nei"}, "auto", "Letham"),
+        ({"acquisition": "kgcp"}, "auto", "knowledge gradient"),
+        ({"acquisition": "ei_next_mean"}, "auto", "next posterior mean"),
+        ({"hyperparameters": "mle"}, "auto", "maximum likelihood"),
+        ({"acquisition": "random"}, "auto", "no model, random search"),
+        ({"acquisition": lambda model, data, X_pending: None}, "auto", "own acquisition"),
     ],
 )
-def test_policies_say_what_they_are(policy, text):
-    assert text in str(policy)
+def test_a_study_says_what_chooses_its_points(policy, noise, text):
+    study = bo.Study(SQUARE, policy=bo.Policy(**policy), noise=noise, seed=0)
+    study.add([[0.1, 0.2], [0.3, 0.4]], [1.0, 2.0])
+    assert text in study.description
+
+
+@pytest.mark.parametrize("name", NAMED)
+@pytest.mark.parametrize("noise", ["auto", False, 0.05])
+def test_every_acquisition_works_from_end_to_end(name, noise):
+    """And what is asked while others run lies apart from them."""
+    policy = bo.Policy(acquisition=name)
+    study = asked(bo.Study(SQUARE, policy=policy, noise=noise, seed=0), bowl, 11)
+    X = unit(study, study.ask(2))
+    assert np.linalg.norm(X[0] - X[1]) > 1e-5
+    assert study.recommend().mean < 0.1
+
+
+@pytest.mark.parametrize("name", ["ei", "noisy_ei", "nei"])
+def test_acquisitions_are_averaged_over_drawn_hyperparameters(name):
+    policy = bo.Policy(acquisition=name, hyperparameters="slice")
+    study = asked(bo.Study(SQUARE, policy=policy, seed=0), bowl, 8)
+    assert next_one(study) == next_one(study)
+    best = study.recommend("best_mean")
+    assert bowl(list(best.params.values())) < 0.05
+    assert len(study.ask(2)) == 2
 
 
 @pytest.mark.parametrize("name", get_args(KernelName))
