@@ -66,6 +66,10 @@ def sampled(model, data, X_pending):
             "Unknown acquisition 'ucb'; known are 'auto', 'ei', 'noisy_ei', 'kgcp'",
         ),
         ({"model": None}, "Unknown model None"),
+        (
+            {"hyperparameters": "mcmc"},
+            "Unknown hyperparameters 'mcmc'; known are 'map', 'mle', 'slice'",
+        ),
     ],
 )
 def test_unknown_names_are_refused_with_the_known_ones(wrong, text):
@@ -85,6 +89,11 @@ def test_unknown_names_are_refused_with_the_known_ones(wrong, text):
         ({"hyperparameters": "mle"}, "auto", "maximum likelihood"),
         ({"acquisition": "random"}, "auto", "no model, random search"),
         ({"acquisition": lambda model, data, X_pending: None}, "auto", "own acquisition"),
+        (
+            {"model": bo.GaussianProcess("matern", nu=1.0), "hyperparameters": "mle"},
+            "auto",
+            "Gaussian process (Matern, nu = 1), maximum likelihood, log",
+        ),
     ],
 )
 def test_a_study_says_what_chooses_its_points(policy, noise, text):
@@ -126,6 +135,36 @@ def test_the_named_kernel_is_used(name):
     result = bo.minimize(bowl, SQUARE, 8, policy=policy, seed=0)
     assert set(seen) == {name}
     assert result.fun < 0.1
+
+
+@pytest.mark.parametrize("hyperparameters", ["map", "mle"])
+def test_a_gaussian_process_of_the_user_is_used(hyperparameters):
+    priors = bo.Priors(lengthscale=bo.Uniform(0.4, 0.5))
+    model = bo.GaussianProcess("power_exponential", power=1.9, mean="quadratic", priors=priors)
+    seen = []
+
+    def acquisition(model, data, X_pending):
+        seen.append(model.hyperparameters)
+        return UpperConfidenceBound(model, 2.0)
+
+    policy = bo.Policy(model=model, acquisition=acquisition, hyperparameters=hyperparameters)
+    result = bo.minimize(bowl, SQUARE, 9, policy=policy, seed=0)
+    assert result.fun < 0.1
+    for h in seen:
+        assert (h.correlation, h.shape, len(h.trend)) == ("power_exponential", 1.9, 4)
+    lengthscale = np.concatenate([h.lengthscale.numpy() for h in seen])
+    inside = (lengthscale > 0.4 - 1e-9) & (lengthscale < 0.5 + 1e-9)
+    assert inside.all() if hyperparameters == "map" else not inside.all()
+
+
+@pytest.mark.parametrize("kernel", ["matern", "power_exponential"])
+def test_a_learnt_shape_is_carried_with_the_trial(kernel):
+    study = asked(bo.Study(SQUARE, policy=bo.Policy(model=kernel), seed=0), bowl, 8)
+    theta = study.trials[-1].hyperparameters
+    assert isinstance(theta, tuple) and all(isinstance(entry, float) for entry in theta)
+    assert len(theta) == 5  # two length-scales, signal, noise, shape
+    data = dataset(study.space, study.trials, "minimize", "auto", study.policy.search.truncate)
+    assert next_one(study).hyperparameters == fit(data, study.policy.process, start=theta)[1]
 
 
 # -- own acquisitions ------------------------------------------------------------------------------
