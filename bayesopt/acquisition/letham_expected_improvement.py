@@ -16,6 +16,7 @@ needs no noise of the next observation; at an evaluated point it is zero.
 """
 
 import math
+from functools import lru_cache
 
 import torch
 from botorch.acquisition import AcquisitionFunction
@@ -29,9 +30,21 @@ from bayesopt.acquisition.expected_improvement import log_ei_and_partials
 from bayesopt.acquisition.observed import Observed, from_partials
 from bayesopt.data import Dataset
 
-_N_SAMPLES = 64
+_N_SAMPLES = 32
+_COLUMNS = 64
 _SMALLEST_VARIANCE = 1e-15
 _JITTER = 1e-9  # relative to the largest posterior variance at the points
+
+
+@lru_cache(maxsize=8)
+def _wide_sample(n: int, r: int) -> Tensor:
+    sample: Tensor = draw_sobol_normal_samples(r, n, dtype=torch.float64, seed=0)
+    return sample
+
+
+def _normal_sample(n: int, r: int) -> Tensor:
+    """The fixed standard normal sample (n, r): the first columns of a wider one that is kept."""
+    return _wide_sample(n, _COLUMNS * (1 + (r - 1) // _COLUMNS))[:, :r]
 
 
 class LethamExpectedImprovement(AcquisitionFunction):  # type: ignore[misc]
@@ -65,7 +78,7 @@ class LethamExpectedImprovement(AcquisitionFunction):  # type: ignore[misc]
             mean, covariance = posterior.mean.squeeze(-1), posterior.distribution.covariance_matrix
             jitter = _JITTER * covariance.diagonal().max()
             L = torch.linalg.cholesky(covariance + jitter * torch.eye(len(A), dtype=A.dtype))
-            Z = draw_sobol_normal_samples(len(A), n_samples, dtype=A.dtype, seed=0)
+            Z = _normal_sample(n_samples, len(A))
             self.best = (mean + Z @ L.T).amax(1)
             # Sigma^-1 (f_s - mu) = L^-T Z_s
             self.pull = torch.linalg.solve_triangular(L.T, Z.T, upper=True)
