@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
-from scipy.stats import binomtest, rankdata
+from scipy.stats import binomtest, rankdata, wilcoxon
 
 from benchmarks.record import Run
 
@@ -91,6 +91,26 @@ def compare(runs: Sequence[Run], reference: str) -> list[Comparison]:
             )
         )
     return result
+
+
+def against_the_best(table: Regrets) -> dict[str, float]:
+    """For one problem: the solver of the lowest mean log regret has 1, each other its p-value.
+
+    Wilcoxon's signed-rank test on paired log regrets, two-sided. The best one was chosen by the
+    same runs, so that the others look worse beside it than they are.
+    """
+    solvers = {solver for row in table.values() for solver in row}
+    logs = {
+        s: np.array([np.log10(row[s]) if s in row else np.nan for _, row in sorted(table.items())])
+        for s in sorted(solvers)
+    }
+    best = min(logs, key=lambda s: float(np.nanmean(logs[s])))
+    p_values = {}
+    for solver, log in logs.items():
+        difference = (log - logs[best])[~np.isnan(log - logs[best])]
+        differs = bool(np.any(difference != 0.0))
+        p_values[solver] = float(wilcoxon(difference).pvalue) if differs else 1.0
+    return p_values
 
 
 def log_ratios(table: Regrets, solver: str, reference: str) -> np.ndarray:

@@ -13,6 +13,8 @@ import numpy as np
 
 from benchmarks.comparison import (
     MARGIN,
+    Regrets,
+    against_the_best,
     compare,
     log_ratios,
     regrets,
@@ -22,6 +24,7 @@ from benchmarks.comparison import (
 from benchmarks.problems import bbob_group
 from benchmarks.record import Run
 
+_ENOUGH_PAIRS = 8
 PACKAGES = ("bayesopt-uq", "optuna", "botorch", "gpytorch", "torch", "numpy", "scipy")
 
 
@@ -33,6 +36,7 @@ def report(runs: Sequence[Run], reference: str) -> str:
         group_table(runs, reference),
         seconds_table(runs),
         regret_table(runs),
+        paired_table(runs),
         failures(runs),
     ]
     return "\n\n".join(part for part in parts if part)
@@ -67,6 +71,27 @@ def regret_table(runs: Sequence[Run]) -> str:
         " the lowest value of these runs.\n\n"
     )
     return caption + markdown(["problem", "evaluations", "runs", *solvers], rows)
+
+
+def paired_table(runs: Sequence[Run]) -> str:
+    """Problem by problem: who is best, and whom the runs can tell from the best."""
+    solvers = solvers_of(runs)
+    by_problem: dict[tuple[str, int], Regrets] = defaultdict(dict)
+    for (problem, n_evals, seed), row in regrets(runs).items():
+        by_problem[without_instance(problem), n_evals][problem, n_evals, seed] = row
+    rows = []
+    for (problem, n_evals), table in sorted(by_problem.items()):
+        if len(table) < _ENOUGH_PAIRS:
+            continue
+        p_values = against_the_best(table)
+        cells = [_p_value(p_values.get(solver)) for solver in solvers]
+        rows.append([problem, str(n_evals), str(len(table)), *cells])
+    caption = (
+        "## Beside the best of each problem\n\n`best`: the lowest mean log regret. Others: p-value"
+        " of Wilcoxon's signed-rank test on paired log regrets against it; a tie at the 5 % level"
+        " is 0.05 or more.\n\n"
+    )
+    return caption + markdown(["problem", "evaluations", "pairs", *solvers], rows) if rows else ""
 
 
 def comparison_table(runs: Sequence[Run], reference: str) -> str:
@@ -150,6 +175,10 @@ def _quartiles(values: list[float]) -> str:
         return "-"
     low, median, high = np.quantile(values, [0.25, 0.5, 0.75])
     return f"{median:.2g} [{low:.2g}, {high:.2g}]"
+
+
+def _p_value(p: float | None) -> str:
+    return "-" if p is None else "best" if p == 1.0 else f"{p:.2g}"
 
 
 def _ranges(numbers: Sequence[int]) -> str:

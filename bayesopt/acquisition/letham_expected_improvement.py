@@ -33,7 +33,7 @@ from bayesopt.data import Dataset
 _N_SAMPLES = 32
 _COLUMNS = 64
 _SMALLEST_VARIANCE = 1e-15
-_JITTER = 1e-9  # relative to the largest posterior variance at the points
+_JITTERS = tuple(10.0**exponent for exponent in range(-9, 4))  # relative to the largest variance
 
 
 @lru_cache(maxsize=8)
@@ -45,6 +45,20 @@ def _wide_sample(n: int, r: int) -> Tensor:
 def _normal_sample(n: int, r: int) -> Tensor:
     """The fixed standard normal sample (n, r): the first columns of a wider one that is kept."""
     return _wide_sample(n, _COLUMNS * (1 + (r - 1) // _COLUMNS))[:, :r]
+
+
+def _cholesky(covariance: Tensor, largest: float) -> Tensor:
+    """Lower factor, with as little jitter as it takes.
+
+    Where the noise is tiny, all that is left of the variances may be rounding.
+    """
+    eye = torch.eye(len(covariance), dtype=covariance.dtype)
+    L: Tensor
+    for jitter in _JITTERS:
+        L, info = torch.linalg.cholesky_ex(covariance + jitter * largest * eye)
+        if not info.any():
+            return L
+    raise ArithmeticError("The posterior covariance of the evaluated points is no covariance.")
 
 
 class LethamExpectedImprovement(AcquisitionFunction):  # type: ignore[misc]
@@ -76,8 +90,7 @@ class LethamExpectedImprovement(AcquisitionFunction):  # type: ignore[misc]
             A = torch.unique(A, dim=0)
             posterior = model.posterior(A)
             mean, covariance = posterior.mean.squeeze(-1), posterior.distribution.covariance_matrix
-            jitter = _JITTER * covariance.diagonal().max()
-            L = torch.linalg.cholesky(covariance + jitter * torch.eye(len(A), dtype=A.dtype))
+            L = _cholesky(covariance, float(posterior.variance.max()))
             Z = _normal_sample(n_samples, len(A))
             self.best = (mean + Z @ L.T).amax(1)
             # Sigma^-1 (f_s - mu) = L^-T Z_s

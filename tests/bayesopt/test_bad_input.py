@@ -147,7 +147,7 @@ def test_directions(direction):
 
 @pytest.mark.parametrize("name", ["kg", "EI", "", None, 3])
 def test_unknown_names_of_a_policy_get_the_known_ones(name):
-    with pytest.raises(ValueError, match="Unknown acquisition.*known are 'auto', 'ei', 'random'"):
+    with pytest.raises(ValueError, match="Unknown acquisition.*known are 'auto', 'ei', 'noisy_ei'"):
         bo.Policy(acquisition=name)
     with pytest.raises(ValueError, match="Unknown model.*known are 'auto', 'matern52', 'rbf'"):
         bo.Policy(model=name)

@@ -101,3 +101,12 @@ def test_repeated_points_do_no_harm():
     X, at = torch.cat((model.X, model.X[:4])), points(10, 1, 2, seed=7)
     once, twice = LethamExpectedImprovement(model, model.X), LethamExpectedImprovement(model, X)
     torch.testing.assert_close(once(at), twice(at), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("noise", [1e-30, 1e-18, 1e-12])
+def test_noise_that_is_lost_in_rounding_is_survived(noise):
+    model, X = golden_model(noise), points(50, 1, 1, seed=8)
+    value = LethamExpectedImprovement(model, model.X)(X)
+    best = float(model.marginals(model.X)[0].max())
+    expected = ExpectedImprovement(model, best)(X)
+    torch.testing.assert_close(value.exp(), expected.exp(), rtol=1e-3, atol=1e-6)

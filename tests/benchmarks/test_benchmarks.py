@@ -66,6 +66,15 @@ def test_noise_is_part_of_the_name():
         problems.get("brannin")
 
 
+def test_noise_in_percent_is_of_the_spread_of_the_function():
+    problem = problems.get("branin+noise5%")
+    rng = np.random.default_rng(0)
+    values = [problem.value(from_unit(problem.space, u)) for u in rng.random((4000, 2)).tolist()]
+    assert problem.noise_sd == pytest.approx(0.05 * np.std(values), rel=4 / 4000**0.5)
+    with pytest.raises(ValueError, match="percent"):
+        problems.get("svm-digits+noise5%")
+
+
 def test_random_search_plays_and_is_stored(tmp_path: Path):
     run = play(Case("branin+noise1", RANDOM, 0, 20))
     assert run is not None and not run.error
@@ -97,6 +106,20 @@ def test_comparison_counts_wins_losses_and_ratios():
     assert other.p_value == pytest.approx(1.0)
     assert other.low <= other.mean <= other.high
     assert other.rank == pytest.approx(1.25) and reference.rank == pytest.approx(1.75)
+
+
+def test_beside_the_best_only_what_differs_has_a_small_p_value():
+    rng = np.random.default_rng(0)
+    noise = rng.normal(size=(20, 3))
+    runs = [
+        finished(name, seed, 10 ** (level + 0.3 * noise[seed, column]))
+        for column, (name, level) in enumerate([("best", -2.0), ("tied", -1.97), ("worse", -1.0)])
+        for seed in range(20)
+    ]
+    p_values = comparison.against_the_best(comparison.regrets(runs))
+    assert p_values["best"] == 1.0 and p_values["tied"] > 0.05 and p_values["worse"] < 1e-3
+    assert "| sphere" in report.paired_table(runs) and "| best |" in report.paired_table(runs)
+    assert report.paired_table(runs[:5]) == ""
 
 
 def test_regret_is_floored_and_uses_the_best_value_where_no_minimum_is_known():
