@@ -9,6 +9,12 @@ from numpy.typing import ArrayLike, NDArray
 _SEEDS = 2**63  # what the Sobol' sequence takes
 
 
+def check_name(what: str, name: object, known: tuple[str, ...]) -> None:
+    """Raise ValueError with the known names when `name` is not one of them."""
+    if name not in known:
+        raise ValueError(f"Unknown {what} {name!r}; known are {', '.join(map(repr, known))}.")
+
+
 def whole_number(value: object, name: str, least: int) -> int:
     """Return `value` as an int, at least `least`; raises TypeError or ValueError by name."""
     if isinstance(value, bool) or not isinstance(value, int | np.integer):

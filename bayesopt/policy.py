@@ -25,6 +25,7 @@ from bayesopt.acquisition import (
 from bayesopt.acquisition.average import Average
 from bayesopt.acquisition.expected_improvement import Builder
 from bayesopt.acquisition.posterior_mean import PosteriorMeanWithGradient
+from bayesopt.arguments import check_name
 from bayesopt.data import Dataset, Direction, Noise, complete, dataset
 from bayesopt.design import SpaceExhausted, Taken, start, uniform
 from bayesopt.models.exact import ExactGaussianProcess
@@ -135,12 +136,12 @@ class Policy:
 
     def __post_init__(self) -> None:
         if not isinstance(self.model, GaussianProcess):
-            _check_name("model", self.model, ("auto", *get_args(KernelName)))
-        _check_name("hyperparameters", self.hyperparameters, get_args(HyperparametersName))
+            check_name("model", self.model, ("auto", *get_args(KernelName)))
+        check_name("hyperparameters", self.hyperparameters, get_args(HyperparametersName))
         if callable(self.acquisition):
             _check_builder(self.acquisition)
         else:
-            _check_name("acquisition", self.acquisition, get_args(AcquisitionName))
+            check_name("acquisition", self.acquisition, get_args(AcquisitionName))
         if not isinstance(self.search, Search):
             raise TypeError(f"`search` must be a bayesopt.policy.Search, but got {self.search!r}.")
 
@@ -364,11 +365,6 @@ def _taken(region: Region, trials: Sequence[Trial], noise: Noise) -> Taken:
     if noise is False:
         states.add(TrialState.COMPLETE)
     return Taken(region, _points(region.space, trials, *states).numpy())
-
-
-def _check_name(what: str, name: str, known: tuple[str, ...]) -> None:
-    if name not in known:
-        raise ValueError(f"Unknown {what} {name!r}; known are {', '.join(map(repr, known))}.")
 
 
 def _check_builder(build: Builder) -> None:

@@ -19,6 +19,7 @@ import torch
 
 from bayesopt import optimize
 from bayesopt.acquisition.posterior_mean import PosteriorMeanWithGradient
+from bayesopt.arguments import check_name
 from bayesopt.data import Dataset, observed_values
 from bayesopt.models.exact import ExactGaussianProcess
 from bayesopt.models.fully_bayesian import FullyBayesianGaussianProcess
@@ -83,10 +84,7 @@ def recommend(
         If the rule is not known, or it chooses among evaluated points and none of them satisfies
         the constraints.
     """
-    if rule not in get_args(Rule):
-        raise ValueError(
-            f"Unknown rule {rule!r}; known are {', '.join(map(repr, get_args(Rule)))}."
-        )
+    check_name("rule", rule, get_args(Rule))
     region = region or Region(space)
     if rule == "best_mean":
         x, mu, sd = _best_mean(model, data, region, seed)

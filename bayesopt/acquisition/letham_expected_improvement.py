@@ -27,7 +27,7 @@ from torch import Tensor
 
 from bayesopt.acquisition import expected_improvement
 from bayesopt.acquisition.expected_improvement import log_ei_and_partials
-from bayesopt.acquisition.observed import Observed, from_partials
+from bayesopt.acquisition.observed import Observed
 from bayesopt.data import Dataset
 
 _N_SAMPLES = 32
@@ -104,19 +104,11 @@ class LethamExpectedImprovement(AcquisitionFunction):  # type: ignore[misc]
         self, X: Shaped[Tensor, "b d"]
     ) -> tuple[Shaped[Tensor, " b"], Shaped[Tensor, "b d"]]:
         """Value and gradient at every candidate, in closed form where the model has one."""
-        mean, variance, covariance, pull_back = self.observed.moments_with_pull_back(X)
-        value, *partials = self._log_value_and_partials(mean, variance, covariance)
-        gradient = pull_back(*partials)
-        if self.log:
-            return value, gradient
-        return value.exp(), gradient * value.exp().unsqueeze(-1)
+        return self.observed.value_and_gradient(self._log_value_and_partials, X, self.log)
 
     def forward(self, X: Shaped[Tensor, "*b 1 d"]) -> Shaped[Tensor, "*b"]:
         """Value of every candidate."""
-        mean, variance, covariance = self.observed.moments(X)
-        flat = (mean.reshape(-1), variance.reshape(-1), covariance.reshape(-1, len(self.pull)))
-        log_value = from_partials(self._log_value_and_partials, *flat).reshape(mean.shape)
-        return log_value if self.log else log_value.exp()
+        return self.observed.value(self._log_value_and_partials, X, self.log)
 
     def _log_value_and_partials(
         self, mean: Tensor, variance: Tensor, covariance: Tensor

@@ -35,7 +35,7 @@ from torch import Tensor
 
 from bayesopt.acquisition.average import Average
 from bayesopt.acquisition.expected_max import Array, log_gain_and_partials
-from bayesopt.acquisition.observed import Observed, from_partials
+from bayesopt.acquisition.observed import Observed
 from bayesopt.acquisition.pending import fantasies, noise_of_next
 from bayesopt.data import Dataset
 
@@ -93,21 +93,13 @@ class NoisyExpectedImprovement(AcquisitionFunction):  # type: ignore[misc]
         self, X: Shaped[Tensor, "b d"]
     ) -> tuple[Shaped[Tensor, " b"], Shaped[Tensor, "b d"]]:
         """Value and gradient at every candidate, in closed form where the model has one."""
-        mean, variance, covariance, pull_back = self.observed.moments_with_pull_back(X)
-        value, *partials = self._log_value_and_partials(mean, variance, covariance)
-        gradient = pull_back(*partials)
-        if self.log:
-            return value, gradient
-        return value.exp(), gradient * value.exp().unsqueeze(-1)
+        return self.observed.value_and_gradient(self._log_value_and_partials, X, self.log)
 
     def forward(self, X: Shaped[Tensor, "*b q d"]) -> Shaped[Tensor, "*b"]:
         """Value of every candidate, or of every q of them."""
-        if X.shape[-2] > 1:
-            log_value = self._log_sampled(X)
-        else:
-            mean, variance, covariance = self.observed.moments(X)
-            flat = mean.reshape(-1), variance.reshape(-1), covariance.reshape(-1, len(self.mean))
-            log_value = from_partials(self._log_value_and_partials, *flat).reshape(mean.shape)
+        if X.shape[-2] == 1:
+            return self.observed.value(self._log_value_and_partials, X, self.log)
+        log_value = self._log_sampled(X)
         return log_value if self.log else log_value.exp()
 
     def _log_value_and_partials(

@@ -19,6 +19,9 @@ from torch import Tensor
 
 _SMALLEST_VARIANCE = 1e-15  # rounding of another model may leave less than nothing
 
+OfMoments = Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor, Tensor, Tensor]]
+"""Maps the moments (b,), (b,), (b, r) to a logarithm (b,) and its derivatives in each of them."""
+
 
 class Observed:
     """Joint posterior moments of a candidate and fixed points.
@@ -75,6 +78,24 @@ class Observed:
         mean, variance, covariance = (moment.detach() for moment in moments)
         return mean, variance, covariance, pull_back
 
+    def value(
+        self, of_moments: OfMoments, X: Shaped[Tensor, "*b 1 d"], log: bool
+    ) -> Shaped[Tensor, "*b"]:
+        """An acquisition of every candidate, differentiable; its exponential unless `log`."""
+        mean, variance, covariance = self.moments(X)
+        flat = mean.reshape(-1), variance.reshape(-1), covariance.reshape(-1, len(self.A))
+        value: Tensor = _FromPartials.apply(of_moments, *flat).reshape(mean.shape)  # type: ignore[no-untyped-call]
+        return value if log else value.exp()
+
+    def value_and_gradient(
+        self, of_moments: OfMoments, X: Shaped[Tensor, "b d"], log: bool
+    ) -> tuple[Shaped[Tensor, " b"], Shaped[Tensor, "b d"]]:
+        """The same and its gradient, in closed form where the model has one."""
+        mean, variance, covariance, pull_back = self.moments_with_pull_back(X)
+        value, *partials = of_moments(mean, variance, covariance)
+        gradient = pull_back(*partials)
+        return (value, gradient) if log else (value.exp(), gradient * value.exp().unsqueeze(-1))
+
     def joint(
         self, X: Shaped[Tensor, "*b q d"]
     ) -> tuple[Shaped[Tensor, "*b p"], Shaped[Tensor, "*b p p"]]:
@@ -85,21 +106,9 @@ class Observed:
         return mean, covariance
 
 
-def from_partials(f: Callable[..., tuple[Tensor, ...]], *moments: Tensor) -> Tensor:
-    """Value (b,) of a function that comes with its derivatives, differentiable in the moments.
-
-    Parameters
-    ----------
-    f
-        Maps moments, (b,) or (b, r), to a value (b,) and its derivative in each of them.
-    *moments
-        What it is called with.
-    """
-    value: Tensor = _FromPartials.apply(f, *moments)  # type: ignore[no-untyped-call]
-    return value
-
-
 class _FromPartials(torch.autograd.Function):
+    """A function of moments that comes with its derivatives."""
+
     @staticmethod
     def forward(ctx, f, *moments):  # type: ignore[no-untyped-def]
         value, *partials = f(*moments)

@@ -10,7 +10,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
-from bayesopt.arguments import finite_number
+from bayesopt.arguments import check_name, finite_number
 from bayesopt.models.prior import LogNormal, Prior, TruncatedNormal, Uniform
 
 KernelName = Literal["matern52", "rbf", "matern12", "matern32", "matern", "power_exponential"]
@@ -130,8 +130,8 @@ class GaussianProcess:
     priors: Priors = field(default_factory=Priors)
 
     def __post_init__(self) -> None:
-        _check_name("kernel", self.kernel, get_args(KernelName))
-        _check_name("mean", self.mean, get_args(MeanName))
+        check_name("kernel", self.kernel, get_args(KernelName))
+        check_name("mean", self.mean, get_args(MeanName))
         if not isinstance(self.priors, Priors):
             raise TypeError(f"`priors` must be a bayesopt.Priors, but got {self.priors!r}.")
         for kernel, name in _SHAPE_OF.items():
@@ -192,8 +192,3 @@ class GaussianProcess:
         if self.mean != "constant":
             kernel += f", {self.mean} mean"
         return f"Gaussian process ({kernel})"
-
-
-def _check_name(what: str, name: str, known: tuple[str, ...]) -> None:
-    if name not in known:
-        raise ValueError(f"Unknown {what} {name!r}; known are {', '.join(map(repr, known))}.")
