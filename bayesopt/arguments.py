@@ -9,10 +9,11 @@ from numpy.typing import ArrayLike, NDArray
 _SEEDS = 2**63  # what the Sobol' sequence takes
 
 
-def check_name(what: str, name: object, known: tuple[str, ...]) -> None:
-    """Raise ValueError with the known names when `name` is not one of them."""
-    if name not in known:
-        raise ValueError(f"Unknown {what} {name!r}; known are {', '.join(map(repr, known))}.")
+def check_name(what: str, name: object, known: tuple[str, ...], also: str = "") -> None:
+    """Raise ValueError with the known names, and what `also` is taken, when it is not one."""
+    if not isinstance(name, str) or name not in known:
+        names = " ".join(filter(None, (", ".join(map(repr, known)), also)))
+        raise ValueError(f"Unknown {what} {name!r}; known are {names}.")
 
 
 def whole_number(value: object, name: str, least: int) -> int:

@@ -52,7 +52,9 @@ class Simplex:
 
     def __init__(self, *names: str, total: float = 1.0) -> None:
         if not all(isinstance(name, str) for name in names):
-            raise TypeError(f"Simplex takes names of parameters, but got {names!r}.")
+            raise TypeError(
+                f"Simplex takes names of parameters, as in Simplex('a', 'b'), but got {names!r}."
+            )
         if len(names) < 2 or len(set(names)) < len(names):
             raise ValueError(f"Simplex needs at least two different names, but got {names!r}.")
         if isinstance(total, bool) or not isinstance(total, int | float | np.number):
@@ -102,14 +104,21 @@ class Linear:
         """How much a suggestion may miss the bounds by, (m,)."""
         return _ACCURACY * np.minimum(1.0, self.size) + self.rounding
 
-    def violation(self, z: Array, params: Params) -> float:
-        """Largest amount by which z misses a bound; 0 when it misses none."""
-        product = self.A @ z
-        return float(np.maximum(self.lower - product, product - self.upper).max(initial=0.0))
+    @property
+    def promised(self) -> Array:
+        """What a suggestion may miss by after its way through the parameters, (m,)."""
+        return 2.0 * self.tolerance
 
-    def forgives(self, violation: float) -> bool:
-        """Whether so little may be rounding of a point that the user computed."""
-        return violation <= _FORGIVEN * float(self.tolerance.max(initial=0.0))
+    @property
+    def forgiven(self) -> Array:
+        """What may be rounding of a point that the user computed, (m,)."""
+        return _FORGIVEN * self.tolerance
+
+    def violations(self, z: Array, params: Params) -> Array:
+        """How much z misses each of the bounds by, (m,); 0 where it does not."""
+        product = self.A @ z
+        missed: Array = np.maximum(self.lower - product, product - self.upper)
+        return np.maximum(missed, 0.0)
 
 
 @dataclass(frozen=True)
@@ -148,16 +157,17 @@ class Nonlinear:
         ValueError, TypeError
             If it does not return m numbers.
         """
-        returned = _numbers(_call(self.fun, self.space, params, self.label), self.label)
+        returned = _returned(_call(self.fun, self.space, params, self.label), self.label)
         return _shaped(returned, len(self.lower), self.label)
 
     def jacobian(self, params: Params) -> Array | None:
         """Derivatives (m, d) in the user's units when the user gave them."""
         if not callable(self.jac):
             return None
-        returned = _call(self.jac, self.space, params, f"The Jacobian of {self.label}")
+        what = f"The Jacobian of {self.label}"
+        returned = _call(self.jac, self.space, params, what)
         dense = returned.toarray() if hasattr(returned, "toarray") else returned
-        J = np.atleast_2d(np.asarray(dense, dtype=np.float64))
+        J = np.atleast_2d(_numbers(dense, what, flat=False))
         if J.shape != (len(self.lower), len(self.space)):
             raise ValueError(
                 f"The Jacobian of {self.label} must have the shape "
@@ -165,17 +175,22 @@ class Nonlinear:
             )
         return J
 
-    def violation(self, z: Array, params: Params) -> float:
-        """Largest amount by which it misses a bound; 0 when it misses none, inf for NaN."""
-        value = self.values(params)
-        if np.isnan(value).any():
-            return math.inf
-        with np.errstate(invalid="ignore"):
-            return float(np.maximum(self.lower - value, value - self.upper).max(initial=0.0))
+    @property
+    def promised(self) -> Array:
+        """What a suggestion may miss by: nothing, (m,)."""
+        return np.zeros_like(self.lower)
 
-    def forgives(self, violation: float) -> bool:
-        """Whether so little may be rounding of a point that the user computed."""
-        return violation <= _FORGIVEN * _ACCURACY
+    @property
+    def forgiven(self) -> Array:
+        """What may be rounding of a point that the user computed, (m,)."""
+        return np.full_like(self.lower, _FORGIVEN * _ACCURACY)
+
+    def violations(self, z: Array, params: Params) -> Array:
+        """How much it misses each of the bounds by, (m,); 0 where it does not, inf for NaN."""
+        value = self.values(params)
+        with np.errstate(invalid="ignore"):
+            missed: Array = np.maximum(self.lower - value, value - self.upper)
+        return np.where(np.isnan(value), np.inf, np.maximum(missed, 0.0))
 
 
 Constraint = Linear | Nonlinear
@@ -194,7 +209,10 @@ def checked_constraints(space: Space, constraints: object) -> tuple[Constraint, 
     if isinstance(constraints, LinearConstraint | NonlinearConstraint | Simplex):
         constraints = (constraints,)
     if isinstance(constraints, str | Mapping) or not isinstance(constraints, Sequence):
-        raise TypeError(f"`constraints` takes {_KINDS}, or a list of them, not {constraints!r}.")
+        raise TypeError(
+            f"`constraints` takes {_KINDS}, or a list of them, not {constraints!r}; a function g "
+            "becomes NonlinearConstraint(g, lb, ub), and without constraints it is left out."
+        )
     read: list[Constraint] = []
     for position, constraint in enumerate(constraints):
         label = f"constraints[{position}] ({type(constraint).__name__})"
@@ -302,7 +320,7 @@ def _nonlinear(space: Space, constraint: NonlinearConstraint, label: str) -> Non
         raise TypeError(f"{label}: `fun` must be callable, but is {constraint.fun!r}.")
     samples = np.random.default_rng(0).random((_N_SAMPLES, len(space)))
     points = parameters_of(space, space.snap(samples))
-    seen = [_numbers(_call(constraint.fun, space, point, label), label) for point in points]
+    seen = [_returned(_call(constraint.fun, space, point, label), label) for point in points]
     size = max(value.size for value in seen)  # NaN alone stands for NaN in every one
     lower, upper = _bounds(constraint, size, label)
     values = np.array([_shaped(value, size, label) for value in seen])
@@ -317,10 +335,22 @@ def _nonlinear(space: Space, constraint: NonlinearConstraint, label: str) -> Non
         raise ValueError(
             f"{label} is an equality (lb == ub, or nearly so), which no search can hit exactly. "
             "Solve it for one of its parameters, leave that one out of the space, and compute it "
-            "inside your function; linear equalities may be given as a LinearConstraint."
+            "inside your function; linear equalities may be given as a LinearConstraint, and a "
+            "function that says yes or no gets the bounds lb=0.5, ub=inf."
         )
     unit = np.where(spread > 0, spread, 1.0)
-    return Nonlinear(label, space, constraint.fun, constraint.jac, lower, upper, unit)
+    read = Nonlinear(label, space, constraint.fun, constraint.jac, lower, upper, unit)
+    read.jacobian(points[0])  # what is wrong with it shows before anything is evaluated
+    return read
+
+
+def _returned(value: Any, label: str) -> Array:
+    if value is None:
+        raise TypeError(f"{label} returned None at a point; did it forget to return its value?")
+    numbers = _numbers(value, f"What {label} returns")
+    if numbers.size == 0:
+        raise ValueError(f"{label} returned no value at a point; it needs at least one.")
+    return numbers
 
 
 def _shaped(returned: Array, size: int, label: str) -> Array:

@@ -18,8 +18,7 @@ import torch
 
 from bayesopt.data import Dataset, observed_values
 from bayesopt.models.calibration import leave_one_out
-from bayesopt.models.exact import ExactGaussianProcess
-from bayesopt.models.fully_bayesian import FullyBayesianGaussianProcess
+from bayesopt.models.fully_bayesian import FullyBayesianGaussianProcess, Surrogate
 from bayesopt.space import Space
 from bayesopt.trial import Trial, TrialState
 
@@ -66,10 +65,12 @@ class Explanation:
         known ones.
     lengthscales
         By parameter: over which share of its range (on its scale, logarithmic or not) the function
-        changes; for a category in units of "another choice". What is short matters most; beyond
-        about 2 a parameter hardly matters.
+        changes, beside the trend if the model has one; for a category in units of "another
+        choice". What is short matters most; beyond about 2 a parameter hardly matters.
+    has_trend
+        Whether the model has a linear or quadratic mean, which length-scales say nothing of.
     calibration
-        From leaving out the observations one by one.
+        From leaving out the observations one by one, poor values as the model counts them.
     """
 
     model: str
@@ -80,6 +81,7 @@ class Explanation:
     noise: Literal["none", "known", "inferred"]
     noise_sd: float
     lengthscales: Mapping[str, float]
+    has_trend: bool
     calibration: Calibration
 
     @property
@@ -87,14 +89,16 @@ class Explanation:
         """How far to trust the model, in a sentence."""
         c = self.calibration
         if self.n_complete < _ENOUGH:
-            return f"{self.n_complete} observations are too few to judge the model."
+            return f"Too few observations ({self.n_complete}) to judge the model."
         if c.explained < 0.1:
             return "The model foresees next to nothing yet: its suggestions are exploration."
-        if c.coverage < 0.8:
+        if c.coverage < 0.8 or c.residual_sd > 1.5:
             return "The model is too sure of itself: take its intervals as too narrow."
         if c.residual_sd < 0.5:
             return "The model is too cautious: its intervals are wider than they have to be."
-        return "The model foresees its observations well enough to be trusted."
+        if c.explained < 0.5:
+            return "The model foresees a part of what it observes, and knows how unsure it is."
+        return "The model foresees its observations well, and knows how unsure it is."
 
     def __str__(self) -> str:
         counts = f"{self.n_complete} complete, {self.n_failed} failed"
@@ -104,6 +108,12 @@ class Explanation:
             self.noise, f"{self.noise_sd:.3g}, inferred"
         )
         c = self.calibration
+        foreseen = (
+            f"Left out one by one, {c.coverage:.0%} of the values lie in their 95 % interval;",
+            f"  residuals {c.residual_mean:+.2f} +- {c.residual_sd:.2f} standard deviations,",
+            f"  {max(c.explained, 0.0):.0%} of the variance is foreseen.",
+        )
+        beside = " beside the trend" if self.has_trend else ""
         width = max(len(name) for name in self.lengthscales)
         scales = [f"  {name:{width}}  {value:.2g}" for name, value in self.lengthscales.items()]
         return "\n".join(
@@ -112,18 +122,16 @@ class Explanation:
                 f"Acquisition   {self.acquisition}",
                 f"Evaluations   {counts}",
                 f"Noise         {noise}",
-                "Length-scales, as a share of the range (short ones matter most)",
+                f"Length-scales{beside}, as a share of the range (short ones matter most)",
                 *scales,
-                f"Left out one by one, {c.coverage:.0%} of the values lie in their 95 % interval;",
-                f"  residuals {c.residual_mean:+.2f} +- {c.residual_sd:.2f} standard deviations,",
-                f"  {max(c.explained, 0.0):.0%} of the variance is foreseen.",
+                *(foreseen if self.n_complete >= _ENOUGH else ()),
                 self.verdict,
             ]
         )
 
 
 def explain(
-    model: ExactGaussianProcess | FullyBayesianGaussianProcess,
+    model: Surrogate,
     data: Dataset,
     space: Space,
     trials: list[Trial],
@@ -154,14 +162,13 @@ def explain(
         noise="none" if exact else "inferred" if data.noise_is_inferred else "known",
         noise_sd=0.0 if exact else float(data.scaling.value_sd(sd)[0]),
         lengthscales=dict(zip(space.names, lengthscale, strict=True)),
+        has_trend=model.hyperparameters.trend is not None,
         calibration=_calibration(model, data),
     )
 
 
-def _calibration(
-    model: ExactGaussianProcess | FullyBayesianGaussianProcess, data: Dataset
-) -> Calibration:
-    members = getattr(model, "models", (model,))
+def _calibration(model: Surrogate, data: Dataset) -> Calibration:
+    members = model.models if isinstance(model, FullyBayesianGaussianProcess) else (model,)
     left_out = [leave_one_out(member) for member in members]
     means = torch.stack([one.mean for one in left_out])
     mean = means.mean(0)

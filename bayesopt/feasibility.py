@@ -71,7 +71,7 @@ def seeds_of(space: Space, constraints: tuple[Constraint, ...]) -> Seeds:
     if len(X) >= _FAIR_SHARE[curved] * _N_THROWN:
         return Seeds(inside, X[:_N_SEEDS], share=len(X) / _N_THROWN)
     if polytope is not None and len(X) == 0:
-        inside.holds_equal(*polytope.never_slack())
+        inside.treat_as_equal(*polytope.never_slack())
     return Seeds(inside, np.concatenate((X[:_N_SEEDS], _near_targets(inside, polytope, rng))))
 
 
@@ -94,7 +94,7 @@ def why_empty(space: Space, constraints: tuple[Constraint, ...]) -> str:
         f"No point was found among {_N_THROWN} thrown at the space, nor by a search from "
         f"{_N_TARGETS} of them."
         if searched
-        else "That is certain."
+        else "That is certain, up to rounding."
     )
     return f"{names} {what}. {proof} Nothing was evaluated."
 

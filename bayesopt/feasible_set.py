@@ -63,7 +63,7 @@ class FeasibleSet:
         bound = np.where(np.isfinite(self.lower), self.lower, self.upper)
         self._target = np.where(self.equal, 0.5 * (self.lower + self.upper), bound)
 
-    def holds_equal(self, at_lower: Mask, at_upper: Mask) -> None:
+    def treat_as_equal(self, at_lower: Mask, at_upper: Mask) -> None:
         """From now on treat these rows (m,) as equalities with their lower or upper bound."""
         self._target = np.where(
             self.equal, self._target, np.where(at_lower, self.lower, self.upper)

@@ -80,8 +80,9 @@ def minimize(
     scipy.optimize.OptimizeResult
         ``x`` and ``params`` (the recommended point), ``fun`` (its value: observed when `noise` is
         False, else the posterior mean), ``sd`` (how unsure that is), ``observed`` (what was seen
-        there), ``nfev``, ``success`` (False when interrupted), ``message``, ``x_iters``,
-        ``func_vals`` (NaN where it failed), ``study``; ``explain()`` says what the model learnt.
+        there; NaN if nothing was), ``nfev``, ``success`` (False when interrupted), ``message``,
+        ``x_iters``, ``func_vals`` (NaN where it failed), ``study``, and ``explain()``, which says
+        what the model has learnt.
 
     Raises
     ------
@@ -189,7 +190,7 @@ def _result(study: Study, message: str, success: bool) -> Result:
         params=dict(best.params),
         fun=best.mean,
         sd=best.sd,
-        observed=float(np.mean(seen)),
+        observed=float(np.mean(seen)) if seen else float("nan"),
         nfev=len(ended),
         success=success,
         message=f"{message} {study.description}; {best.rule.replace('_', ' ')}.",

@@ -25,12 +25,11 @@ from bayesopt.acquisition import (
 from bayesopt.acquisition.average import Average
 from bayesopt.acquisition.expected_improvement import Builder
 from bayesopt.acquisition.posterior_mean import PosteriorMeanWithGradient
-from bayesopt.arguments import check_name
+from bayesopt.arguments import check_name, finite_number, whole_number
 from bayesopt.data import Dataset, Direction, Noise, complete, dataset
 from bayesopt.design import SpaceExhausted, Taken, start, uniform
-from bayesopt.models.exact import ExactGaussianProcess
 from bayesopt.models.fit import fit
-from bayesopt.models.fully_bayesian import FullyBayesianGaussianProcess, sample
+from bayesopt.models.fully_bayesian import FullyBayesianGaussianProcess, Surrogate, sample
 from bayesopt.models.gaussian_process import GaussianProcess, KernelName
 from bayesopt.parameter import Array
 from bayesopt.region import Region
@@ -39,7 +38,6 @@ from bayesopt.trial import Trial, TrialState
 
 ModelName = Literal["auto"] | KernelName
 HyperparametersName = Literal["map", "mle", "slice"]
-Surrogate = ExactGaussianProcess | FullyBayesianGaussianProcess
 AcquisitionName = Literal[
     "auto",
     "ei",
@@ -52,6 +50,7 @@ AcquisitionName = Literal[
     "random",
 ]
 
+_KNOWN_MODELS = ("auto", *get_args(KernelName))
 _BUILDERS: dict[str, Builder] = {
     "ei": expected_improvement.build,
     "noisy_ei": noisy_expected_improvement.build,
@@ -94,11 +93,24 @@ class Search:
         and not with an acquisition of the user's own. None: never.
     effort
         How hard the acquisition is searched.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a number is none, or not positive.
     """
 
     truncate: float | None = 2.0
     exploit_every: int | None = 3
     effort: optimize.Effort = field(default_factory=optimize.Effort)
+
+    def __post_init__(self) -> None:
+        if self.truncate is not None and finite_number(self.truncate, "`truncate`") <= 0.0:
+            raise ValueError(f"`truncate` must be positive or None, but got {self.truncate!r}.")
+        if self.exploit_every is not None:
+            whole_number(self.exploit_every, "exploit_every", 1)
+        if not isinstance(self.effort, optimize.Effort):
+            raise TypeError(f"`effort` must be a bayesopt.optimize.Effort, not {self.effort!r}.")
 
 
 @dataclass(frozen=True)
@@ -113,13 +125,23 @@ class Policy:
         "power_exponential" (the power is learnt). "auto" is "matern52".
     hyperparameters
         "map": those of the largest posterior density. "mle": those of the largest likelihood,
-        without priors. "slice": draws from their posterior, over which predictions and
-        acquisitions are averaged.
+        whatever the priors (one of the signal still says that it is learnt). "slice": draws from
+        their posterior, over which predictions and acquisitions are averaged.
     acquisition
-        "ei": log expected improvement; under noise the incumbent is a posterior mean, and the
-        criterion the augmented one.
-        "random": uniform, the baseline. "auto" is "ei". Or a callable
-        ``(model, data, X_pending) -> AcquisitionFunction`` that is maximised.
+        What is maximised, in logarithms:
+
+        - "ei": expected improvement on the best value; under noise on the best posterior mean,
+          and augmented (Huang et al. 2006).
+        - "nei": noisy expected improvement on the hidden values at all points (Letham et al. 2019).
+        - "noisy_ei": what the best reportable mean will gain, exactly (Frazier 2018, Eq. 13).
+        - "kgcp": the same where a candidate is reportable already (Scott et al. 2011).
+        - "ei_posterior_mean", "ei_next_mean", "ei_next_observation": expected improvement of the
+          function, of its next posterior mean, or of the next observation, on the best posterior
+          mean (ibid., Section 5.1).
+        - "random": uniform points, the baseline.
+        - "auto": "ei" where all values are exact, else "nei".
+
+        Or a callable ``(model, data, X_pending) -> AcquisitionFunction``.
     search
         What the search adds to the plain acquisition.
 
@@ -136,12 +158,13 @@ class Policy:
 
     def __post_init__(self) -> None:
         if not isinstance(self.model, GaussianProcess):
-            check_name("model", self.model, ("auto", *get_args(KernelName)))
+            check_name("model", self.model, _KNOWN_MODELS, "or a bayesopt.GaussianProcess(...)")
         check_name("hyperparameters", self.hyperparameters, get_args(HyperparametersName))
         if callable(self.acquisition):
             _check_builder(self.acquisition)
         else:
-            check_name("acquisition", self.acquisition, get_args(AcquisitionName))
+            known = get_args(AcquisitionName)
+            check_name("acquisition", self.acquisition, known, "or a callable of your own")
         if not isinstance(self.search, Search):
             raise TypeError(f"`search` must be a bayesopt.policy.Search, but got {self.search!r}.")
 
@@ -224,7 +247,10 @@ def suggest(
     region = region or Region(space)
     taken = _taken(region, trials, noise)
     if taken.all_of_the_space():
-        raise SpaceExhausted(f"All {region.size} points of the space have been tried.")
+        where = (
+            "points that satisfy the constraints" if region.constrained else "points of the space"
+        )
+        raise SpaceExhausted(f"All {region.size} {where} have been tried.")
     if policy.acquisition == "random":
         return Suggestion(taken.first_free(uniform(region, rng), rng), "random")
     n_known = sum(trial.state is not TrialState.FAILED for trial in trials)
@@ -275,7 +301,8 @@ def _by_model(
     model = _with_failures(model, data, _points(space, trials, TrialState.FAILED))
     pending = _points(space, trials, TrialState.RUNNING)
     X = None
-    if _is_turn_to_exploit(policy, data, pending):
+    n_ended = sum(trial.state is not TrialState.RUNNING for trial in trials)
+    if _is_turn_to_exploit(policy, n_ended, pending):
         X = _promising(model, region, incumbents, rng)
     if X is None:
         acquisition = _acquisition(policy, model, data, pending if len(pending) > 0 else None)
@@ -293,14 +320,34 @@ def _acquisition(
     """Built-in ones are averaged over drawn hyperparameters; those of botorch do so themselves."""
     if isinstance(model, FullyBayesianGaussianProcess) and not callable(policy.acquisition):
         return Average([policy.builder(data)(member, data, X_pending) for member in model.models])
-    return policy.builder(data)(model, data, X_pending)
+    acquisition = policy.builder(data)(model, data, X_pending)
+    if callable(policy.acquisition):
+        _check_own(acquisition, data.X[:1].unsqueeze(-2))
+    return acquisition
 
 
-def _is_turn_to_exploit(policy: Policy, data: Dataset, pending: Tensor) -> bool:
+def _check_own(acquisition: object, X: Tensor) -> None:
+    """Raise TypeError when what the user's builder returned cannot score X (1, 1, d)."""
+    if not callable(acquisition):
+        raise TypeError(
+            "Your acquisition must return an AcquisitionFunction, which scores candidates "
+            f"(b, 1, d) by a tensor (b,), but it returned {acquisition!r}."
+        )
+    with torch.no_grad():
+        value = acquisition(X)
+    if not isinstance(value, Tensor) or value.shape != (1,):
+        came = tuple(value.shape) if isinstance(value, Tensor) else repr(value)
+        raise TypeError(
+            f"Your acquisition must score candidates (b, 1, d) by a tensor (b,), but for b = 1 it "
+            f"gave {came}."
+        )
+
+
+def _is_turn_to_exploit(policy: Policy, n_ended: int, pending: Tensor) -> bool:
     """Never beside running trials: two of them would get the same point."""
     every = policy.search.exploit_every
     own = callable(policy.acquisition)
-    return every is not None and len(data) % every == 0 and len(pending) == 0 and not own
+    return every is not None and n_ended % every == 0 and len(pending) == 0 and not own
 
 
 def _promising(
@@ -317,12 +364,13 @@ def _promising(
 def _with_failures(model: Surrogate, data: Dataset, failed: Tensor) -> Surrogate:
     """Until failures are modelled for themselves, a failed point counts as the worst one.
 
-    The noise leaves an exact observation right beside it as it is.
+    That it failed is sure, however noisy values are; a little noise leaves an exact observation
+    right beside it as it is.
     """
     if len(failed) == 0:
         return model
     worst = data.Y.min().expand(len(failed), 1)
-    variance = model.new_noise.clamp_min(_FAILURE_NOISE)
+    variance = torch.full_like(worst, _FAILURE_NOISE)
     return model.condition_on_observations(failed, worst, noise=variance)
 
 

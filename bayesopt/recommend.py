@@ -21,8 +21,7 @@ from bayesopt import optimize
 from bayesopt.acquisition.posterior_mean import PosteriorMeanWithGradient
 from bayesopt.arguments import check_name
 from bayesopt.data import Dataset, observed_values
-from bayesopt.models.exact import ExactGaussianProcess
-from bayesopt.models.fully_bayesian import FullyBayesianGaussianProcess
+from bayesopt.models.fully_bayesian import Surrogate
 from bayesopt.parameter import Array
 from bayesopt.region import Region
 from bayesopt.space import Space
@@ -53,7 +52,7 @@ class Recommendation:
 
 
 def recommend(
-    model: ExactGaussianProcess | FullyBayesianGaussianProcess,
+    model: Surrogate,
     data: Dataset,
     space: Space,
     trials: Sequence[Trial],
@@ -111,7 +110,7 @@ def recommend(
 
 
 def _best_mean(
-    model: ExactGaussianProcess | FullyBayesianGaussianProcess,
+    model: Surrogate,
     data: Dataset,
     region: Region,
     seed: int,

@@ -22,8 +22,9 @@ from bayesopt.execution import (
     stop_if_hopeless,
 )
 from bayesopt.explanation import Explanation, explain
+from bayesopt.models.fully_bayesian import Surrogate
 from bayesopt.parameter import Array
-from bayesopt.policy import Policy, Surrogate, default_n_initial, fit_model, suggest
+from bayesopt.policy import Policy, default_n_initial, fit_model, suggest
 from bayesopt.recommend import Recommendation, Rule, recommend
 from bayesopt.region import Region
 from bayesopt.space import Params, Space
@@ -48,9 +49,10 @@ class Study:
         tried twice; a number: the known standard deviation of a value, in its own units.
     constraints
         `scipy.optimize.LinearConstraint`, `NonlinearConstraint`, `bayesopt.Simplex` or a list of
-        them, on the parameters in the user's units. Every suggestion satisfies them (linear ones
-        to 1e-9). A has one column for each parameter, 0 for categories; the function of a
-        NonlinearConstraint is called as the objective is, must be cheap, and NaN means no.
+        them, on the parameters in the user's units. Every suggestion satisfies them: linear ones
+        to 1e-10, or to the rounding of their sums where these are large. A has one column for each
+        parameter, 0 for categories; the function of a NonlinearConstraint is called as the
+        objective is, must be cheap, and NaN means no.
     policy
         How points are chosen.
     n_initial
@@ -364,7 +366,7 @@ class Study:
         rule
             "best_observed", "best_evaluated_mean" or "best_mean" (see `bayesopt.recommend`);
             "auto" is the first when `noise` is False and no value has a standard error, the second
-            otherwise.
+            otherwise, and the third where no evaluated point satisfies the constraints.
 
         Raises
         ------
@@ -373,14 +375,19 @@ class Study:
         """
         self._need_an_observation()
         if rule == "auto":
-            exact = self.noise is False and not any(
-                trial.evaluation is not None and trial.evaluation.sd for trial in self._trials
-            )
-            rule = "best_observed" if exact else "best_evaluated_mean"
+            rule = self._automatic_rule()
         with own_torch_settings():
             model, data = self._fitted(self.policy.search.truncate)
             trials = complete(self._trials)
             return recommend(model, data, self.space, trials, rule, self.seed, self.region)
+
+    def _automatic_rule(self) -> Rule:
+        done = complete(self._trials)
+        X = np.array([self.space.to_unit(trial.params) for trial in done])
+        if not self.region.holds(X).any():
+            return "best_mean"
+        exact = not any(trial.evaluation is not None and trial.evaluation.sd for trial in done)
+        return "best_observed" if self.noise is False and exact else "best_evaluated_mean"
 
     def predict(self, points: Sequence[Point] | NDArray[Any]) -> tuple[Array, Array]:
         """Mean and standard deviation of the function (without noise) at points (n,).
@@ -402,7 +409,14 @@ class Study:
 
     @property
     def description(self) -> str:
-        """Model and acquisition that choose the points, in words."""
+        """Model and acquisition that choose the points, in words.
+
+        Raises
+        ------
+        ValueError
+            If nothing has been observed yet.
+        """
+        self._need_an_observation()
         data = dataset(self.space, self._trials, self.direction, self.noise)
         return ", ".join(self.policy.described(data))
 

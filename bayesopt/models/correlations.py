@@ -38,7 +38,7 @@ Correlation = Callable[[Tensor], tuple[Tensor, Tensor]]
 _SQRT3, _SQRT5 = math.sqrt(3.0), math.sqrt(5.0)
 _KINK = 1e-10  # below this distance a slope that grows without limit stops growing
 _FAR = 700.0  # exp(-z) is about to underflow
-_STEP_IN_NU = 1e-4  # relative; the third power of machine precision and a little more
+_STEP_IN_NU = 1e-4  # relative; the third root of machine precision and a little more
 
 
 def matern12(

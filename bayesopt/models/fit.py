@@ -21,7 +21,7 @@ import numpy as np
 
 from bayesopt.data import Dataset
 from bayesopt.models.exact import ExactGaussianProcess
-from bayesopt.models.gaussian_process import LARGEST_SHAPE, GaussianProcess, Priors
+from bayesopt.models.gaussian_process import BOUNDS, LARGEST_SHAPE, GaussianProcess, Priors
 from bayesopt.models.marginal_likelihood import MarginalLikelihood
 from bayesopt.models.prior import JointPrior, Prior
 from bayesopt.parameter import Array
@@ -30,13 +30,7 @@ from bayesopt.quasi_newton import minimize_from
 Method = Literal["map", "mle"]
 
 _FRESH_START_EVERY = 5
-_BOUNDS = {
-    "lengthscale": (5e-3, 1e3),
-    "signal": (1e-3, 1e4),
-    "noise": (1e-8, 1e2),
-    "nu": (0.2, 20.0),
-    "power": (0.1, 2.0),
-}
+_BOUNDS = BOUNDS | {"nu": (0.2, 20.0), "power": (0.1, 2.0)}
 # Moves of all log length-scales and of the log noise variance from the first start: rough
 # functions, smooth ones, and mostly noise.
 _MOVES = ((-1.5, -2.0), (1.0, -2.0), (0.5, 3.0))

@@ -18,6 +18,7 @@ MeanName = Literal["constant", "linear", "quadratic"]
 ShapeName = Literal["nu", "power"]
 
 _SHAPE_OF: dict[str, ShapeName] = {"matern": "nu", "power_exponential": "power"}
+BOUNDS = {"lengthscale": (5e-3, 1e3), "signal": (1e-3, 1e4), "noise": (1e-8, 1e2)}
 LARGEST_SHAPE: dict[str, float] = {"nu": 50.0, "power": 2.0}
 _SPOKEN = {
     "matern12": "Matern-1/2",
@@ -40,23 +41,24 @@ class Priors:
     lengthscale
         Of every length-scale. The default is LogNormal(log(0.35) + log(d) / 2, 1): it grows with
         the dimension as sqrt(d), so that distances stay comparable to the length-scales (Hvarfner,
-        Hellsten & Nardi 2024). A prior of your own is taken as it is, whatever the dimension.
+        Hellsten & Nardi 2024). A prior of your own is taken as it is, whatever the dimension, but
+        nothing is searched outside of 0.005 to 1000.
     signal
         Of the signal variance. By default it is learnt only where all observations are exact,
         under LogNormal(0, 1), and is 1 otherwise, the variance of the scores: as a search gathers
         near the optimum, what varies there is mostly noise, and a learnt one shrinks until nothing
         seems worth exploring. A prior of your own makes it learnt in any case.
     noise
-        Of the noise variance, which is learnt where an observation comes without one. The default
-        is LogNormal(-4, 4).
+        Of the noise variance, which is learnt where an observation comes without one, between
+        1e-8 and 100. The default is LogNormal(-4, 4).
     shape
         Of nu or p, where it is learnt. The default is LogNormal(log(2.5), 0.75) for nu, and
         TruncatedNormal(2, 0.5, 0.1, 2) for p.
 
     Raises
     ------
-    TypeError
-        If one is no prior law.
+    TypeError, ValueError
+        If one is no prior law, or lies where no hyperparameter can.
     """
 
     lengthscale: Prior | None = None
@@ -70,6 +72,12 @@ class Priors:
                 raise TypeError(
                     f"Prior of the {name} must be a Uniform, Normal, LogNormal or TruncatedNormal, "
                     f"but got {prior!r}."
+                )
+            low, high = BOUNDS.get(name, (0.0, math.inf))
+            if prior is not None and (prior.limits[1] < low or prior.limits[0] > high):
+                raise ValueError(
+                    f"Prior of the {name} must reach into [{low:g}, {high:g}], since scores are "
+                    f"standardised and the space is the unit cube, but got {prior!r}."
                 )
 
     def of(self, name: str, d: int, shape: ShapeName | None = None) -> Prior:

@@ -25,9 +25,9 @@ def disc(x, y):
 def test_a_linear_constraint_dense_or_sparse(A):
     (read,) = checked_constraints(SQUARE, LinearConstraint(A, -1, 0.5))
     np.testing.assert_array_equal(read.A, [[1.0, 2.0]])
-    assert read.violation(np.array([1.0, 1.0]), {}) == 2.5
-    assert read.violation(np.array([-1.0, -1.0]), {}) == 2.0
-    assert read.violation(np.array([0.0, 0.25]), {}) == 0.0
+    assert read.violations(np.array([1.0, 1.0]), {}).max() == 2.5
+    assert read.violations(np.array([-1.0, -1.0]), {}).max() == 2.0
+    assert read.violations(np.array([0.0, 0.25]), {}).max() == 0.0
 
 
 def test_one_constraint_or_several_with_one_bound_for_all_rows():
@@ -202,8 +202,9 @@ def test_results_from_outside_are_data_but_never_recommended():
     study = bo.Study(SQUARE, constraints=HALF, noise=False, seed=0)
     study.add([[1.0, 1.0]], [-5.0])
     with pytest.raises(ValueError, match="No evaluated point satisfies"):
-        study.recommend()
-    assert sum(study.recommend("best_mean").params.values()) <= 0.5 + 1e-9
+        study.recommend("best_observed")
+    found = study.recommend()  # nothing evaluated may be reported, so that the model chooses
+    assert found.rule == "best_mean" and sum(found.params.values()) <= 0.5 + 1e-9
     study.run(lambda x, y: -x - y, 25)
     for rule in ("best_observed", "best_evaluated_mean", "best_mean"):
         found = study.recommend(rule)
@@ -215,3 +216,55 @@ def test_a_suggestion_that_breaks_the_promise_is_an_error_of_ours():
     region = Region(SQUARE, HALF)
     with pytest.raises(AssertionError, match=r"violates constraints\[0\].* by 0\.5"):
         region.must_hold({"x": 1.0, "y": 0.0})
+
+
+# -- what a review found ---------------------------------------------------------------------------
+
+
+def test_every_row_has_its_own_tolerance():
+    """Rounding of a row of large numbers does not excuse another one."""
+    study = bo.Study(
+        [(0, 1)] * 2, constraints=LinearConstraint([[1e9, 0], [0, 1]], -np.inf, [1e9, 0.5])
+    )
+    with pytest.raises(ValueError, match="violates"):
+        study.ask(params=[0.1, 0.50003])
+
+
+@pytest.mark.parametrize(
+    ("jac", "error", "text"),
+    [
+        (lambda x: [1, 2, 3], ValueError, "must have the shape"),
+        (lambda x: "q", TypeError, "Jacobian of constraints"),
+        (lambda x: 1 / 0, RuntimeError, "Jacobian of constraints"),
+    ],
+)
+def test_a_wrong_jacobian_is_found_before_anything_is_evaluated(jac, error, text):
+    constraint = NonlinearConstraint(lambda x: x[0] * x[1], -1, 0.5, jac=jac)
+    with pytest.raises(error, match=text):
+        bo.Study([(0, 1)] * 2, constraints=constraint)
+
+
+@pytest.mark.parametrize(
+    ("fun", "error", "text"),
+    [
+        (lambda x: None, TypeError, "forget to return"),
+        (lambda x: [], ValueError, "returned no value"),
+        (lambda x: "a", TypeError, "What constraints.*returns must be real numbers"),
+    ],
+)
+def test_a_function_that_returns_nothing_is_refused(fun, error, text):
+    with pytest.raises(error, match=text):
+        bo.Study([(0, 1)] * 2, constraints=NonlinearConstraint(fun, 0, 1))
+
+
+@pytest.mark.parametrize("wrong", [None, lambda x: x[0], {"type": "ineq"}])
+def test_other_things_are_refused_with_what_to_write(wrong):
+    with pytest.raises(TypeError, match="NonlinearConstraint\\(g, lb, ub\\)"):
+        bo.Study([(0, 1)] * 2, constraints=wrong)
+
+
+def test_a_function_that_changes_its_mind_is_named():
+    rng = np.random.default_rng(0)
+    moody = NonlinearConstraint(lambda x: rng.random(), 0.5, 2)
+    with pytest.raises(AssertionError, match="different values at one point"):
+        bo.minimize(lambda x: x[0], [(0, 1)], 10, constraints=moody)

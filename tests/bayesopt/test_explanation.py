@@ -49,8 +49,8 @@ def test_a_calibrated_model_covers_what_it_leaves_out():
 @pytest.mark.parametrize(
     ("study", "verdict"),
     [
-        (lambda: study_of(wave, 5), "too few"),
-        (lambda: study_of(wave, 40, sd=0.2), "well enough"),
+        (lambda: study_of(wave, 5), "Too few"),
+        (lambda: study_of(wave, 40, sd=0.2), "foresees its observations well"),
         (lambda: study_of(wave, 40), "too cautious"),
         (lambda: study_of(lambda x: 0.0, 100, sd=1.0), "next to nothing"),
     ],

@@ -7,9 +7,11 @@ import pytest
 import torch
 from botorch.acquisition import UpperConfidenceBound, qLogNoisyExpectedImprovement
 from problems import MIXED, SQUARE, bowl, mixed_bowl
+from scipy.optimize import LinearConstraint
 from scipy.stats import kstest, qmc
 
 import bayesopt as bo
+from bayesopt import policy
 from bayesopt.data import Dataset, dataset
 from bayesopt.models.exact import ExactGaussianProcess
 from bayesopt.models.fit import fit
@@ -363,3 +365,82 @@ def test_only_failures_leave_the_design_going_on():
         study.fail(study.ask(), "it broke")
     assert {trial.origin for trial in study.trials} == {"initial"}
     assert len({tuple(trial.params.values()) for trial in study.trials}) == 6
+
+
+# -- what a review found ---------------------------------------------------------------------------
+
+
+def test_failures_count_however_badly_one_value_is_known():
+    study = bo.Study([(0.0, 1.0)], seed=0)
+    X = [0.05, 0.1, 0.15, 0.2, 0.3, 0.95]
+    study.add([[x] for x in X], [1.0, 0.9, 0.8, 0.7, 0.5, 1.0], sd=[0.01] * 5 + [1e4])
+    failed = []
+    for _ in range(6):
+        trial = study.ask()
+        failed.append(trial.params["x0"])
+        study.fail(trial, "it broke")
+    assert np.abs(np.subtract.outer(failed, failed))[np.triu_indices(6, 1)].min() > 5e-3
+    assert np.ptp(failed) > 0.1
+
+
+def test_failures_do_not_stop_the_turns(monkeypatch):
+    """One suggestion in three exploits, also while none of them gives a value."""
+    turns = []
+    study = asked(bo.Study(SQUARE, seed=0, policy=bo.Policy(acquisition="ei")), bowl, 6)
+    plain = policy._promising
+    monkeypatch.setattr(policy, "_promising", lambda *args: turns.append(1) or plain(*args))
+    for _ in range(6):
+        study.fail(study.ask(), "it broke")
+    assert len(turns) == 2
+
+
+@pytest.mark.parametrize(
+    ("wrong", "error"),
+    [
+        ({"exploit_every": 0}, ValueError),
+        ({"exploit_every": 1.5}, TypeError),
+        ({"truncate": "a"}, TypeError),
+        ({"truncate": -3.0}, ValueError),
+        ({"effort": 3}, TypeError),
+    ],
+)
+def test_a_search_that_cannot_be_is_refused(wrong, error):
+    with pytest.raises(error, match=next(iter(wrong))):
+        Search(**wrong)
+
+
+@pytest.mark.parametrize(
+    "builder", [lambda m, d, X: None, lambda m, d, X: lambda x: 1.0, lambda m, d, X: torch.sum]
+)
+def test_an_own_acquisition_that_scores_nothing_is_named(builder):
+    policy = bo.Policy(acquisition=builder)
+    study = asked(bo.Study(SQUARE, seed=0, policy=policy, n_initial=3), bowl, 3)
+    with pytest.raises(TypeError, match="Your acquisition must"):
+        study.ask()
+
+
+@pytest.mark.parametrize("wrong", [None, bo.GaussianProcess, np.array(["rbf", "matern"])])
+def test_wrong_models_are_refused_with_all_that_is_taken(wrong):
+    with pytest.raises(ValueError, match=r"or a bayesopt.GaussianProcess\(...\)"):
+        bo.Policy(model=wrong)
+    with pytest.raises(ValueError, match="or a callable of your own"):
+        bo.Policy(acquisition=wrong if not callable(wrong) else None)
+
+
+def test_priors_far_outside_are_refused():
+    with pytest.raises(ValueError, match="must reach into"):
+        bo.Priors(lengthscale=bo.Uniform(1e-300, 2e-300))
+    assert bo.Priors(noise=bo.Uniform(0.0, 1.0)).noise is not None
+
+
+def test_nothing_told_is_lost_when_only_forbidden_points_have_values():
+    def broken(a, b):
+        raise RuntimeError(f"{a} {b}")
+
+    space = bo.Space(a=bo.Float(0, 3), b=bo.Float(0, 3))
+    result = bo.minimize(
+        broken, space, 4, x0=[[0, 0]], y0=[1.0], constraints=LinearConstraint([1, 1], 5, 6)
+    )
+    assert result.params["a"] + result.params["b"] >= 5 - 1e-9
+    assert np.isnan(result.observed) and "best mean" in result.message
+    assert len(result.study.trials) == 4
