@@ -24,10 +24,11 @@ from bayesopt.execution import (
 from bayesopt.explanation import Explanation, explain
 from bayesopt.models.fully_bayesian import Surrogate
 from bayesopt.parameter import Array
-from bayesopt.policy import Policy, default_n_initial, fit_model, suggest
+from bayesopt.policy import Policy
 from bayesopt.recommend import Recommendation, Rule, recommend
 from bayesopt.region import Region
 from bayesopt.space import Params, Space
+from bayesopt.suggestion import default_n_initial, fit_model, suggest
 from bayesopt.torch_settings import own_torch_settings
 from bayesopt.trial import Evaluation, NotFinite, Trial, TrialState, given_results
 

@@ -11,12 +11,13 @@ from scipy.optimize import LinearConstraint
 from scipy.stats import kstest, qmc
 
 import bayesopt as bo
-from bayesopt import policy
+from bayesopt import suggestion
 from bayesopt.data import Dataset, dataset
 from bayesopt.models.exact import ExactGaussianProcess
 from bayesopt.models.fit import fit
 from bayesopt.models.gaussian_process import KernelName
-from bayesopt.policy import AcquisitionName, Search, suggest
+from bayesopt.policy import AcquisitionName, Search
+from bayesopt.suggestion import suggest
 
 NAMED = [name for name in get_args(AcquisitionName) if name not in ("auto", "random")]
 MANY_KINDS = bo.Space(
@@ -387,8 +388,8 @@ def test_failures_do_not_stop_the_turns(monkeypatch):
     """One suggestion in three exploits, also while none of them gives a value."""
     turns = []
     study = asked(bo.Study(SQUARE, seed=0, policy=bo.Policy(acquisition="ei")), bowl, 6)
-    plain = policy._promising
-    monkeypatch.setattr(policy, "_promising", lambda *args: turns.append(1) or plain(*args))
+    plain = suggestion._promising
+    monkeypatch.setattr(suggestion, "_promising", lambda *args: turns.append(1) or plain(*args))
     for _ in range(6):
         study.fail(study.ask(), "it broke")
     assert len(turns) == 2
