@@ -54,9 +54,11 @@ def picture(result: OptimizeResult, best: np.ndarray, path: Path) -> None:
     names = [dict(zip(PARTS, blend, strict=True)) for blend in blends]
     mean, _ = result.study.predict(names)
     filled = ax.tricontourf(*in_the_plane(blends), mean, levels=20, cmap="GnBu")
-    ax.figure.colorbar(filled, ax=ax, label="expected elongation")
-    dear = blends[blends @ PRICE > LIMIT]
-    ax.plot(*in_the_plane(dear), "s", color="white", alpha=0.55, markersize=5, markeredgewidth=0)
+    ax.figure.colorbar(filled, ax=ax, label="expected elongation", shrink=0.8)
+    # Polypropylene is the dear one: on the two edges that lead to it the limit cuts off its corner.
+    most = (LIMIT - PRICE[:2]) / (PRICE[2] - PRICE[:2])
+    cut = np.array([[1 - most[0], 0, most[0]], [0, 1 - most[1], most[1]], [0, 0, 1]])
+    ax.fill(*in_the_plane(cut), color="white", alpha=0.65, linewidth=0)
     initial = np.array([trial.origin == "initial" for trial in result.study.trials])
     spun = np.array(result.x_iters)
     ax.plot(*in_the_plane(spun[initial]), "s", color="black", markersize=5, label="first design")
@@ -68,7 +70,7 @@ def picture(result: OptimizeResult, best: np.ndarray, path: Path) -> None:
     corners = ((0, 0, "right"), (1, 0, "left"), (0.5, 0.9, "center"))
     for (x, y, align), name in zip(corners, PARTS, strict=True):
         ax.text(x, y, f" {name} ", ha=align, va="center")
-    ax.text(0.5, 0.62, "too dear", ha="center", color="grey")
+    ax.text(0.5, 0.63, "too dear", ha="center", color="grey")
     ax.set_aspect("equal")
     ax.set_xlim(-0.25, 1.25)
     ax.axis("off")
