@@ -41,9 +41,10 @@ _BUILDERS: dict[str, Builder] = {
     "nei": letham_expected_improvement.build,
     **expected_improvement.AD_HOC,
 }
-_AUTO_UNDER_NOISE = "nei"
+_AUTO = "ei"
 _SPOKEN = {
     "ei": "log expected improvement",
+    "augmented": "log expected improvement (augmented for noise)",
     "noisy_ei": "log noisy expected improvement (decision-theoretic)",
     "kgcp": "log knowledge gradient for the evaluated points",
     "nei": "log noisy expected improvement (Letham)",
@@ -116,7 +117,7 @@ class Policy:
           function, of its next posterior mean, or of the next observation, on the best posterior
           mean (ibid., Section 5.1).
         - "random": uniform points, the baseline.
-        - "auto": "ei" where all values are exact, else "nei".
+        - "auto": "ei", which none of the others beat at any noise (`docs/benchmarks`).
 
         Or a callable ``(model, data, X_pending) -> AcquisitionFunction``.
     search
@@ -152,27 +153,25 @@ class Policy:
             return self.model
         return GaussianProcess() if self.model == "auto" else GaussianProcess(self.model)
 
-    def builder(self, data: Dataset) -> Builder:
-        """What makes the acquisition, with "auto" resolved for these data; not for "random"."""
+    @property
+    def builder(self) -> Builder:
+        """What makes the acquisition, with "auto" resolved; not for "random"."""
         if callable(self.acquisition):
             return self.acquisition
-        return _BUILDERS[self._resolved(data)]
-
-    def _resolved(self, data: Dataset) -> str:
-        if self.acquisition != "auto":
-            return str(self.acquisition)
-        return "ei" if bool((data.Yvar == 0).all()) else _AUTO_UNDER_NOISE
+        return _BUILDERS[_AUTO if self.acquisition == "auto" else self.acquisition]
 
     def described(self, data: Dataset) -> tuple[str, str]:
         """Model and acquisition in words, with "auto" resolved for these data."""
         if self.acquisition == "random":
-            return "no model", "random search"
+            return "no model", _SPOKEN["random"]
         how = {
             "map": "maximum a posteriori",
             "mle": "maximum likelihood",
             "slice": "slice sampling",
         }
-        name = "own" if callable(self.acquisition) else self._resolved(data)
+        name = "own" if callable(self.acquisition) else str(self.acquisition)
+        if name in ("auto", "ei"):
+            name = "ei" if bool((data.Yvar == 0).all()) else "augmented"
         return f"{self.process}, {how[self.hyperparameters]}", _SPOKEN[name]
 
 

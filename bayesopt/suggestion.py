@@ -153,8 +153,8 @@ def _acquisition(
 ) -> AcquisitionFunction:
     """Built-in ones are averaged over drawn hyperparameters; those of botorch do so themselves."""
     if isinstance(model, FullyBayesianGaussianProcess) and not callable(policy.acquisition):
-        return Average([policy.builder(data)(member, data, X_pending) for member in model.models])
-    acquisition = policy.builder(data)(model, data, X_pending)
+        return Average([policy.builder(member, data, X_pending) for member in model.models])
+    acquisition = policy.builder(model, data, X_pending)
     if callable(policy.acquisition):
         _check_own(acquisition, data.X[:1].unsqueeze(-2))
     return acquisition

@@ -85,6 +85,7 @@ def test_unknown_names_are_refused_with_the_known_ones(wrong, text):
     [
         ({}, False, "(Matern-5/2), maximum a posteriori, log expected improvement"),
         ({"model": "rbf", "acquisition": "ei"}, "auto", "process (RBF), maximum a posteriori, log"),
+        ({}, "auto", "log expected improvement (augmented for noise)"),
         ({"acquisition": "noisy_ei"}, 0.1, "decision-theoretic"),
         ({"acquisition": "nei"}, "auto", "Letham"),
         ({"acquisition": "kgcp"}, "auto", "knowledge gradient"),
