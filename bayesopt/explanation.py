@@ -152,7 +152,8 @@ def explain(
     score = data.Y.squeeze(-1).numpy()
     raw = data.scaling.score(observed_values(trials))
     lengthscale = model.hyperparameters.lengthscale.tolist()
-    sd = np.array([float(model.new_noise.sqrt())])
+    noise = model.new_noise if data.noise_is_inferred else data.Yvar.median()
+    sd = np.array([float(noise.sqrt())])
     return Explanation(
         model=described[0],
         acquisition=described[1],

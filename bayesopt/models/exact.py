@@ -186,13 +186,10 @@ class ExactGaussianProcess(Model, FantasizeMixin):  # type: ignore[misc]
 
     @property
     def new_noise(self) -> Tensor:
-        """Noise variance of the next observation: inferred, else the median of the known.
-
-        The median, since one observation may be known hardly at all.
-        """
+        """Noise variance of the next observation: inferred, else the mean of the known."""
         if bool(self.Yvar.isnan().any()):
             return torch.as_tensor(self.hyperparameters.noise, dtype=self.Y.dtype)
-        return self.Yvar.median()
+        return self.Yvar.mean()
 
     def posterior(
         self,
@@ -331,7 +328,7 @@ class ExactGaussianProcess(Model, FantasizeMixin):  # type: ignore[misc]
         X, Y
             (*b, m, d) points and (*B, m, 1) scores; batch shapes broadcast.
         noise
-            (*b, m, 1) noise variances; None takes the inferred noise, or the median of the known.
+            (*b, m, 1) noise variances; None takes the inferred noise, or the mean of the known.
         **kwargs
             Ignored; botorch's fantasies pass options of other models.
         """

@@ -88,7 +88,7 @@ def test_a_finite_region_ends_after_its_feasible_points():
     study = bo.Study(space, constraints=only, noise=False, seed=0)
     study.add([{"a": 0, "b": 0, "kind": "u"}], [1.0])  # outside: it takes no place
     message = study.run(lambda a, b, kind: a * b + (kind == "u"), 20)
-    assert message == "All 8 points of the space have been tried."
+    assert message == "All 8 points that satisfy the constraints have been tried."
     inside = {tuple(t.params.values()) for t in study.trials[1:]}
     assert len(inside) == len(study.trials) - 1 == 8
     assert study.recommend().mean == 0.0

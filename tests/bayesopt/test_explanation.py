@@ -31,6 +31,12 @@ def test_the_noise_is_found_again():
     assert (exact.noise, exact.noise_sd) == ("none", 0.0)
 
 
+def test_one_value_known_hardly_at_all_is_not_the_noise():
+    study = bo.Study([(0.0, 1.0)], seed=0)
+    study.add([[x] for x in (0.1, 0.3, 0.5, 0.7, 0.9)], [1, 0.5, 0, 0.5, 1], sd=[0.1] * 4 + [10.0])
+    assert study.explain().noise_sd == pytest.approx(0.1)
+
+
 def test_the_parameter_that_matters_has_the_short_length_scale():
     scales = study_of(wave, 40, sd=0.05).explain().lengthscales
     assert list(scales) == ["x0", "x1"]
