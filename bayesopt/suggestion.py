@@ -30,6 +30,7 @@ _N_INCUMBENTS = 5
 _EFFORT_FOR_THE_MEAN = optimize.Effort(n_global=128, n_local=128, n_starts=2)  # it has few peaks
 _LEAST_PROMISE = 1e-7  # in standard deviations of the observed scores
 _NEGLIGIBLE_NOISE = 1e-6  # in the same unit, squared: repeating a point shows nothing new
+_N_MEMBERS_BESIDE_PENDING = 4
 _FAILURE_NOISE = 1e-3  # variance of a score
 
 
@@ -153,7 +154,10 @@ def _acquisition(
 ) -> AcquisitionFunction:
     """Built-in ones are averaged over drawn hyperparameters; those of botorch do so themselves."""
     if isinstance(model, FullyBayesianGaussianProcess) and not callable(policy.acquisition):
-        return Average([policy.builder(member, data, X_pending) for member in model.models])
+        members = model.models
+        if X_pending is not None:  # each averages over fantasies of its own: fewer members do
+            members = members[:: max(1, len(members) // _N_MEMBERS_BESIDE_PENDING)]
+        return Average([policy.builder(member, data, X_pending) for member in members])
     acquisition = policy.builder(model, data, X_pending)
     if callable(policy.acquisition):
         _check_own(acquisition, data.X[:1].unsqueeze(-2))
