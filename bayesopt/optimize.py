@@ -25,7 +25,7 @@ from bayesopt.lattice import neighbours
 from bayesopt.parameter import Array
 from bayesopt.quasi_newton import minimize_from
 from bayesopt.region import Region
-from bayesopt.sampling import sobol
+from bayesopt.sampling import sobol, steps_from
 from bayesopt.space import Space
 
 Acquisition = Callable[[Tensor], Tensor]
@@ -131,14 +131,10 @@ def _best_first(X: Array, v: Array) -> tuple[Array, Array]:
 
 
 def _around(incumbents: Array, n: int, rng: np.random.Generator) -> Array:
-    """Points (n, d) near the incumbents (m, d), at distances from 1e-4 to 0.3."""
-    d = incumbents.shape[1]
-    centre = incumbents[np.arange(n) % len(incumbents)]
-    size = 10.0 ** rng.uniform(-4.0, -0.5, (n, 1))
-    moved = rng.random((n, d)) < max(0.5, 1.0 / d)
-    moved[np.arange(n), rng.integers(d, size=n)] = True
-    moved_to: Array = np.clip(centre + moved * size * rng.normal(size=(n, d)), 0.0, 1.0)
-    return moved_to
+    """Points (n, d) near the incumbents (m, d)."""
+    centre, step = steps_from(incumbents, n, rng)
+    moved: Array = np.clip(centre + step, 0.0, 1.0)
+    return moved
 
 
 def _values(acquisition: Acquisition, X: Array) -> Array:

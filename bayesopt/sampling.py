@@ -163,6 +163,18 @@ def _other_lattice_point(
     return Y, allowed
 
 
+def steps_from(centres: Array, n: int, rng: np.random.Generator) -> tuple[Array, Array]:
+    """Centres (n, d), each of (m, d) in its turn, and steps (n, d) of 1e-4 to 0.3 from them.
+
+    A step goes along some of the columns only: often a few parameters are all that has to change.
+    """
+    d = centres.shape[1]
+    size = 10.0 ** rng.uniform(-4.0, -0.5, (n, 1))
+    which = rng.random((n, d)) < max(0.5, 1.0 / d)
+    which[np.arange(n), rng.integers(d, size=n)] = True
+    return centres[np.arange(n) % len(centres)], which * size * rng.normal(size=(n, d))
+
+
 def around(
     inside: FeasibleSet, centres: Array, moves: Array, n: int, rng: np.random.Generator
 ) -> Array:
@@ -170,13 +182,9 @@ def around(
 
     A step that leaves the set is brought back to its linear bounds, else halved.
     """
-    space, d = inside.space, centres.shape[1]
+    space = inside.space
     lattice = np.array(space.columns("int", "categorical"), dtype=np.int64)
-    centre = centres[np.arange(n) % len(centres)]
-    size = 10.0 ** rng.uniform(-4.0, -0.5, (n, 1))
-    which = rng.random((n, d)) < max(0.5, 1.0 / d)
-    which[np.arange(n), rng.integers(d, size=n)] = True
-    D = which * size * rng.normal(size=(n, d))
+    centre, D = steps_from(centres, n, rng)
     real = np.zeros_like(D)
     real[:, inside.real] = D[:, inside.real]
     D[:, inside.real] = inside.tangent(centre, real)[:, inside.real]

@@ -54,7 +54,7 @@ class Hyperparameters:
         Constant prior mean.
     signal
         Prior variance.
-    correlation
+    kernel
         Name of the kernel, as in `GaussianProcess`.
     shape
         nu or p of a kernel that has one.
@@ -68,7 +68,7 @@ class Hyperparameters:
     noise: float
     mean: float
     signal: float = 1.0
-    correlation: str = "matern52"
+    kernel: str = "matern52"
     shape: float | None = None
     trend: Shaped[Tensor, " k"] | None = None
 
@@ -120,7 +120,7 @@ class ExactGaussianProcess(Model, FantasizeMixin):  # type: ignore[misc]
         self.features = Features(X.shape[-1], categories)
         self.hyperparameters = hyperparameters
         self.X, self.Y, self.Yvar = X, Y, Yvar
-        self.kernel = kernel_named(hyperparameters.correlation, hyperparameters.shape)
+        self.kernel = kernel_named(hyperparameters.kernel, hyperparameters.shape)
         beta = hyperparameters.trend
         self.trend = None if beta is None else Trend(self.features.plain, beta)
         self.inverse_scale = 1.0 / hyperparameters.lengthscale[self.features.column_of]

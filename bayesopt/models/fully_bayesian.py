@@ -106,7 +106,7 @@ class FullyBayesianGaussianProcess(Model, FantasizeMixin):  # type: ignore[misc]
             noise=median("noise"),
             mean=median("mean"),
             signal=median("signal"),
-            correlation=first.correlation,
+            kernel=first.kernel,
             shape=None if first.shape is None else median("shape"),
             trend=torch.stack(trends).quantile(0.5, dim=0) if trends else None,
         )

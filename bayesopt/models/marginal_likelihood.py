@@ -135,7 +135,7 @@ class MarginalLikelihood:
             noise=float(h[self.position["noise"]]) if self.learns_noise else 0.0,
             mean=float(beta[0]),
             signal=float(h[self.position["signal"]]) if self.learns_signal else 1.0,
-            correlation=self.process.kernel,
+            kernel=self.process.kernel,
             shape=float(h[-1]) if self.learns_shape else self.process.shape,
             trend=None if self.process.mean == "constant" else beta[1:],
         )

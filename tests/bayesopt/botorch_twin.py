@@ -21,7 +21,7 @@ def twin_of(model: ExactGaussianProcess) -> SingleTaskGP:
     """SingleTaskGP with the hyperparameters of `model`; categories have to be features already."""
     h = model.hyperparameters
     mean, signal, noise = torch.tensor([h.mean, h.signal, h.noise], dtype=torch.float64)
-    kernel = TWINS[h.correlation]
+    kernel = TWINS[h.kernel]
     kernel = kernel(ard_num_dims=model.X.shape[-1]).double()
     kernel.lengthscale = h.lengthscale
     if h.signal != 1.0:

@@ -49,7 +49,7 @@ def process(
         0.02,
         mean=0.3,
         signal=signal,
-        correlation=correlation,
+        kernel=correlation,
         shape=SHAPES.get(correlation),
         trend=torch.linspace(-0.8, 0.5, k, dtype=torch.float64) if k else None,
     )

@@ -71,7 +71,7 @@ def test_golden_values(gain, sd, expected):
 @pytest.mark.parametrize("log", [True, False])
 def test_golden_values_of_a_gaussian_process(log, noise, x, expected):
     X, Y = tensor(0.1, 0.4, 0.75).unsqueeze(-1), tensor(0.2, 0.9, 0.5).unsqueeze(-1)
-    h = Hyperparameters(tensor(0.25), noise, mean=0.0, correlation="rbf")
+    h = Hyperparameters(tensor(0.25), noise, mean=0.0, kernel="rbf")
     model = ExactGaussianProcess(X, Y, torch.full_like(Y, torch.nan), h)
     acquisition = ExpectedImprovement(model, build(model, data_of(model)).best, log=log)
     value = acquisition(tensor([[x]]))

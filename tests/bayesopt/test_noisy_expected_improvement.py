@@ -32,7 +32,7 @@ def tensor(*values):
 
 def golden_model(noise):
     X, Y = tensor(0.1, 0.4, 0.75).unsqueeze(-1), tensor(0.2, 0.9, 0.5).unsqueeze(-1)
-    h = Hyperparameters(tensor(0.25), 0.0, mean=0.0, correlation="rbf")
+    h = Hyperparameters(tensor(0.25), 0.0, mean=0.0, kernel="rbf")
     return ExactGaussianProcess(X, Y, torch.full_like(Y, noise), h)
 
 

@@ -132,7 +132,7 @@ def test_the_named_kernel_is_used(name):
     seen = []
 
     def acquisition(model, data, X_pending):
-        seen.append(model.hyperparameters.correlation)
+        seen.append(model.hyperparameters.kernel)
         return UpperConfidenceBound(model, 2.0)
 
     policy = bo.Policy(model=name, acquisition=acquisition)
@@ -155,7 +155,7 @@ def test_a_gaussian_process_of_the_user_is_used(hyperparameters):
     result = bo.minimize(bowl, SQUARE, 9, policy=policy, seed=0)
     assert result.fun < 0.1
     for h in seen:
-        assert (h.correlation, h.shape, len(h.trend)) == ("power_exponential", 1.9, 4)
+        assert (h.kernel, h.shape, len(h.trend)) == ("power_exponential", 1.9, 4)
     lengthscale = np.concatenate([h.lengthscale.numpy() for h in seen])
     inside = (lengthscale > 0.4 - 1e-9) & (lengthscale < 0.5 + 1e-9)
     assert inside.all() if hyperparameters == "map" else not inside.all()
