@@ -1,6 +1,7 @@
 """The one call: minimise or maximise an expensive function."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, Literal
 
 import numpy as np
@@ -147,25 +148,34 @@ def _optimize(
     of_run: dict[str, Any],
 ) -> Result:
     study = Study(space, direction=direction, **of_study)
+    if y0 is not None and x0 is None:
+        raise ValueError("`y0` holds the values at the points `x0`, but `x0` was not given.")
     first = _starting_points(study.space, x0)
     if y0 is not None:
         study.add(first, np.atleast_1d(y0))
         first = []
-    try:
-        message, success = study.run(fun, n_evals, x0=first, **of_run), True
-    except KeyboardInterrupt:
+    with _kept(study):
+        try:
+            message, success = study.run(fun, n_evals, x0=first, **of_run), True
+        except KeyboardInterrupt:
+            if not any(trial.state is TrialState.COMPLETE for trial in study.trials):
+                raise
+            message, success = "Interrupted by the user.", False
         if not any(trial.state is TrialState.COMPLETE for trial in study.trials):
-            raise
-        message, success = "Interrupted by the user.", False
+            reasons = sorted({str(trial.reason) for trial in study.trials})
+            raise AllEvaluationsFailed(f"Not one evaluation succeeded: {'; '.join(reasons)}")
+        return _result(study, message, success)
+
+
+@contextmanager
+def _kept(study: Study) -> Iterator[None]:
+    """Nothing told is lost: whatever breaks, a callback or an acquisition, carries the study."""
+    try:
+        yield
     except Exception as error:
-        # Nothing told is lost, also when a callback or an acquisition breaks.
         error.study = study  # type: ignore[attr-defined]
         error.add_note(f"The {len(study.trials)} trials so far are in the error's `study`.")
         raise
-    if not any(trial.state is TrialState.COMPLETE for trial in study.trials):
-        reasons = sorted({str(trial.reason) for trial in study.trials})
-        raise AllEvaluationsFailed(f"Not one evaluation succeeded: {'; '.join(reasons)}")
-    return _result(study, message, success)
 
 
 def _starting_points(space: Space, x0: Point | Sequence[Point] | None) -> list[Params]:

@@ -55,11 +55,11 @@ class NegativeLogPosterior:
         self.names, self.d = self.likelihood.names, self.likelihood.d
         self.shape_name = process.shape_name or "nu"
         # Without priors the defaults still say where to start.
-        priors = process.priors if method == "map" else Priors()
+        has_priors = method == "map"
+        priors = process.priors if has_priors else Priors()
         self.prior = JointPrior([priors.of(name, self.d, self.shape_name) for name in self.names])
-        with_bounds = method == "map"
         limits = [
-            self._bounds(name, prior if with_bounds else None)
+            self._bounds(name, prior if has_priors else None)
             for name, prior in zip(self.names, self.prior.priors, strict=True)
         ]
         self.low, self.high = np.log(limits).T

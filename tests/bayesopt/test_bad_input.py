@@ -109,7 +109,7 @@ def test_spaces(name, optimise):
         ({"x0": "ab"}, TypeError, "dict or a vector, but got 'ab'"),
         ({"x0": [[0.5, 0.5]], "y0": [1.0, 2.0]}, ValueError, r"1 points.*y is \(2,\)"),
         ({"x0": [[0.5, 0.5], [0.1, 0.1]], "y0": 1.0}, ValueError, r"2 points.*y is \(1,\)"),
-        ({"y0": [1.0, 2.0]}, ValueError, "0 points need as many values"),
+        ({"y0": [1.0, 2.0]}, ValueError, "`y0` holds the values at the points `x0`"),
         ({"x0": [0.5, 0.5], "y0": "a"}, TypeError, "`y` must be real numbers"),
         ({"x0": [0.5, 0.5], "y0": 1j}, TypeError, "`y` must be real numbers"),
         ({"fun": None}, TypeError, "must be callable, but got None"),

@@ -195,3 +195,17 @@ def test_policies_say_what_they_are():
             bowl, SQUARE, 7, policy=bo.Policy(acquisition="random"), seed=0
         ).study.trials
     } == {"random"}
+
+
+def test_values_without_points_are_refused():
+    with pytest.raises(ValueError, match="`y0` holds the values at the points `x0`"):
+        bo.minimize(bowl, SQUARE, 5, y0=[1.0])
+
+
+def test_the_study_is_in_the_error_also_after_the_last_evaluation():
+    def broken(x):
+        raise ArithmeticError("no solution here")
+
+    with pytest.raises(bo.AllEvaluationsFailed) as caught:
+        bo.minimize(broken, SQUARE, 3, seed=0)
+    assert len(caught.value.study.trials) == 3
