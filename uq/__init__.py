@@ -1,0 +1,23 @@
+"""Say how uncertain the output of a model is, with few model runs and intervals that are true.
+
+The names below are loaded on first use, so that ``import uq`` costs nothing.
+"""
+
+from importlib import import_module
+
+_ROOM_OF: dict[str, str] = {}
+
+__all__ = sorted(_ROOM_OF)
+__version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> object:
+    if name not in _ROOM_OF:
+        raise AttributeError(f"module 'uq' has no attribute '{name}'; it has {__all__}")
+    value = getattr(import_module(f"uq.{_ROOM_OF[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__
