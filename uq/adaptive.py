@@ -1,0 +1,334 @@
+"""Many expectations from one sample: the one call.
+
+Notation
+--------
+N           `budget`, evaluations of the model in all
+J, L        quantities and laws: J functions and one law, one function and J laws, or J pairs
+
+    I_j = E_{f_j}[phi_j(X)]
+
+Method "auto": learn a density from a few points (`density_search`), draw the rest from it as
+independent scrambled nets (`sampling`), correct by control variates fitted across the nets
+(`final_sample`). The learning points never enter the estimates, so that these are unbiased.
+Method "published": Demange-Chryst, Bachoc & Morio (2023), step by step (`published`).
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from bayesopt.arguments import check_name, finite_number, real_numbers, whole_number
+from uq import control_variates
+from uq.control_variates import Candidate
+from uq.coordinates import Coordinates
+from uq.density_search import Covariance, Family, Found, Search
+from uq.estimates import Expectations, Stage, reach_flags
+from uq.final_sample import FinalSample, Surrogate, estimate
+from uq.importance_sampling import effective_sample_size
+from uq.inputs import Law, law_of
+from uq.model_runs import ModelRuns
+from uq.published import published
+from uq.sampling import Folds, Sampling, largest_folds
+from uq.start import LawDensity, start_density
+
+Array = NDArray[np.float64]
+
+LEAST_BUDGET = {"auto": 28, "published": 40}
+_FINAL = 0.95  # at most this share of the budget is planned for the final sample
+_AT_MOST_LEARNT = 0.5
+
+
+def expectations(
+    func: Callable[[Array], ArrayLike],
+    inputs: Any = None,
+    *,
+    laws: Sequence[Any] | None = None,
+    budget: int,
+    weights: Literal["relative", "equal"] | ArrayLike = "relative",
+    method: Literal["auto", "published"] = "auto",
+    proposal: Family = "gaussian",
+    covariance: Covariance = "auto",
+    defensive: float | None = None,
+    sampling: Sampling = "qmc",
+    surrogate: Callable[[Array], ArrayLike] | Literal["auto", "polynomial"] | None = "auto",
+    batch_size: int | None = None,
+    executor: Any = None,
+    rng: int | np.random.Generator | None = None,
+    progress: bool | Literal["auto"] = "auto",
+) -> Expectations:
+    """Estimate many expectations from one sample.
+
+    Parameters
+    ----------
+    func
+        The model, vectorised: (n, d) points to (n,) or (n, J) values.
+    inputs
+        The law of the inputs, for J functions under one law: `Inputs`, or anything that `law_of`
+        takes.
+    laws
+        Instead of `inputs`: J laws, for one function under each of them, or for J functions, the
+        j-th under the j-th law.
+    budget
+        Evaluations of the model: exactly so many are spent.
+    weights
+        What the density is sought for: the smallest sum_j w_j Var_j. "relative": w_j is one over
+        the square of the size of quantity j. "equal", or (J,) numbers >= 0.
+    method
+        "auto", or "published" for the procedure of Demange-Chryst, Bachoc & Morio (2023), whose
+        own settings then stand for `defensive`, `sampling` and `surrogate`.
+    proposal
+        Family of the densities that are fitted.
+    covariance
+        Of the fitted densities; "auto" chooses by the likelihood of points held out.
+    defensive
+        Share of the start density in any other one, below 1. None: where it is needed; 0: none.
+    sampling
+        "qmc": the final sample is 7 to 13 independent scrambled Sobol' nets; "mc": independent
+        draws.
+    surrogate
+        A cheap model used as control variate where it wins: a polynomial chaos fitted across
+        folds ("auto", "polynomial"), your own vectorised function of x, or None.
+    batch_size
+        At most so many points in one call of `func`.
+    executor
+        Anything with `submit(fn, *args) -> future`; batches run on it.
+    rng
+        Seed or generator.
+    progress
+        Show a line of progress: True, False, or "auto" for terminals only.
+
+    Returns
+    -------
+    Expectations
+
+    Raises
+    ------
+    ValueError, TypeError
+        For arguments that cannot be used, before an evaluation is spent; when `func` returns
+        another shape or nothing but NaN.
+
+    Notes
+    -----
+    Method "auto" is unbiased given its learning points; which control variates are used depends
+    on variances alone. Sources: Demange-Chryst et al. (2023), Eqs. (1)-(7); Owen & Zhou (2000).
+    """
+    given = _laws(inputs, laws)
+    check_name("method", method, ("auto", "published"))
+    check_name("proposal", proposal, ("gaussian", "gaussian_mixture", "student_t"))
+    check_name("covariance", covariance, ("auto", "full", "diagonal"))
+    check_name("sampling", sampling, ("qmc", "mc"))
+    if surrogate is not None and not callable(surrogate):
+        check_name("surrogate", surrogate, ("auto", "polynomial"), "None or a function")
+    if not callable(func):
+        raise TypeError(f"`func` must be callable, but got {func!r}.")
+    budget = whole_number(budget, "budget", LEAST_BUDGET[method])
+    share = None if defensive is None else finite_number(defensive, "`defensive`")
+    if share is not None and not 0.0 <= share < 1.0:
+        raise ValueError(f"`defensive` must be a share in [0, 1), but got {defensive!r}.")
+    w = _checked_weights(weights, len(given) if len(given) > 1 else None)
+    generator = np.random.default_rng(rng)
+    runs = ModelRuns(
+        func, given[0].dimension, None, budget,
+        batch_size=batch_size, executor=executor, progress=progress,
+    )  # fmt: skip
+    asked = _Asked(runs, given, budget, w, generator)
+    with runs:
+        if method == "published":
+            return _published(asked, proposal, covariance)
+        return _auto(asked, proposal, covariance, share, sampling, surrogate)
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What is asked for, checked."""
+
+    runs: ModelRuns
+    laws: Sequence[Law]
+    budget: int
+    weights: Literal["relative", "equal"] | Array
+    rng: np.random.Generator
+
+    def check_outputs(self, Y: Array) -> None:
+        """The values have as many columns as the laws and weights ask for."""
+        n_outputs, n_laws = Y.shape[1], len(self.laws)
+        if n_laws > 1 and n_outputs not in (1, n_laws):
+            raise ValueError(
+                f"`func` returned {n_outputs} outputs for {n_laws} laws: it must return one, for "
+                f"one function under each law, or {n_laws}, the j-th under the j-th law."
+            )
+        n_quantities = max(n_outputs, n_laws)
+        if isinstance(self.weights, np.ndarray) and len(self.weights) != n_quantities:
+            raise ValueError(
+                f"`weights` has {len(self.weights)} entries for {n_quantities} quantities."
+            )
+
+    def search_weights(self, n_quantities: int) -> Array | None:
+        """(J,) w, or None for relative ones."""
+        if isinstance(self.weights, np.ndarray):
+            return self.weights
+        return np.ones(n_quantities) if self.weights == "equal" else None
+
+
+def _auto(
+    asked: _Asked,
+    family: Family,
+    covariance: Covariance,
+    defensive: float | None,
+    sampling: Sampling,
+    surrogate: Surrogate,
+) -> Expectations:
+    coordinates = Coordinates.of(asked.laws, asked.rng)
+    start, law_moments = start_density(asked.laws, coordinates, asked.rng)
+
+    def values(z: Array) -> Array:
+        Y = asked.runs(coordinates.to_x(z))
+        asked.check_outputs(Y)
+        return Y
+
+    def log_laws(z: Array) -> Array:
+        return coordinates.log_densities(asked.laws, z, coordinates.to_x(z))
+
+    search = Search(
+        values, log_laws, start, asked.search_weights, family, covariance, defensive,
+        sampling == "qmc", asked.rng, law_moments,
+    )  # fmt: skip
+    folds = _learn(search, asked.budget, sampling)
+    found = search.found()
+    sample = _final(asked, coordinates, found, folds, values)
+    weights = search.weights_for(sample.W * sample.Y)
+    chosen, index, names = estimate(
+        sample, asked.laws, coordinates, found, weights, surrogate, asked.rng
+    )
+    return _result(asked, search, found, sample, chosen, index, names)
+
+
+def _learn(search: Search, budget: int, sampling: Sampling) -> Folds:
+    """Spend what the final sample does not need, and more while something is out of reach."""
+    folds = largest_folds(int(_FINAL * budget), sampling)
+    planned = budget - folds.n_points
+    sizes = _parts(planned)
+    spent = 0
+    while sizes:
+        search.stage(sizes[0])
+        spent += sizes.pop(0)
+        if sizes:
+            continue
+        if not search.in_reach and spent < _AT_MOST_LEARNT * budget:
+            sizes = [min(max(planned // 4, 16), int(_AT_MOST_LEARNT * budget) - spent + 1)]
+        else:
+            folds = largest_folds(budget - spent, sampling)
+            left = budget - spent - folds.n_points
+            sizes = [left] if left else []
+    return folds
+
+
+def _parts(n: int) -> list[int]:
+    """Half of n and two quarters; what is too small for stages is one stage."""
+    if n < 32:
+        return [n] if n else []
+    return [n - 2 * (n // 4), n // 4, n // 4]
+
+
+def _final(
+    asked: _Asked,
+    coordinates: Coordinates,
+    found: Found,
+    folds: Folds,
+    values: Callable[[Array], Array],
+) -> FinalSample:
+    """Draw the rest and keep the runs that gave values."""
+    z = found.density.transform(folds.uniforms(found.density.n_uniforms, asked.rng))
+    Y = values(z)
+    good = np.isfinite(Y).all(axis=1)
+    if np.bincount(folds.labels, good, folds.n_folds).min() == 0.0:
+        raise ValueError(
+            f"{int((~good).sum())} of {len(good)} runs failed, all of them in some of the "
+            f"{folds.n_folds} folds: nothing can be estimated."
+        )
+    z, Y = z[good], Y[good]
+    x = coordinates.to_x(z)
+    own_sampler = isinstance(found.density, LawDensity) and not found.density.is_driven
+    return FinalSample(
+        x, z, Y, coordinates.log_jacobian(z, x),
+        coordinates.log_densities(asked.laws, z, x), found.density.log_density(z),
+        folds.labels[good], folds.sampling == "mc" or own_sampler,
+    )  # fmt: skip
+
+
+def _result(
+    asked: _Asked,
+    search: Search,
+    found: Found,
+    sample: FinalSample,
+    chosen: Candidate,
+    index: NDArray[np.int64],
+    names: Sequence[str],
+) -> Expectations:
+    means = control_variates.fold_means(chosen.contributions, sample.folds)
+    cov = control_variates.covariance(chosen, sample.folds, sample.independent)
+    unseen = ~((sample.W * sample.Y) != 0.0).any(axis=0)
+    cov[unseen] = np.nan
+    cov[:, unseen] = np.nan
+    log_weights = sample.log_f - sample.log_g[:, None]
+    n, n_folds = len(sample.x), len(means)
+    flags = reach_flags(log_weights)
+    if asked.runs.n_failed:
+        flags.append(
+            f"{asked.runs.n_failed} of {asked.budget} runs failed and were left out: the estimates "
+            "are those of the inputs that do not fail."
+        )
+    flags += [
+        f"Quantity {j}: every run gave 0, so that its error is not known."
+        for j in np.flatnonzero(unseen)
+    ]
+    uses = "; ".join(f"{names[k]} for {(index == k).sum()}" for k in np.unique(index))
+    gain = f", foretold {found.gain:.3g} times better than the start" if found.moved else ""
+    last = Stage(n, found.source, float(effective_sample_size(log_weights).min()), 1.0)
+    return Expectations(
+        estimate=means.mean(axis=0),
+        covariance=cov,
+        n_free=float(n - n_folds if sample.independent else n_folds - 1),
+        n_evaluations=asked.runs.n_done,
+        failed_points=asked.runs.failed_points,
+        history=[*search.stages, last],
+        sample=sample.x,
+        values=sample.Y,
+        log_density=sample.log_g - sample.log_jacobian,
+        log_weights=log_weights,
+        folds=sample.folds,
+        independent=sample.independent,
+        message=f"{n} of {asked.budget} evaluations drawn from: {found.source}{gain}; "
+        f"{n_folds} independent folds. Control variates: {uses} of {len(index)} quantities.",
+        flags=flags,
+    )
+
+
+def _laws(inputs: Any, laws: Sequence[Any] | None) -> Sequence[Law]:
+    if (inputs is None) == (laws is None):
+        raise TypeError("Give either `inputs`, one law, or `laws`, a list of them.")
+    if laws is None:
+        return [law_of(inputs)]
+    if not isinstance(laws, Sequence) or isinstance(laws, str) or not laws:
+        raise TypeError(f"`laws` must be a list of laws, but got {laws!r}.")
+    given = [law_of(law) for law in laws]
+    dimensions = [law.dimension for law in given]
+    if len(set(dimensions)) > 1:
+        raise ValueError(f"All `laws` must have the same dimension, but got {dimensions}.")
+    return given
+
+
+def _checked_weights(weights: object, n_laws: int | None) -> Literal["relative", "equal"] | Array:
+    if isinstance(weights, str):
+        check_name("weights", weights, ("relative", "equal"), "numbers >= 0, one a quantity")
+        return weights  # type: ignore[return-value]
+    w = real_numbers(weights, "weights")  # type: ignore[arg-type]
+    if w.ndim != 1 or not np.isfinite(w).all() or (w < 0.0).any() or not (w > 0.0).any():
+        raise ValueError(
+            f"`weights` must be finite numbers >= 0, not all 0, one a quantity, but got {weights!r}."
+        )
+    if n_laws is not None and len(w) != n_laws:
+        raise ValueError(f"`weights` has {len(w)} entries for {n_laws} laws.")
+    return w

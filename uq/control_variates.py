@@ -1,0 +1,249 @@
+"""Control variates fitted across folds: what is subtracted never saw the points it is used on.
+
+Notation
+--------
+R, J        folds, quantities
+Y_ij        values phi_j(X_i)
+W_ij        likelihood ratios f_j(X_i) / g(X_i), of mean 1
+T_ij        W_ij Y_ij
+h_r         a cheap model of phi, fitted without fold r, E_j[h_r] its known mean under law j
+C_ijk       density ratios g_k(X_i) / g(X_i), of mean 1; their coefficients fitted without fold r
+V_ij        contributions: the estimate of fold r is the mean of V_ij over i in r
+
+    none                V = T                                                          plain weights
+    constant, surrogate V = E_j[h_r] + W (Y - h_r)                                                (A)
+    density ratios      V = T - sum_k beta_jk(r) (C_jk - 1)          Owen & Zhou (2000); cf. Eq. (1)
+
+Given the other folds each is unbiased, whatever the quality of h_r or beta(r). The folds' means
+are exchangeable and all but independent: their spread is the error of the mean over the folds.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+Labels = NDArray[np.int64]
+
+CLEAR_WIN = 0.7
+"""A later candidate replaces an earlier one when it brings the variance below this share."""
+CLEAR_LOSS = 4.0
+"""Beyond this ratio of variances one quantity does not follow the choice made for all."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One way to estimate all quantities from the same runs.
+
+    Parameters
+    ----------
+    name
+        What it is called in the message.
+    contributions
+        (n, J) V.
+    known_variance
+        (J,) variance of what was taken as known, E_j[h]; common to all folds.
+    """
+
+    name: str
+    contributions: Array
+    known_variance: Array
+
+
+def without(T: Array) -> Candidate:
+    """The weighted values themselves."""
+    return Candidate("none", T, np.zeros(T.shape[1]))
+
+
+def constant(T: Array, W: Array, folds: Labels) -> Candidate:
+    """Eq. (A) with h_r a constant: the mean of the other folds; the control is W itself.
+
+    Parameters
+    ----------
+    T, W
+        (n, J) and (n, J) or (n, 1).
+    folds
+        (n,) labels 0 .. R - 1.
+    """
+    c = _others(fold_sums(T, folds)) / _others(fold_sums(W, folds))
+    return Candidate("constant", T + c[folds] * (1.0 - W), np.zeros(T.shape[1]))
+
+
+def surrogate(
+    name: str, Y: Array, W: Array, predictions: Array, known: Array, known_variance: Array
+) -> Candidate:
+    """Eq. (A).
+
+    Parameters
+    ----------
+    name
+        What it is called.
+    Y, W
+        (n, J) or (n, 1) values and likelihood ratios.
+    predictions
+        (n, J) or (n, 1): h_r at the points of fold r.
+    known
+        (n, J): E_j[h_r], the same for all points of fold r.
+    known_variance
+        (J,) variance of `known` where it is itself an estimate.
+    """
+    return Candidate(name, known + W * (Y - predictions), known_variance)
+
+
+def density_ratios(T: Array, controls: Array, folds: Labels) -> Candidate:
+    """Regression of T on density ratios, coefficients from the other folds.
+
+    Without an intercept, as in Eq. (4) of Owen & Zhou (2000): T - sum beta C is made small, and
+    not only its variance, so that an exact combination leaves no error at all.
+
+    Parameters
+    ----------
+    T
+        (n, J).
+    controls
+        (n, J, k) the ratios C, each of mean 1 under the sampling density.
+    folds
+        (n,) labels 0 .. R - 1.
+    """
+    n_folds = int(folds.max()) + 1
+    gram = np.stack([
+        np.einsum("njk,njl->jkl", c, c) for c in (controls[folds == r] for r in range(n_folds))
+    ])  # fmt: skip
+    right = np.stack([
+        np.einsum("njk,nj->jk", controls[folds == r], T[folds == r]) for r in range(n_folds)
+    ])  # fmt: skip
+    beta = _solve(_others(gram), _others(right))
+    V = T.copy()
+    for r in range(n_folds):
+        here = folds == r
+        V[here] -= np.einsum("njk,jk->nj", controls[here] - 1.0, beta[r])
+    return Candidate("density ratios", V, np.zeros(T.shape[1]))
+
+
+def slopes(T: Array, H: Array, W: Array, folds: Labels) -> Array:
+    """(R, J) coefficient b of a cheap model: T - b H - c W made small on the other folds.
+
+    Parameters
+    ----------
+    T, H, W
+        (n, J) weighted values, weighted cheap values and likelihood ratios.
+    folds
+        (n,) labels 0 .. R - 1.
+    """
+    products = np.stack([H * H, H * W, W * W, H * T, W * T])
+    hh, hw, ww, ht, wt = _others(fold_sums(np.moveaxis(products, 1, 0), folds)).swapaxes(0, 1)
+    determinant = hh * ww - hw * hw
+    usable = determinant > 1e-12 * hh * ww
+    return np.where(usable, (ht * ww - wt * hw) / np.where(usable, determinant, 1.0), 0.0)
+
+
+def fold_sums(values: Array, folds: Labels) -> Array:
+    """(R, ...) sums over the rows of each fold."""
+    starts = np.flatnonzero(np.r_[True, folds[1:] != folds[:-1]])
+    return np.add.reduceat(values, starts, axis=0)
+
+
+def fold_means(values: Array, folds: Labels) -> Array:
+    """(R, ...) means over the rows of each fold; the rows of a fold stand together."""
+    counts = np.bincount(folds)
+    return fold_sums(values, folds) / counts.reshape(-1, *[1] * (values.ndim - 1))
+
+
+def variances(candidate: Candidate, folds: Labels, independent: bool) -> Array:
+    """(J,) variance of the mean over all folds.
+
+    Parameters
+    ----------
+    candidate
+        What is averaged.
+    folds
+        (n,) labels.
+    independent
+        Whether the points of one fold are independent draws: then their own spread tells more
+        than that of the folds.
+    """
+    return np.diagonal(covariance(candidate, folds, independent)).copy()
+
+
+def covariance(candidate: Candidate, folds: Labels, independent: bool) -> Array:
+    """(J, J) covariance of the mean over all folds; see `variances`."""
+    means = fold_means(candidate.contributions, folds)
+    if independent:
+        spread = candidate.contributions - means[folds]
+        n_free = len(folds) - len(means)
+    else:
+        spread = means - means.mean(axis=0)
+        n_free = len(means) - 1
+    cov = spread.T @ spread / (n_free * len(spread))
+    return cov + np.diag(candidate.known_variance)
+
+
+def choose(
+    candidates: Sequence[Candidate], weights: Array, folds: Labels, independent: bool
+) -> tuple[Candidate, NDArray[np.int64]]:
+    """Keep what clearly wins.
+
+    The candidates come from the simplest to the largest. The choice for all quantities is made
+    by the mean of the logarithms of their variances; one whose own variance it would raise
+    clearly takes what is best for itself.
+
+    Parameters
+    ----------
+    candidates
+        At least one; the first is what a later one has to beat.
+    weights
+        (J,) of the quantities; those of weight 0 have no vote.
+    folds
+        (n,) labels.
+    independent
+        See `variances`.
+
+    Returns
+    -------
+    chosen, index
+        The candidate that is composed, and (J,) which of `candidates` each quantity takes.
+    """
+    spread = np.stack([variances(one, folds, independent) for one in candidates])  # (c, J)
+    floor = np.finfo(float).tiny + 1e-32 * np.square(
+        np.stack([one.contributions.mean(axis=0) for one in candidates])
+    )
+    logs = np.log(spread + floor)
+    voters = weights > 0.0
+    vote = logs[:, voters].mean(axis=1) if voters.any() else logs.mean(axis=1)
+    best = _clearly_first(vote)
+    index = np.full(spread.shape[1], best)
+    loses = logs[best] - logs.min(axis=0) > np.log(CLEAR_LOSS)
+    index[loses] = logs.argmin(axis=0)[loses]
+    if not loses.any():
+        return candidates[best], index
+    columns = np.arange(len(index))
+    composed = Candidate(
+        candidates[best].name,
+        np.stack([one.contributions for one in candidates])[index, :, columns].T,
+        np.stack([one.known_variance for one in candidates])[index, columns],
+    )
+    return composed, index
+
+
+def _clearly_first(vote: Array) -> int:
+    """The first that nobody after it beats clearly."""
+    best = 0
+    for k in range(1, len(vote)):
+        if vote[k] < vote[best] + np.log(CLEAR_WIN):
+            best = k
+    return best
+
+
+def _others(sums: Array) -> Array:
+    """(R, ...) sums over all folds but one."""
+    return sums.sum(axis=0) - sums
+
+
+def _solve(gram: Array, right: Array) -> Array:
+    """Least squares by normal equations, batched, with columns scaled and null directions left."""
+    scale = np.sqrt(np.maximum(np.diagonal(gram, axis1=-2, axis2=-1), np.finfo(float).tiny))
+    scaled = gram / scale[..., :, None] / scale[..., None, :]
+    inverse = np.linalg.pinv(scaled, rcond=1e-12, hermitian=True)
+    return np.einsum("...kl,...l->...k", inverse, right / scale) / scale

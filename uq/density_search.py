@@ -1,0 +1,366 @@
+"""Find a density to draw the final sample from, with few runs and without trusting them too far.
+
+Notation
+--------
+z           coordinates in which the start density is wide enough for all laws
+h_0         the start density: the law itself, or a density over all laws
+h           the mixture of all densities drawn from so far, in proportion to their points
+T_ij        phi_j f_j / h at point i
+w_j         weights of the quantities
+t_i         sqrt(sum_j w_j T_ij^2): points weighted by t follow the best density without
+            control variates                                                       Eq. (6)
+gamma       tempering exponent: points are weighted by t^gamma, gamma the largest one that
+            leaves enough effective points
+
+The candidates beside h_0: h_0 moved to the weighted mean; one density of the chosen family fitted
+to the weighted points; a mixture of one Gaussian a quantity, its shares from Eq. (5). h_0 stays
+unless the points held out foretell a clear win.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from uq.mixture_weights import mixture_weights
+from uq.prediction import LearningPoints, predicted_variance
+from uq.proposals import (
+    Density,
+    Gaussian,
+    Mixture,
+    TooFewWeighted,
+    fit_gaussian,
+    fit_gaussian_mixture,
+    fit_gaussians,
+    fit_student_t,
+    log_densities,
+)
+
+Array = NDArray[np.float64]
+Covariance = Literal["auto", "full", "diagonal"]
+Family = Literal["gaussian", "gaussian_mixture", "student_t"]
+
+CLEAR_GAIN = {True: 3.0, False: 1.3}
+"""By so much a density must be foretold to beat the start density, with and without nets."""
+SHARE_QUANTUM = 16
+"""Shares of a mixture are multiples of 1/16, so that each part of a net is a net again."""
+INFLATION = 1.25
+"""A fitted covariance is made wider: too wide costs little, too narrow may cost everything."""
+DEFENSIVE = 1 / 8
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage of the search.
+
+    Parameters
+    ----------
+    n
+        Points drawn.
+    source
+        What they were drawn from.
+    effective_sample_size
+        Of t over all points so far.
+    tempering
+        gamma; 1 when the target itself is in reach, 0 when some quantity was all zeros.
+    """
+
+    n: int
+    source: str
+    effective_sample_size: float
+    tempering: float
+
+
+@dataclass(frozen=True)
+class Found:
+    """What the search ends with.
+
+    Parameters
+    ----------
+    density
+        To draw the final sample from.
+    source
+        Its name.
+    moved
+        Whether it is another density than the start.
+    ratio_densities
+        g_j of the own control variates, one a quantity; empty where none could be fitted.
+    gain
+        Foretold variance of the start density over that of this one.
+    """
+
+    density: Density
+    source: str
+    moved: bool
+    ratio_densities: Sequence[Gaussian]
+    gain: float
+
+
+class Search:
+    """Learn from points, stage by stage, where the runs are worth most.
+
+    Parameters
+    ----------
+    values
+        (n, d) points in z to (n, J) values; rows with NaN are failed runs.
+    log_laws
+        (n, d) points in z to (n, L) log densities of the laws, L = 1 or J.
+    start
+        The start density.
+    weights
+        The number J of quantities to (J,) w, or None for weights relative to their sizes.
+    family, covariance
+        Of the fitted density.
+    defensive
+        Share of the start density in any other one; None: 1/8 where it is needed.
+    nets
+        Whether the final sample is made of scrambled nets.
+    rng
+        Source of random numbers.
+    law_moments
+        (J, d) means and (J, d, d) covariances of the laws in z, where there are several.
+    """
+
+    def __init__(
+        self,
+        values: Callable[[Array], Array],
+        log_laws: Callable[[Array], Array],
+        start: Density,
+        weights: Callable[[int], Array | None],
+        family: Family,
+        covariance: Covariance,
+        defensive: float | None,
+        nets: bool,
+        rng: np.random.Generator,
+        law_moments: tuple[Array, Array] | None = None,
+    ) -> None:
+        self._values, self._log_laws = values, log_laws
+        self._start, self._given_weights = start, weights
+        self._family, self._covariance = family, covariance
+        self._defensive, self._nets, self._rng = defensive, nets, rng
+        self._law_moments = law_moments
+        self._drawn: list[tuple[Density, Array, Array]] = []
+        self._next: tuple[Density, str] = (start, "start")
+        self._width = 1.0
+        self.stages: list[Stage] = []
+
+    @property
+    def in_reach(self) -> bool:
+        """Whether the last stage met every quantity often enough."""
+        return bool(self.stages) and self.stages[-1].tempering == 1.0
+
+    def stage(self, n: int) -> None:
+        """Spend `n` runs on the density that looks best so far, and learn from them."""
+        density, source = self._next
+        z = density.transform(self._rng.random((n, density.n_uniforms)))
+        self._drawn.append((density, z, self._values(z)))
+        points = self.points()
+        t = _overall(points, self.weights(points))
+        missed = self._missed(points)
+        gamma = 0.0 if missed.any() else _tempering(t, self._least_effective(points))
+        self.stages.append(Stage(n, source, _ess(t), gamma))
+        self._next = self._following(points, t, gamma, missed)
+
+    def points(self) -> LearningPoints:
+        """All points so far that gave values."""
+        z = np.concatenate([z for _, z, _ in self._drawn])
+        Y = np.concatenate([Y for _, _, Y in self._drawn])
+        shares = np.log([len(one) / len(z) for _, one, _ in self._drawn])
+        parts = [s + q.log_density(z) for s, (q, _, _) in zip(shares, self._drawn, strict=True)]
+        good = np.isfinite(Y).all(axis=1)
+        points = LearningPoints(z, Y, self._log_laws(z), np.logaddexp.reduce(parts, axis=0))
+        return points.rows(good)
+
+    def weights(self, points: LearningPoints) -> Array:
+        """(J,) w; relative ones are 1 / E|phi_j|^2, free of the units of phi_j."""
+        return self.weights_for(points.T)
+
+    def weights_for(self, T: Array) -> Array:
+        """(J,) w by weighted values (n, J)."""
+        given = self._given_weights(T.shape[1])
+        if given is not None:
+            return given
+        size = np.abs(T).mean(axis=0)
+        return np.where(size > 0.0, 1.0 / np.where(size > 0.0, size, 1.0) ** 2, 0.0)
+
+    def found(self) -> Found:
+        """The density for the final sample."""
+        if not self.stages:
+            return Found(self._start, "start", False, (), 1.0)
+        points = self.points()
+        weights = self.weights(points)
+        ratio_densities = self._ratio_densities(points)
+        fits = self._fits(weights)
+        here = predicted_variance(points, weights, lambda _: self._start, self._nets)
+        best, name, variance = self._start, "start", here / CLEAR_GAIN[self._nets]
+        for source, fit in fits.items():
+            try:
+                foretold = predicted_variance(points, weights, fit, self._nets)
+                if foretold < variance:
+                    best, name, variance = fit(points), source, foretold
+            except TooFewWeighted:
+                continue
+        moved = best is not self._start
+        gain = here / variance if moved and variance > 0.0 else 1.0
+        return Found(best, name, moved, ratio_densities, gain)
+
+    def _fits(self, weights: Array) -> dict[str, Callable[[LearningPoints], Density]]:
+        """Candidates by name, the safest first."""
+        fits: dict[str, Callable[[LearningPoints], Density]] = {}
+        if isinstance(self._start, Gaussian):
+            fits["moved start"] = lambda p: self._guarded(_moved(self._start, p, weights))
+        fits[self._family.replace("_", " ")] = lambda p: self._guarded(
+            self._fitted(p.z, _overall(p, weights))
+        )
+        if len(weights) > 1 and self._family == "gaussian":
+            fits["mixture over quantities"] = lambda p: self._mixture(p, weights)
+        return fits
+
+    def _fitted(self, z: Array, t: Array) -> Density:
+        if self._family == "student_t":
+            return fit_student_t(z, t, covariance=self._covariance)
+        if self._family == "gaussian_mixture":
+            return fit_gaussian_mixture(z, t, rng=self._rng, covariance=self._covariance)
+        one = fit_gaussian(z, t, covariance=self._covariance)
+        return Gaussian(one.mean, INFLATION * one.covariance)
+
+    def _mixture(self, points: LearningPoints, weights: Array) -> Density:
+        """One Gaussian a quantity and the start density, shares by Eq. (5)."""
+        T = points.T[:, weights > 0.0]
+        fits = fit_gaussians(points.z, np.abs(T), covariance=self._covariance)
+        fits = [Gaussian(one.mean, INFLATION * one.covariance) for one in fits]
+        with np.errstate(divide="ignore"):
+            log_numerator = np.log(np.square(T) @ weights[weights > 0.0])
+        logs = log_densities([self._start, *fits], points.z) - points.log_h[:, None]
+        least = np.zeros(len(fits) + 1)
+        least[0] = self._defensive_share
+        shares = mixture_weights(log_numerator, logs, minimum=least)
+        return _of_quanta(shares, [self._start, *fits])
+
+    def _ratio_densities(self, points: LearningPoints) -> Sequence[Gaussian]:
+        """g_j, near |phi_j| f_j; under several laws each law moved by what phi_j changes.
+
+        The difference of the two weighted means is far less noisy than either of them.
+        """
+        T, W = np.abs(points.T), points.W
+        if self._law_moments is None:
+            try:
+                return fit_gaussians(points.z, T, covariance=self._covariance)
+            except TooFewWeighted:
+                return ()
+        if not ((T > 0.0).any(axis=0) & (W > 0.0).any(axis=0)).all():
+            return ()
+        means, covariances = self._law_moments
+        step = (T / T.sum(axis=0) - W / W.sum(axis=0)).T @ points.z
+        return [Gaussian(m + s, C) for m, s, C in zip(means, step, covariances, strict=True)]
+
+    @property
+    def _defensive_share(self) -> float:
+        return DEFENSIVE if self._defensive is None else self._defensive
+
+    def _guarded(self, density: Density) -> Density:
+        """With the start density as a component, where likelihood ratios could grow large."""
+        if self._defensive == 0.0:
+            return density
+        if self._defensive is None and self._covers(density):
+            return density
+        share = self._defensive_share
+        return Mixture(np.array([share, 1.0 - share]), (self._start, density))
+
+    def _covers(self, density: Density) -> bool:
+        """Whether E_h0[h0/g], the mean square of the ratio under g, is small."""
+        u = np.random.default_rng(0).random((2048, self._start.n_uniforms))
+        z = self._start.transform(u)
+        log_ratio = self._start.log_density(z) - density.log_density(z)
+        return float(np.logaddexp.reduce(log_ratio) - np.log(len(z))) < np.log(2 / DEFENSIVE)
+
+    def _missed(self, points: LearningPoints) -> NDArray[np.bool_]:
+        """(J,) quantities of which nothing but zeros was seen."""
+        T = points.T
+        given = self._given_weights(T.shape[1])
+        asked = np.ones(T.shape[1], bool) if given is None else given > 0.0
+        return asked & ~(T != 0.0).any(axis=0)
+
+    def _least_effective(self, points: LearningPoints) -> float:
+        return min(points.z.shape[1] + 8.0, len(points.z) / 4)
+
+    def _following(
+        self, points: LearningPoints, t: Array, gamma: float, missed: NDArray[np.bool_]
+    ) -> tuple[Density, str]:
+        """What the next stage draws from."""
+        if missed.any():
+            self._width *= 2.0
+            wider = _widened(self._start, self._width, self._rng)
+            if missed.all():
+                return wider, f"start, {self._width:g} times as wide"
+            inner = self._fitted_or_start(points.z, t)
+            return Mixture(np.array([0.5, 0.5]), (wider, inner)), "fit and wider start"
+        name = "fit" if gamma == 1.0 else f"fit, tempered {gamma:.2g}"
+        return self._fitted_or_start(points.z, t**gamma), name
+
+    def _fitted_or_start(self, z: Array, t: Array) -> Density:
+        try:
+            return self._guarded(self._fitted(z, t))
+        except TooFewWeighted:
+            return self._start
+
+
+def _overall(points: LearningPoints, weights: Array) -> Array:
+    """(n,) t, Eq. (6) over h."""
+    return np.sqrt(np.square(points.T) @ weights)
+
+
+def _ess(t: Array) -> float:
+    total = t.sum()
+    return float(total**2 / np.square(t).sum()) if total > 0.0 else 0.0
+
+
+def _tempering(t: Array, least: float) -> float:
+    """The largest exponent in (0, 1] that leaves `least` effective points, to 2^-10."""
+    if _ess(t) >= least:
+        return 1.0
+    scaled = t / t.max()
+    low, high = 0.0, 1.0
+    for _ in range(10):
+        middle = (low + high) / 2
+        low, high = (middle, high) if _ess(scaled**middle) >= least else (low, middle)
+    return max(low, 2.0**-10)
+
+
+def _moved(start: Density, points: LearningPoints, weights: Array) -> Density:
+    """The start density moved to the mean of t, each coordinate shrunk by what is noise in it."""
+    assert isinstance(start, Gaussian)
+    t = _overall(points, weights)
+    mean, noise = _weighted_mean(points.z, t)
+    step = mean - start.mean
+    kept = np.maximum(1.0 - noise / np.maximum(np.square(step), np.finfo(float).tiny), 0.0)
+    return Gaussian(start.mean + kept * step, start.covariance)
+
+
+def _weighted_mean(z: Array, t: Array) -> tuple[Array, Array]:
+    """(d,) mean of z weighted by t, and the variance of that mean."""
+    share = t / t.sum()
+    mean = share @ z
+    return mean, np.square(share) @ np.square(z - mean)
+
+
+def _widened(start: Density, width: float, rng: np.random.Generator) -> Density:
+    """The start density with standard deviations `width` times as large."""
+    if isinstance(start, Gaussian):
+        return Gaussian(start.mean, width**2 * start.covariance)
+    z = start.transform(rng.random((4096, start.n_uniforms)))
+    return Gaussian(z.mean(axis=0), width**2 * np.atleast_2d(np.cov(z.T)))
+
+
+def _of_quanta(shares: Array, components: Sequence[Density]) -> Density:
+    """A mixture whose shares are multiples of 1/16; what gets none is left out."""
+    quanta = np.floor(shares * SHARE_QUANTUM).astype(int)
+    left = SHARE_QUANTUM - quanta.sum()
+    for k in np.argsort(quanta - shares * SHARE_QUANTUM)[:left]:
+        quanta[k] += 1
+    kept = np.flatnonzero(quanta)
+    if len(kept) == 1:
+        return components[kept[0]]
+    return Mixture(quanta[kept] / SHARE_QUANTUM, tuple(components[k] for k in kept))

@@ -1,0 +1,208 @@
+"""From the final sample to estimates: candidates of control variates, and the choice among them.
+
+Notation
+--------
+n, J, L     final sample, quantities, laws (L = 1 or J)
+W, T        (n, L) likelihood ratios f / g; (n, J) W phi
+omega_i     sum_j w_j W_ij^2, weights of the least-squares fits: what the residual will count
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from uq import control_variates
+from uq.control_variates import Candidate
+from uq.coordinates import Coordinates
+from uq.inputs import Law
+from uq.known_means import function_means, polynomial_means
+from uq.polynomials import index_set
+from uq.proposals import Density, Mixture, log_densities
+from uq.surrogates import CrossFit, offered_sizes
+
+Array = NDArray[np.float64]
+Surrogate = Callable[[Array], Array] | str | None
+
+_LEAST_SHARE = 0.02  # of a component whose ratio serves as a control variate
+_DEGREE = 40
+
+
+@dataclass(frozen=True)
+class FinalSample:
+    """The final sample and where it came from.
+
+    Parameters
+    ----------
+    x, z
+        (n, d) points, and in the coordinates of the search.
+    Y
+        (n, 1 or J) values, finite.
+    log_jacobian
+        (n,) log |dx / dz|.
+    log_f
+        (n, L) log densities of the laws in z.
+    log_g
+        (n,) of the density drawn from, in z.
+    folds
+        (n,) labels.
+    independent
+        Whether points of one fold are independent draws.
+    """
+
+    x: Array
+    z: Array
+    Y: Array
+    log_jacobian: Array
+    log_f: Array
+    log_g: Array
+    folds: NDArray[np.int64]
+    independent: bool
+
+    @property
+    def W(self) -> Array:
+        """(n, L) likelihood ratios."""
+        return np.exp(self.log_f - self.log_g[:, None])
+
+
+def estimate(
+    sample: FinalSample,
+    laws: Sequence[Law],
+    coordinates: Coordinates,
+    density: Density,
+    ratio_densities: Sequence[Density],
+    weights: Array,
+    surrogate: Surrogate,
+    rng: np.random.Generator,
+) -> tuple[Candidate, NDArray[np.int64], list[str]]:
+    """Contributions of the final sample with the control variates that win.
+
+    Parameters
+    ----------
+    sample
+        Final sample.
+    laws, coordinates
+        What the expectations are under, and z.
+    density
+        What was drawn from.
+    ratio_densities
+        g_j of the own control variates, J or none.
+    weights
+        (J,) of the quantities.
+    surrogate
+        "polynomial" or "auto", a cheap model (n, d) -> (n, 1 or J) of x, or None.
+    rng
+        For cheap points.
+
+    Returns
+    -------
+    chosen, index, names
+        The composed candidate, (J,) which one each quantity took, and all names.
+    """
+    W, T = sample.W, sample.W * sample.Y
+    candidates = [control_variates.without(T)]
+    if np.ptp(sample.log_f - sample.log_g[:, None]) > 1e-9:
+        candidates.append(control_variates.constant(T, W, sample.folds))
+    ratios = _ratios(sample, W, density, ratio_densities, T.shape[1])
+    if ratios is not None:
+        candidates.append(control_variates.density_ratios(T, ratios, sample.folds))
+    if callable(surrogate):
+        candidates.append(_cheap_model(sample, W, laws, surrogate, rng))
+    elif surrogate is not None:
+        candidates += _polynomials(sample, W, laws, coordinates, weights, rng)
+    chosen, index = control_variates.choose(candidates, weights, sample.folds, sample.independent)
+    return chosen, index, [one.name for one in candidates]
+
+
+def _ratios(
+    sample: FinalSample,
+    W: Array,
+    density: Density,
+    ratio_densities: Sequence[Density],
+    n_quantities: int,
+) -> Array | None:
+    """(n, J, k) density ratios: the law's, the quantity's own, those of the larger components."""
+    n = len(W)
+    columns = [np.broadcast_to(W, (n, n_quantities))]
+    if ratio_densities:
+        own = log_densities(ratio_densities, sample.z) - sample.log_g[:, None]
+        columns.append(np.exp(own))
+    if isinstance(density, Mixture):
+        logs = density.component_log_densities(sample.z) - sample.log_g[:, None]
+        large = np.flatnonzero(density.shares >= _LEAST_SHARE)[:-1]  # all together sum to one
+        columns += [np.broadcast_to(np.exp(logs[:, [k]]), (n, n_quantities)) for k in large]
+    constant = len(columns) == 1
+    return None if constant else np.stack(columns, axis=2)
+
+
+def _polynomials(
+    sample: FinalSample,
+    W: Array,
+    laws: Sequence[Law],
+    coordinates: Coordinates,
+    weights: Array,
+    rng: np.random.Generator,
+) -> list[Candidate]:
+    n, d = sample.z.shape
+    sizes = offered_sizes(n, d)
+    if not sizes:
+        return []
+    indices = index_set(d, sizes[-1], _DEGREE)
+    omega = np.square(W) @ (weights if W.shape[1] > 1 else np.ones(1))
+    fit = CrossFit(
+        sample.z, sample.Y, omega, sample.folds, indices, coordinates.bounded_columns, sizes
+    )
+    known = polynomial_means(coordinates, laws, indices, rng)
+    candidates = []
+    for size in sizes:
+        coefficients = fit.coefficients(size)  # (R, K, 1 or J)
+        M = known.means[:, :size]
+        if len(laws) == 1:
+            means = np.einsum("k,rkj->rj", M[0], coefficients)
+        else:
+            per_law = np.broadcast_to(coefficients, (*coefficients.shape[:2], len(laws)))
+            means = np.einsum("lk,rkl->rl", M, per_law)
+        variance = known.variance(coefficients.mean(axis=0))
+        candidates.append(
+            control_variates.surrogate(
+                f"polynomial of {size} terms",
+                sample.Y, W, fit.predictions(size), means[sample.folds], variance,
+            )
+        )  # fmt: skip
+    return candidates
+
+
+def _cheap_model(
+    sample: FinalSample,
+    W: Array,
+    laws: Sequence[Law],
+    model: Callable[[Array], Array],
+    rng: np.random.Generator,
+) -> Candidate:
+    """The user's cheap model, its coefficient fitted on the other folds."""
+    n_outputs = sample.Y.shape[1]
+
+    def h(x: Array) -> Array:
+        values = np.asarray(model(x), dtype=float)
+        values = values[:, None] if values.ndim == 1 else values
+        if values.shape not in ((len(x), 1), (len(x), n_outputs)) or np.isnan(values).any():
+            raise ValueError(
+                f"`surrogate` must return ({len(x)},) or ({len(x)}, {n_outputs}) finite values for "
+                f"{len(x)} points, but got the shape {values.shape}."
+            )
+        return values
+
+    values = h(sample.x)
+    means, variances = function_means(h, laws, rng)  # (L, 1 or J)
+    if len(laws) > 1 and values.shape[1] > 1:
+        means, variances = np.diagonal(means)[:, None], np.diagonal(variances)[:, None]
+    J = max(n_outputs, len(laws))
+    mean = np.broadcast_to(means.reshape(1, -1), (1, J)) if len(laws) > 1 else means
+    mean = np.broadcast_to(mean, (1, J))
+    variance = np.broadcast_to(variances.reshape(-1), (J,))
+    T, H = W * sample.Y, W * values
+    H = np.broadcast_to(H, T.shape)
+    slope = control_variates.slopes(T, H, np.broadcast_to(W, T.shape), sample.folds)  # (R, J)
+    b = slope[sample.folds]
+    return Candidate("your cheap model", T - b * (H - mean), variance * slope.mean(axis=0) ** 2)
