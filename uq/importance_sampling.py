@@ -116,13 +116,13 @@ def own_control_estimate(products: Array, ratios: Array, beta: Array) -> SampleE
     return SampleEstimate(contributions.mean(axis=0), contributions, beta, len(products) - 1)
 
 
-def optimal_beta(
-    products: Array, ratios: Array, divisor: Literal["n", "published"] = "n"
-) -> Array:
+def optimal_beta(products: Array, ratios: Array, divisor: Literal["n", "published"] = "n") -> Array:
     """Coefficients (J,) of own control variates, (4); 0 where a ratio does not vary.
 
     Parameters
     ----------
+    products, ratios
+        P and Q (n, J).
     divisor
         "published": as there, covariances are divided by n and variances by n - 1.
     """

@@ -83,7 +83,8 @@ def slsqp_weights(numerator: Array, densities: Array, start: Array) -> Array:
     shares: Array = np.clip(found.x, _LEAST_SHARE, 1.0)
     if not np.isfinite(shares).all():
         shares = inside
-    return shares / shares.sum()
+    shares /= shares.sum()
+    return shares
 
 
 def mixture_weights(
@@ -142,7 +143,8 @@ def mixture_weights(
         inner /= inner.sum()
     shares = least.copy()
     shares[free] += left * _minimise(c, g, base, inner)
-    return shares / shares.sum()
+    shares /= shares.sum()
+    return shares
 
 
 def _bounds(

@@ -80,9 +80,10 @@ def _location_and_scale(location: ArrayLike, scale: ArrayLike, name: str) -> tup
 
 def _factor(matrix: Array, name: str) -> Array:
     try:
-        return np.linalg.cholesky(matrix)
+        factor = np.linalg.cholesky(matrix).astype(np.float64, copy=False)
     except np.linalg.LinAlgError:
         raise ValueError(f"`{name}` must be positive definite, but got {matrix}.") from None
+    return factor
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,7 +126,7 @@ class Gaussian:
     @cached_property
     def inverse_factor(self) -> Array:
         """R^-1, which turns points into standard normals."""
-        return np.linalg.inv(self.factor)
+        return np.linalg.inv(self.factor).astype(np.float64, copy=False)
 
     @cached_property
     def log_scale(self) -> float:
@@ -189,7 +190,7 @@ class StudentT:
     @cached_property
     def inverse_factor(self) -> Array:
         """R^-1."""
-        return np.linalg.inv(self.factor)
+        return np.linalg.inv(self.factor).astype(np.float64, copy=False)
 
     @cached_property
     def log_scale(self) -> float:

@@ -38,6 +38,8 @@ def fit_student_t(
 
     Parameters
     ----------
+    z, weights
+        Points (n, d) and weights >= 0 (n,).
     df
         Degrees of freedom; None takes the most likely of a few between 2.5 and 50.
     covariance, ridge
@@ -86,6 +88,8 @@ def fit_gaussian_mixture(
 
     Parameters
     ----------
+    z, weights
+        Points (n, d) and weights >= 0 (n,).
     n_components
         Number of components to start with; None takes the number, at most 5, whose fits give
         held-out points the largest weighted likelihood.
