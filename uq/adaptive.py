@@ -28,7 +28,7 @@ from uq.density_search import Covariance, Family, Found, Search
 from uq.estimates import Expectations, Stage, reach_flags
 from uq.final_sample import FinalSample, Surrogate, estimate
 from uq.importance_sampling import effective_sample_size
-from uq.inputs import Law, law_of
+from uq.joint_laws import Law, law_of
 from uq.model_runs import ModelRuns
 from uq.published import published
 from uq.sampling import Folds, Sampling, largest_folds

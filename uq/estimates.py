@@ -19,7 +19,7 @@ from scipy import stats
 from bayesopt.arguments import finite_number
 from uq import control_variates, plots
 from uq.importance_sampling import effective_sample_size, max_weight_share
-from uq.inputs import Law, law_of
+from uq.joint_laws import Law, law_of
 
 Array = NDArray[np.float64]
 

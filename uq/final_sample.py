@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from uq import control_variates
 from uq.control_variates import Candidate
 from uq.coordinates import Coordinates
-from uq.inputs import Law
+from uq.joint_laws import Law
 from uq.known_means import function_means, polynomial_means
 from uq.polynomials import index_set
 from uq.proposals import Density, Mixture, log_densities

@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 from scipy.special import ndtri
 
 from uq.coordinates import Coordinates
-from uq.inputs import Inputs, Law
+from uq.inputs import Inputs
+from uq.joint_laws import Law
 from uq.polynomials import basis, gaussian_expectations, product_expectations
 from uq.sampling import Folds
 

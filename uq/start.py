@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from scipy.special import logsumexp, ndtri
 
 from uq.coordinates import Coordinates
-from uq.inputs import Inputs, Law
+from uq.inputs import Inputs
+from uq.joint_laws import Law
 from uq.proposals import Density, Gaussian, Mixture
 
 Array = NDArray[np.float64]
