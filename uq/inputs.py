@@ -8,8 +8,7 @@ y           (n, d) normal scores, Phi(y_k) = F_k(x_k);     y ~ N(0, R)
 R           (d, d) correlation of the scores, R = L L'
 z           (n, d) independent standard normal variables, y = L z
 
-    log f(x) = sum_k log f_k(x_k) - log|R| / 2 - (|z|^2 - |y|^2) / 2
-                                                    Song (2000), Gaussian copula, Eq. (7)
+    log f(x) = sum_k log f_k(x_k) - log|R| / 2 - (|z|^2 - |y|^2) / 2       Gaussian copula
 """
 
 import math
@@ -275,4 +274,5 @@ def _cholesky(matrix: Array, correlation_of: str) -> Array:
             f"{which} must be positive definite, but its smallest eigenvalue is {smallest:.3g}; "
             "make the correlations smaller."
         )
-    return np.linalg.cholesky(matrix)
+    root: Array = np.linalg.cholesky(matrix).astype(np.float64, copy=False)
+    return root

@@ -8,12 +8,13 @@ h_i(y)      (x_i(y) - m_i) / s_i
 He_k        Hermite polynomials, orthogonal under the normal law, E[He_k^2] = k!
 c_ik        E[h_i(y) He_k(y)] / sqrt(k!)
 
-    r(rho) = E[h_1(y_1) h_2(y_2)] = sum_{k >= 1} c_1k c_2k rho^k       Mehler's formula; Nataf (1962),
-                                                            Der Kiureghian & Liu (1986), Eq. (12)
-    normal, lognormal:      r = rho sigma / sqrt(exp(sigma^2) - 1)               ibid., Table 4
+    r(rho) = E[h_1(y_1) h_2(y_2)] = sum_{k >= 1} c_1k c_2k rho^k           Mehler's formula
+    normal, lognormal:      r = rho sigma / sqrt(exp(sigma^2) - 1)
     lognormal, lognormal:   r = (exp(rho sigma_1 sigma_2) - 1)
-                                / sqrt((exp(sigma_1^2) - 1) (exp(sigma_2^2) - 1))  ibid., Table 5
+                                / sqrt((exp(sigma_1^2) - 1) (exp(sigma_2^2) - 1))
 
+The model is that of Nataf (1962), its use that of Der Kiureghian & Liu (1986), who list r for pairs
+of laws.
 r rises with rho, so its ends r(-1) and r(1) are all that a pair of laws can reach.
 """
 
