@@ -5,7 +5,12 @@ The names below are loaded on first use, so that ``import uq`` costs nothing.
 
 from importlib import import_module
 
-_ROOM_OF: dict[str, str] = {}
+_ROOM_OF = {
+    "Expectations": "estimates",
+    "Inputs": "inputs",
+    "JointLaw": "joint_laws",
+    "expectations": "adaptive",
+}
 
 __all__ = sorted(_ROOM_OF)
 __version__ = "0.1.0"

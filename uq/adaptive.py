@@ -32,7 +32,7 @@ from uq.joint_laws import Law, law_of
 from uq.model_runs import ModelRuns
 from uq.published import published
 from uq.sampling import Folds, Sampling, largest_folds
-from uq.start import LawDensity, start_density
+from uq.start import EqualMixture, LawDensity, start_density
 
 Array = NDArray[np.float64]
 
@@ -165,6 +165,15 @@ class _Asked:
                 f"`weights` has {len(self.weights)} entries for {n_quantities} quantities."
             )
 
+    def failure_flags(self) -> list[str]:
+        """What to say of failed runs."""
+        if not self.runs.n_failed:
+            return []
+        return [
+            f"{self.runs.n_failed} of {self.budget} runs failed and were left out: the estimates "
+            "are those of the inputs that do not fail."
+        ]
+
     def search_weights(self, n_quantities: int) -> Array | None:
         """(J,) w, or None for relative ones."""
         if isinstance(self.weights, np.ndarray):
@@ -200,7 +209,8 @@ def _auto(
     sample = _final(asked, coordinates, found, folds, values)
     weights = search.weights_for(sample.W * sample.Y)
     chosen, index, names = estimate(
-        sample, asked.laws, coordinates, found, weights, surrogate, asked.rng
+        sample, asked.laws, coordinates, found.density, found.ratio_densities, weights, surrogate,
+        asked.rng,
     )
     return _result(asked, search, found, sample, chosen, index, names)
 
@@ -223,6 +233,48 @@ def _learn(search: Search, budget: int, sampling: Sampling) -> Folds:
             left = budget - spent - folds.n_points
             sizes = [left] if left else []
     return folds
+
+
+def _published(asked: _Asked, family: Family, covariance: Covariance) -> Expectations:
+    """In the space of the inputs, with plain random numbers, as published."""
+    if family == "student_t":
+        raise ValueError("method='published' takes the proposals 'gaussian' and 'gaussian_mixture'.")
+    start = EqualMixture(asked.laws)
+
+    def values(x: Array) -> Array:
+        Y = asked.runs(x)
+        asked.check_outputs(Y)
+        return Y
+
+    outcome = published(
+        values, start.log_densities, start, asked.budget, asked.search_weights,
+        family=family, covariance="diagonal" if covariance == "diagonal" else "full",
+        rng=asked.rng,
+    )  # fmt: skip
+    n = len(outcome.z)
+    flags = reach_flags(outcome.log_weights) + asked.failure_flags()
+    stages = [Stage(asked.budget // 10, "start", np.nan, 1.0)]
+    stages += [Stage(asked.budget // 10, "mixture", np.nan, 1.0) for _ in outcome.history]
+    stages.append(Stage(n, "mixture", float(effective_sample_size(outcome.log_weights).min()), 1.0))
+    return Expectations(
+        estimate=outcome.estimate,
+        covariance=outcome.covariance,
+        n_free=float(n - 1),
+        n_evaluations=asked.runs.n_done,
+        failed_points=asked.runs.failed_points,
+        history=stages,
+        sample=outcome.z,
+        values=outcome.values,
+        log_density=outcome.proposal.log_density(outcome.z),
+        log_weights=outcome.log_weights,
+        folds=np.arange(n) * 10 // n,
+        independent=True,
+        message=f"{n} of {asked.budget} evaluations drawn from a mixture of "
+        f"{len(outcome.alpha)} densities after {len(outcome.history)} adaptations, each "
+        "quantity with its own density ratio as control variate.",
+        flags=flags,
+        method="published",
+    )
 
 
 def _parts(n: int) -> list[int]:
@@ -252,7 +304,7 @@ def _final(
     x = coordinates.to_x(z)
     own_sampler = isinstance(found.density, LawDensity) and not found.density.is_driven
     return FinalSample(
-        x, z, Y, coordinates.log_jacobian(z, x),
+        x, z, Y, coordinates.log_slope(z, x),
         coordinates.log_densities(asked.laws, z, x), found.density.log_density(z),
         folds.labels[good], folds.sampling == "mc" or own_sampler,
     )  # fmt: skip
@@ -275,11 +327,7 @@ def _result(
     log_weights = sample.log_f - sample.log_g[:, None]
     n, n_folds = len(sample.x), len(means)
     flags = reach_flags(log_weights)
-    if asked.runs.n_failed:
-        flags.append(
-            f"{asked.runs.n_failed} of {asked.budget} runs failed and were left out: the estimates "
-            "are those of the inputs that do not fail."
-        )
+    flags += asked.failure_flags()
     flags += [
         f"Quantity {j}: every run gave 0, so that its error is not known."
         for j in np.flatnonzero(unseen)

@@ -196,7 +196,7 @@ class Coordinates(ABC):
         """
 
     @abstractmethod
-    def _log_slope(self, z: Array, x: Array) -> Array:
+    def log_slope(self, z: Array, x: Array) -> Array:
         """log|dx/dz| (n,)."""
 
     def log_densities(self, laws: Sequence[Law], z: Array, x: Array) -> Array:
@@ -217,7 +217,7 @@ class Coordinates(ABC):
                 result[:, column] = _log_normal_density(z, *normal)
                 continue
             if log_slope is None:
-                log_slope = self._log_slope(z, x)
+                log_slope = self.log_slope(z, x)
             result[:, column] = law.log_density(x) + log_slope
         return result
 
@@ -256,7 +256,7 @@ class NormalCoordinates(Coordinates):
             raise ValueError("These coordinates have nodes only for the law they were made for.")
         return _hermite(n)
 
-    def _log_slope(self, z: Array, x: Array) -> Array:
+    def log_slope(self, z: Array, x: Array) -> Array:
         slope: Array = -0.5 * (z * z).sum(axis=1) - self.dimension * _LOG_ROOT_2PI
         return slope - self.inputs.log_density(x)
 
@@ -317,7 +317,7 @@ class ChartCoordinates(Coordinates):
         t = _charted_scores(self.charts[k], law.marginals[k], y)
         return (t - self.centre[k]) / self.scale[k], weights
 
-    def _log_slope(self, z: Array, x: Array) -> Array:
+    def log_slope(self, z: Array, x: Array) -> Array:
         t = self.centre + self.scale * z
         slope = np.full(len(z), float(np.log(self.scale).sum()))
         for k, chart in enumerate(self.charts):

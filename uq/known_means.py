@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
-from uq.coordinates import Coordinates
+from uq.coordinates import Coordinates, NormalCoordinates
 from uq.inputs import Inputs
 from uq.joint_laws import Law
 from uq.polynomials import basis, gaussian_expectations, product_expectations
@@ -85,7 +85,7 @@ def polynomial_means(
     replicates: list[Array | None] = [None] * len(laws)
     gaussian = {}
     for k, law in enumerate(laws):
-        if coordinates.is_score_of(law):
+        if isinstance(coordinates, NormalCoordinates):
             means[k, 0] = 1.0
             continue
         moments = None if bounded.any() else coordinates.gaussian_in_z(law)

@@ -104,8 +104,8 @@ class PublishedOutcome:
         g_a, its components g_j in the order of the quantities.
     history
         The adaptations.
-    z, log_weights
-        Final sample (n, d) and log f / g_a (n, L).
+    z, values, log_weights
+        Final sample (n, d), phi there (n, 1 or J) and log f / g_a (n, L).
     """
 
     estimate: Array
@@ -117,6 +117,7 @@ class PublishedOutcome:
     proposal: Mixture
     history: tuple[PublishedStage, ...]
     z: Array
+    values: Array
     log_weights: Array
 
 
@@ -151,12 +152,8 @@ class _Model:
         """Draw and evaluate `n` points; raises ValueError where a value cannot be used."""
         z = density.sample(n, rng)
         values, log_f = self._runs(z), self._log_densities(z)
-        failed = ~np.isfinite(values).all(axis=1)
-        if failed.any():
-            raise ValueError(
-                'method="published" cannot use failed runs, but the model returned NaN or an '
-                f"infinite number at {z[failed][0]}."
-            )
+        good = np.isfinite(values).all(axis=1)
+        z, values, log_f = z[good], values[good], log_f[good]
         negative = (values < 0.0) & np.isfinite(log_f)
         if negative.any():
             i, j = np.argwhere(negative)[0]
@@ -208,7 +205,7 @@ def published(
     log_densities: Callable[[Array], Array],
     start: SampledDensity,
     budget: int,
-    weights: Array,
+    weights: Callable[[int], Array | None],
     *,
     family: Family = "gaussian",
     covariance: Literal["full", "diagonal"] = "full",
@@ -228,7 +225,7 @@ def published(
     budget
         N, at least 40.
     weights
-        w (J,) >= 0 of the variances.
+        The number J of quantities to w (J,) >= 0, or None for 1 / I_j^2 by the first points.
     family
         Of each g_j: "gaussian", or "gaussian_mixture" with two components.
     covariance
@@ -254,12 +251,14 @@ def published(
 
     past.add(start, model.draw(start, n_stage, rng))
     n_e = n_stage
-    alpha, beta = _first_guess(past.products, weights, model)
-    s_old = float(weights @ np.var(past.products, axis=0, ddof=1))
+    first = past.products
+    given = weights(first.shape[1])
+    alpha, beta, w = _first_guess(first, given, model)
+    s_old = float(w @ np.var(past.products, axis=0, ddof=1))
 
     while n_e < learning:
         components = _fitted(past, family, covariance, rng)
-        alpha = _shares(past, components, beta, weights, alpha)
+        alpha = _shares(past, components, beta, w, alpha)
         proposal = Mixture(alpha, components)
         draws = model.draw(proposal, n_stage, rng)
         past.add(proposal, draws)
@@ -267,7 +266,7 @@ def published(
         fresh = optimal_beta(products, ratios, divisor="published")  # (4)
         beta = np.where(fresh == 0.0, beta, fresh)  # a ratio that is constant says nothing
         n_e += n_stage
-        s_new = float(weights @ sample_variances(products, ratios, beta))
+        s_new = float(w @ sample_variances(products, ratios, beta))
         history.append(PublishedStage(n_e, s_old, s_new, alpha, beta))
         if predicted_variance_rises(s_old, n_e - n_stage, s_new, n_e, budget):  # (7)
             break
@@ -287,12 +286,15 @@ def published(
         proposal=proposal,
         history=tuple(history),
         z=draws.z,
+        values=draws.values,
         log_weights=log_weights,
     )
 
 
-def _first_guess(products: Array, weights: Array, model: _Model) -> tuple[Array, Array]:
-    """alpha and beta (J,) from the first points: shares as of disjoint phi_j f_j, beta_j = I_j."""
+def _first_guess(
+    products: Array, weights: Array | None, model: _Model
+) -> tuple[Array, Array, Array]:
+    """alpha, beta and w (J,) from the first points: shares as of disjoint phi_j f_j, beta_j = I_j."""
     expectations = products.mean(axis=0)
     if not expectations.min() > 0.0:
         raise ValueError(
@@ -301,10 +303,11 @@ def _first_guess(products: Array, weights: Array, model: _Model) -> tuple[Array,
             'method="published" has nothing to fit. Use method="auto", which tempers rare events, '
             "or a larger budget."
         )
-    alpha = np.sqrt(weights) * expectations
+    w = 1.0 / np.square(expectations) if weights is None else weights
+    alpha = np.sqrt(w) * expectations
     if not alpha.sum() > 0.0:
         alpha = np.ones(len(alpha))
-    return alpha / alpha.sum(), expectations
+    return alpha / alpha.sum(), expectations, w
 
 
 def _fitted(
