@@ -1,0 +1,38 @@
+"""Importing uq costs nothing; using it never loads torch."""
+
+import subprocess
+import sys
+
+import pytest
+
+import uq
+
+
+def _loaded_after(code: str) -> set[str]:
+    program = f"import sys\n{code}\nprint(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return {name.partition(".")[0] for name in done.stdout.split()}
+
+
+def test_import_loads_neither_numpy_nor_scipy_nor_torch() -> None:
+    assert not _loaded_after("import uq") & {"numpy", "scipy", "torch", "matplotlib", "pandas"}
+
+
+def test_expectations_never_load_torch() -> None:
+    code = """
+import uq
+from scipy import stats
+uq.expectations(lambda x: x[:, 0] ** 2, uq.Inputs([stats.norm()]), budget=500, rng=0)
+"""
+    loaded = _loaded_after(code)
+    assert "scipy" in loaded
+    assert not loaded & {"torch", "gpytorch", "botorch", "matplotlib", "pandas"}
+
+
+def test_names() -> None:
+    assert set(uq.__all__) <= set(dir(uq))
+    for name in uq.__all__:
+        assert getattr(uq, name) is not None
+    with pytest.raises(AttributeError, match="it has"):
+        uq.expectation  # noqa: B018
