@@ -60,6 +60,10 @@ def test_points_are_neither_changed_nor_shared():
         x += 1.0
         return y
 
+    own = np.full((7, 2), np.inf)
+    own[3:] = 1.0
+    runs_of(lambda x: own)(X)
+    assert np.isinf(own[:3]).all()  # and not NaN, as they are for us
     before, runs = X.copy(), runs_of(func)
     values = runs(X)
     np.testing.assert_array_equal(X, before)

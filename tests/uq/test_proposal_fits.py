@@ -101,6 +101,26 @@ def test_auto_keeps_the_correlation_that_many_points_show_and_drops_what_few_do_
     assert np.abs(np.triu(fit.covariance, 1)).max() < np.abs(np.triu(full.covariance, 1)).max()
 
 
+@pytest.mark.parametrize("seed", range(6))
+def test_auto_takes_the_shrinkage_that_points_held_out_like_best(seed):
+    """Every fold and every shrinkage one by one, by the densities themselves."""
+    z, w = points(n=int(8 + 6 * seed), d=4, seed=seed)
+    fold_of = np.random.default_rng(0).permutation(len(z)) % 4
+    full = fit_gaussian(z, w, "full").covariance
+    candidates, scores = [], []
+    for s in (0.0, 0.1, 0.25, 0.5, 0.75, 1.0):
+        candidates.append((1 - s) * full + s * np.diag(np.diag(full)))
+        scores.append(0.0)
+        for f in range(4):
+            rest, held = fold_of != f, fold_of == f
+            mean = np.average(z[rest], axis=0, weights=w[rest])
+            C = np.cov(z[rest].T, aweights=w[rest], ddof=0)
+            C = (1 - s) * C + s * np.diag(np.diag(C)) + 1e-9 * np.diag(np.diag(C))
+            scores[-1] += w[held] @ Gaussian(mean, C).log_density(z[held])
+    expected = candidates[int(np.argmax(scores))]
+    np.testing.assert_allclose(fit_gaussian(z, w).covariance, expected, rtol=1e-6)
+
+
 def test_few_effective_points_make_a_diagonal_fit_and_a_single_one_is_refused():
     z = np.random.default_rng(0).normal(size=(100, 6))
     four = np.where(np.arange(100) < 4, 1.0, 0.0)

@@ -87,6 +87,8 @@ def test_a_net_gives_every_component_its_share_of_the_points():
     mixture = Mixture([0.25, 0.5, 0.25], parts)
     z = mixture.transform(qmc.Sobol(mixture.n_uniforms, rng=0).random(256))
     assert np.bincount(np.rint(z[:, 0] / 100.0).astype(int)).tolist() == [64, 128, 64]
+    plain = mixture.transform(qmc.Sobol(mixture.n_uniforms, scramble=False).random(256))
+    assert np.bincount(np.rint(plain[:, 0] / 100.0).astype(int)).tolist() == [64, 128, 64]
     # A net also integrates: the mean of a smooth function is far better than by chance.
     assert abs(z[:, 1].mean()) < 0.2 * z[:, 1].std() / np.sqrt(256)
 

@@ -78,6 +78,39 @@ def test_estimates_are_those_of_the_final_sample():
     np.testing.assert_allclose(found.covariance, np.cov(found.contributions.T) / len(found.z))
 
 
+def test_the_first_adaptation_step_by_step():
+    """Fits to (3), coefficients (4) with 1/n over 1/(n - 1), and S before and after."""
+    case, calls = gaussian_moments(3), []
+
+    def runs(z):
+        calls.append(z)
+        return case.func(z)
+
+    # From a start whose mixture is never improved the procedure stops after one stage.
+    for seed in range(200):
+        calls.clear()
+        rng = np.random.default_rng(seed)
+        arguments = runs, case.log_densities, Start(case), 200, case.weights
+        found = published(*arguments, rng=rng)
+        if len(found.history) == 1:
+            break
+    first, second, _ = calls
+    (stage,) = found.history
+    values = case.func(first)
+    means = (values * first).sum(axis=0) / values.sum(axis=0)
+    np.testing.assert_allclose([g.mean[0] for g in found.proposal.components], means, rtol=1e-12)
+    variances = (values * (first - means) ** 2).sum(axis=0) / values.sum(axis=0) + 1e-6
+    fitted = [g.covariance[0, 0] for g in found.proposal.components]
+    np.testing.assert_allclose(fitted, variances, rtol=1e-12)
+    assert stage.variance_before == pytest.approx(case.weights @ values.var(axis=0, ddof=1))
+    log_g = found.proposal.log_density(second)[:, None]
+    P = case.func(second) * np.exp(case.log_densities(second) - log_g)
+    Q = np.exp(found.proposal.component_log_densities(second) - log_g)
+    beta = [np.cov(p, q, ddof=0)[0, 1] / q.var(ddof=1) for p, q in zip(P.T, Q.T, strict=True)]
+    np.testing.assert_allclose(stage.beta, beta, rtol=1e-8)
+    assert stage.variance == pytest.approx(case.weights @ (P - beta * Q).var(axis=0, ddof=1))
+
+
 def test_seeds_decide():
     case = gaussian_moments(3)
     first, again, other = (run(case, seed=seed, budget=500).estimate for seed in (1, 1, 2))
