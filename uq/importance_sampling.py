@@ -57,7 +57,7 @@ def weighted_values(values: Array, log_weights: Array) -> Array:
     with np.errstate(over="ignore", invalid="ignore"):
         products: Array = np.exp(log_weights) * values
     if not np.isfinite(products).all():  # a weight that overflows, by a value that is small
-        with np.errstate(divide="ignore", over="ignore"):
+        with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
             products = np.sign(values) * np.exp(log_weights + np.log(np.abs(values)))
     return products
 

@@ -19,6 +19,7 @@ from tqdm import tqdm
 Array = NDArray[np.float64]
 
 _PIECES = 16  # batches for an executor, where the user names no size
+_ALIKE = 10  # runs that may fail before the first one that does not
 
 
 class Executor(Protocol):
@@ -77,12 +78,12 @@ class ModelRuns:
         self._func, self._batch_size, self._executor = func, batch_size, executor
         self._output_names = output_names
         self._failed: list[Array] = []
+        self._has_succeeded = False
         no_terminal = sys.stderr is None or not sys.stderr.isatty()
         hidden = no_terminal if progress == "auto" else not progress
         self._bar = tqdm(
             total=budget,
             unit="run",
-            leave=False,
             disable=hidden,
             file=sys.stderr,
         )
@@ -118,8 +119,9 @@ class ModelRuns:
         Raises
         ------
         TypeError, ValueError
-            If what `func` returned has a wrong type or shape, or every run of the first batch
-            failed. What `func` raises comes with a note of the batch and of the runs done so far.
+            If what `func` returned has a wrong type or shape, or all runs failed: those of the
+            first call, or of its first batches with 10 points or more. What `func` raises comes
+            with a note of the batch and of the runs done so far.
         """
         if len(x) > self.n_left:
             raise RuntimeError(
@@ -130,8 +132,15 @@ class ModelRuns:
         if self._executor is None:
             for batch in batches:
                 values.append(self._checked(batch, self._noted(batch, self._func, batch.copy())))
-            return np.concatenate(values)
-        futures = [self._executor.submit(self._func, batch.copy()) for batch in batches]
+        else:
+            values.extend(self._by_executor(self._executor, batches))
+        if len(x) > 0 and not self._has_succeeded:
+            self._refuse_all_failed()
+        return np.concatenate(values)
+
+    def _by_executor(self, executor: Executor, batches: list[Array]) -> list[Array]:
+        futures = [executor.submit(self._func, batch.copy()) for batch in batches]
+        values = []
         try:
             for batch, future in zip(batches, futures, strict=True):
                 values.append(self._checked(batch, self._noted(batch, future.result)))
@@ -140,7 +149,7 @@ class ModelRuns:
                 if hasattr(future, "cancel"):
                     future.cancel()
             raise
-        return np.concatenate(values)
+        return values
 
     def _batches(self, x: Array) -> list[Array]:
         size = self._batch_size or len(x)
@@ -168,18 +177,23 @@ class ModelRuns:
     def _checked(self, batch: Array, returned: Any) -> Array:
         values = self._shaped(batch, self._numbers(returned))
         failed = ~np.isfinite(values).all(axis=1)
-        if self.n_done == 0 and failed.all():
-            self._refuse_all_failed(batch, values)
         if failed.any():
+            if not self._failed:
+                self._first_failure = values[failed][0]
             values[failed] = np.nan
             self._failed.append(batch[failed].copy())
         self.n_outputs = values.shape[1]
         self.n_done += len(batch)
         self.n_failed += int(failed.sum())
         self._bar.update(len(batch))
+        self._has_succeeded |= not failed.all()
+        if not self._has_succeeded and self.n_done >= _ALIKE:
+            self._refuse_all_failed()
         return values
 
     def _numbers(self, returned: Any) -> Array:
+        if returned is None:
+            raise TypeError("`func` returned None: does it end with `return`?")
         try:
             array = np.asarray(returned)
         except ValueError as error:  # ragged
@@ -226,11 +240,11 @@ class ModelRuns:
             "`lambda x: np.array([func(point) for point in x])`."
         )
 
-    def _refuse_all_failed(self, batch: Array, values: Array) -> None:
-        bad = np.flatnonzero(~np.isfinite(values).all(axis=0))
-        names = self._output_names or [f"output {j}" for j in range(values.shape[1])]
-        where = ", ".join(names[int(j)] for j in bad) or "one output or another"
+    def _refuse_all_failed(self) -> None:
+        names = self._output_names or [f"output {j}" for j in range(len(self._first_failure))]
+        bad = np.flatnonzero(~np.isfinite(self._first_failure))
         raise ValueError(
-            f"Every one of the first {len(batch)} runs of `func` returned NaN or an infinite "
-            f"number in {where}; the first point is {batch[0]}, where it returned {values[0]}."
+            f"Every one of the first {self.n_done} runs of `func` returned NaN or an infinite "
+            f"number. The first point is {self._failed[0][0]}, where it returned "
+            f"{self._first_failure}: look at {', '.join(names[int(j)] for j in bad)} there."
         )

@@ -65,9 +65,9 @@ def _student_t_of(
     likelihood = -np.inf
     for _ in range(100):
         u = (nu + z.shape[1]) / (nu + fit.squared_distance(z))
-        gaussian = fit_gaussian(z, shares * u, covariance, ridge)
-        # The scale is divided by sum w, the covariance of a fit by sum w u.
-        fit = StudentT(gaussian.mean, gaussian.covariance * float(shares @ u), nu)
+        # Divided by sum w u, not by sum w: the fixed point is the same, and sooner reached.
+        gaussian = fit_gaussian(z, shares * u, covariance, ridge)  # Kent, Tyler & Vardi (1994)
+        fit = StudentT(gaussian.mean, gaussian.covariance, nu)
         improved = float(shares @ fit.log_density(z))
         if improved - likelihood < 1e-6:
             break
