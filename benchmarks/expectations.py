@@ -268,9 +268,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--read", nargs="+", type=Path, default=[], help="tables of saved runs")
     parser.add_argument("--output", type=Path, default=OUTPUT)
     args = parser.parse_args(argv)
-    runs = [
-        Run(**json.loads(line)) for path in args.read for line in path.read_text().splitlines()
-    ]
+    runs = [Run(**json.loads(line)) for path in args.read for line in path.read_text().splitlines()]
     if not args.read:
         names = [case.name for case in hard_cases()] if args.hard else args.cases
         seeds = range(args.first_seed, args.first_seed + args.seeds)

@@ -209,7 +209,13 @@ def _auto(
     sample = _final(asked, coordinates, found, folds, values)
     weights = search.weights_for(sample.W * sample.Y)
     chosen, index, names = estimate(
-        sample, asked.laws, coordinates, found.density, found.ratio_densities, weights, surrogate,
+        sample,
+        asked.laws,
+        coordinates,
+        found.density,
+        found.ratio_densities,
+        weights,
+        surrogate,
         asked.rng,
     )
     return _result(asked, search, found, sample, chosen, index, names)
@@ -227,7 +233,7 @@ def _learn(search: Search, budget: int, sampling: Sampling) -> Folds:
         if sizes:
             continue
         if not search.in_reach and spent < _AT_MOST_LEARNT * budget:
-            sizes = [min(max(planned // 4, 16), int(_AT_MOST_LEARNT * budget) - spent + 1)]
+            sizes = [min(max(budget // 20, 16), int(_AT_MOST_LEARNT * budget) - spent + 1)]
         else:
             folds = largest_folds(budget - spent, sampling)
             left = budget - spent - folds.n_points
@@ -238,7 +244,9 @@ def _learn(search: Search, budget: int, sampling: Sampling) -> Folds:
 def _published(asked: _Asked, family: Family, covariance: Covariance) -> Expectations:
     """In the space of the inputs, with plain random numbers, as published."""
     if family == "student_t":
-        raise ValueError("method='published' takes the proposals 'gaussian' and 'gaussian_mixture'.")
+        raise ValueError(
+            "method='published' takes the proposals 'gaussian' and 'gaussian_mixture'."
+        )
     start = EqualMixture(asked.laws)
 
     def values(x: Array) -> Array:

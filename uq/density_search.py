@@ -10,7 +10,8 @@ w_j         weights of the quantities
 t_i         sqrt(sum_j w_j T_ij^2): points weighted by t follow the best density without
             control variates                                                       Eq. (6)
 gamma       tempering exponent: points are weighted by t^gamma, gamma the largest one that
-            leaves enough effective points
+            leaves enough effective points; 0 while a quantity is 0 at all points but a few, and
+            the start density is made wider until it meets that quantity
 
 The candidates beside h_0: h_0 moved to the weighted mean; one density of the chosen family fitted
 to the weighted points; a mixture of one Gaussian a quantity, its shares from Eq. (5). h_0 stays
@@ -49,6 +50,9 @@ SHARE_QUANTUM = 16
 INFLATION = 1.25
 """A fitted covariance is made wider: too wide costs little, too narrow may cost everything."""
 DEFENSIVE = 1 / 8
+_WIDENING = 1.5
+_FEW_HITS = 5
+_WANTED = 4
 
 
 @dataclass(frozen=True)
@@ -148,8 +152,12 @@ class Search:
 
     @property
     def in_reach(self) -> bool:
-        """Whether the last stage met every quantity often enough."""
-        return bool(self.stages) and self.stages[-1].tempering == 1.0
+        """Whether the points tell enough of the target for a last fit."""
+        if not self.stages:
+            return False
+        last = self.stages[-1]
+        wanted = min(_WANTED * (self._start.dimension + 4), sum(s.n for s in self.stages) / 5)
+        return last.tempering == 1.0 and last.effective_sample_size >= wanted
 
     def stage(self, n: int) -> None:
         """Spend `n` runs on the density that looks best so far, and learn from them."""
@@ -158,10 +166,15 @@ class Search:
         self._drawn.append((density, z, self._values(z)))
         points = self.points()
         t = _overall(points, self.weights(points))
-        missed = self._missed(points)
-        gamma = 0.0 if missed.any() else _tempering(t, self._least_effective(points))
+        least = min(points.z.shape[1] + 8.0, len(points.z) / 4)
+        scarce = self._asked(points) & ((points.T != 0.0).sum(axis=0) < least)
+        gamma = 0.0 if scarce.any() else _tempering(t, least)
         self.stages.append(Stage(n, source, _ess(t), gamma))
-        self._next = self._following(points, t, gamma, missed)
+        if scarce.any():
+            fresh = (self._drawn[-1][2] != 0.0).sum(axis=0)
+            if np.broadcast_to(fresh, scarce.shape)[scarce].min() < _FEW_HITS:
+                self._width *= _WIDENING
+        self._next = self._following(points, t, gamma, scarce)
 
     def points(self) -> LearningPoints:
         """All points so far that gave values."""
@@ -276,24 +289,19 @@ class Search:
         log_ratio = self._start.log_density(z) - density.log_density(z)
         return float(np.logaddexp.reduce(log_ratio) - np.log(len(z))) < np.log(2 / DEFENSIVE)
 
-    def _missed(self, points: LearningPoints) -> NDArray[np.bool_]:
-        """(J,) quantities of which nothing but zeros was seen."""
-        T = points.T
-        given = self._given_weights(T.shape[1])
-        asked = np.ones(T.shape[1], bool) if given is None else given > 0.0
-        return asked & ~(T != 0.0).any(axis=0)
-
-    def _least_effective(self, points: LearningPoints) -> float:
-        return min(points.z.shape[1] + 8.0, len(points.z) / 4)
+    def _asked(self, points: LearningPoints) -> NDArray[np.bool_]:
+        """(J,) quantities that have a weight."""
+        n_quantities = points.T.shape[1]
+        given = self._given_weights(n_quantities)
+        return np.ones(n_quantities, bool) if given is None else given > 0.0
 
     def _following(
-        self, points: LearningPoints, t: Array, gamma: float, missed: NDArray[np.bool_]
+        self, points: LearningPoints, t: Array, gamma: float, scarce: NDArray[np.bool_]
     ) -> tuple[Density, str]:
         """What the next stage draws from."""
-        if missed.any():
-            self._width *= 2.0
+        if scarce.any():
             wider = _widened(self._start, self._width, self._rng)
-            if missed.all():
+            if scarce.all():
                 return wider, f"start, {self._width:g} times as wide"
             inner = self._fitted_or_start(points.z, t)
             return Mixture(np.array([0.5, 0.5]), (wider, inner)), "fit and wider start"
@@ -333,6 +341,8 @@ def _moved(start: Density, points: LearningPoints, weights: Array) -> Density:
     """The start density moved to the mean of t, each coordinate shrunk by what is noise in it."""
     assert isinstance(start, Gaussian)
     t = _overall(points, weights)
+    if _ess(t) < 2.0:
+        raise TooFewWeighted(np.array([0]), np.array([_ess(t)]))
     mean, noise = _weighted_mean(points.z, t)
     step = mean - start.mean
     kept = np.maximum(1.0 - noise / np.maximum(np.square(step), np.finfo(float).tiny), 0.0)

@@ -145,11 +145,12 @@ def _polynomials(
     rng: np.random.Generator,
 ) -> list[Candidate]:
     n, d = sample.z.shape
-    sizes = offered_sizes(n, d)
+    sizes = offered_sizes(n, d)[1:]  # the first one is the constant
     if not sizes:
         return []
     indices = index_set(d, sizes[-1], _DEGREE)
     omega = np.square(W) @ (weights if W.shape[1] > 1 else np.ones(1))
+    omega /= omega.max()
     fit = CrossFit(
         sample.z, sample.Y, omega, sample.folds, indices, coordinates.bounded_columns, sizes
     )

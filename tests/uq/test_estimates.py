@@ -89,8 +89,8 @@ def test_saved_and_loaded(result: uq.Expectations, tmp_path: Path) -> None:
         if isinstance(before, np.ndarray):
             assert np.array_equal(before, after, equal_nan=True), field.name
         else:
-            assert list(before) == list(after) if field.name == "flags" else str(before) == str(
-                after
+            assert (
+                list(before) == list(after) if field.name == "flags" else str(before) == str(after)
             ), field.name
     law = uq.Inputs([stats.norm(), stats.norm()])
     assert np.array_equal(again.reweight(law).estimate, result.reweight(law).estimate)

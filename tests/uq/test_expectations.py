@@ -72,9 +72,7 @@ def test_laws_far_apart() -> None:
 @pytest.mark.parametrize("budget", [28, 29, 100, 1000, 1777])
 def test_exactly_the_budget(budget: int, surrogate: str | None, sampling: str) -> None:
     model = Counted(_moments)
-    r = uq.expectations(
-        model, NORMAL, budget=budget, sampling=sampling, surrogate=surrogate, rng=3
-    )
+    r = uq.expectations(model, NORMAL, budget=budget, sampling=sampling, surrogate=surrogate, rng=3)
     assert model.n == r.n_evaluations == budget == sum(stage.n for stage in r.history)
     assert np.isfinite(r.estimate).all()
 
@@ -114,9 +112,7 @@ def test_laws_of_the_beam_kind(method: str) -> None:
     exact = [
         m * np.exp(0.005) * (2.0 + c * 0.01) for m, c in itertools.product((1.0, 1.05), (-0.4, 0))
     ]
-    r = uq.expectations(
-        lambda x: x.prod(axis=1), laws=laws, budget=3000, method=method, rng=0
-    )
+    r = uq.expectations(lambda x: x.prod(axis=1), laws=laws, budget=3000, method=method, rng=0)
     assert _within(r, exact)
 
 
@@ -238,9 +234,7 @@ def test_cheap_model_under_several_laws() -> None:
     def func(x: np.ndarray) -> np.ndarray:
         return np.exp(x[:, 0]) + 0.01 * np.abs(x[:, 0])
 
-    exact = [
-        np.exp(m + 0.5) + 0.01 * stats.foldnorm.mean(m) for m in (0.0, 0.4)
-    ]
+    exact = [np.exp(m + 0.5) + 0.01 * stats.foldnorm.mean(m) for m in (0.0, 0.4)]
     r = uq.expectations(func, laws=laws, budget=1000, surrogate=lambda x: np.exp(x[:, 0]), rng=0)
     assert _within(r, exact)
 
@@ -283,9 +277,7 @@ def test_weights() -> None:
 
 @pytest.mark.parametrize("defensive", [0.0, 0.2, 0.9])
 def test_defensive_share(defensive: float) -> None:
-    r = uq.expectations(
-        _moments, NORMAL, budget=2000, defensive=defensive, surrogate=None, rng=0
-    )
+    r = uq.expectations(_moments, NORMAL, budget=2000, defensive=defensive, surrogate=None, rng=0)
     assert _within(r, MOMENTS)
     if defensive > 0.0:
         assert np.exp(r.log_weights).max() <= 1.0 / defensive + 1e-9
