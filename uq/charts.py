@@ -59,7 +59,7 @@ class Chart:
             return -np.log(self.high - x)
         width = self.high - self.low
         below, above = (x - self.low) / width, (self.high - x) / width
-        nearer: Array = ndtri(np.minimum(below, above))
+        nearer: Array = ndtri(np.maximum(np.minimum(below, above), math.ulp(0.0)))
         return np.where(below <= above, nearer, -nearer)
 
     def from_line(self, t: Array) -> Array:

@@ -6,7 +6,7 @@ import time
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import stats
@@ -88,6 +88,7 @@ def test_points_come_back(case):
     assert coordinates.dimension == laws[0].dimension and coordinates.names == laws[0].names
 
 
+@settings(derandomize=True, deadline=None)
 @given(arrays(np.float64, (3, 2), elements=st.floats(-30.0, 30.0)))
 def test_coordinates_come_back_out_to_thirty(z):
     for case in ("one dependent", "gaussian", "joint"):
@@ -244,7 +245,7 @@ def test_a_hundred_beam_laws_are_fast():
         found = coordinates.log_densities(laws, z, x)
         best = min(best, time.perf_counter() - start)
     assert best < 0.5  # about 0.05 to 0.15 s on one core
-    expected = laws[42].log_density(x) + volume_in_z(coordinates, z[:1])[0] * 0.0
+    expected = laws[42].log_density(x)
     in_logs = np.log(x[:, :3]).sum(axis=1) + np.log(coordinates.scale).sum()
     np.testing.assert_allclose(found[:, 42], expected + in_logs, rtol=1e-10)
 

