@@ -94,6 +94,18 @@ def test_a_quantile_with_two_modes_and_one_with_corners():
             assert found == pytest.approx(first @ density @ second, abs=2e-5)
 
 
+def test_the_ends_are_reached_where_the_series_is_cut():
+    """At rho = 1 a law is fully correlated with itself; at -1 E[x(u) x(1 - u)] by midpoints."""
+    corners = marginal_of(stats.rv_histogram(([1, 0, 0, 1], [0.0, 1.0, 2.0, 3.0, 4.0])))
+    assert 1.0 - np.sum(hermite_coefficients(corners) ** 2) > 1e-3
+    assert value_correlation(corners, corners, 1.0) == pytest.approx(1.0, rel=1e-12)
+    skewed = marginal_of(stats.rv_histogram(([3, 0, 0, 1], [0.0, 1.0, 2.0, 3.0, 4.0])))
+    u = (np.arange(200_000) + 0.5) / 200_000
+    x = (skewed.from_score(stats.norm.ppf(u)) - skewed.mean) / skewed.sd
+    found = value_correlation(skewed, skewed, -1.0)
+    assert found == pytest.approx(np.mean(x * x[::-1]), abs=0.01)
+
+
 LAWS = [NORMAL, LOGNORMAL, OTHER, UNIFORM, EXPONENTIAL, GUMBEL]
 
 
