@@ -167,9 +167,7 @@ def _from_multivariate_normal(law: Any) -> Inputs:
         raise ValueError(f"The law {law!r} has an input of variance zero, so it has no density.")
     mean = np.atleast_1d(law.mean)
     marginals = [NormalMarginal(float(m), float(s)) for m, s in zip(mean, sd, strict=True)]
-    correlation = covariance / np.outer(sd, sd)
-    np.fill_diagonal(correlation, 1.0)
-    return Inputs(marginals, correlation)
+    return Inputs(marginals, covariance / np.outer(sd, sd))
 
 
 def _from_scipy(law: Any) -> JointLaw:

@@ -131,7 +131,8 @@ def _from_scipy(law: Any, name: str) -> Marginal:
         if isinstance(generator, type(stats.uniform)):
             return _exact("uniform", name, loc, loc + scale)
         if isinstance(generator, type(stats.lognorm)):
-            return _exact("lognormal", name, math.log(scale), *shapes, loc)
+            mu = math.log(scale) if scale > 0.0 else math.nan
+            return _exact("lognormal", name, mu, *shapes, loc)
     return _general(
         law, name, law.logcdf, law.logsf, law.ppf, law.isf, law.logpdf, law.support(), law.std()
     )
@@ -238,7 +239,7 @@ def _from_torch(law: Any, name: str) -> Marginal:
 def _by_functions_of_torch(law: Any, name: str) -> Marginal:
     """Other law of torch with `cdf` and `icdf`: above 8 sigma its upper tail is lost in 1 - F."""
     try:
-        _call_torch(law.icdf, np.array([0.5])), _call_torch(law.cdf, np.array([0.5]))
+        _call_torch(law.cdf, _call_torch(law.icdf, np.array([0.5])))
     except (NotImplementedError, ValueError):
         raise TypeError(
             f"The law of '{name}', {law!r}, has no `cdf` and `icdf`; give the law of SciPy of the "
@@ -319,7 +320,7 @@ def _from_openturns(law: Any, name: str) -> Marginal:
 
 
 def _openturns_values(function: Any, logarithm: bool, values: Array) -> Array:
-    column = np.asarray(function(values.reshape(-1, 1).tolist()), dtype=np.float64)
+    column = np.asarray(function(values.reshape(-1, 1)), dtype=np.float64)
     with np.errstate(all="ignore"):
         return (np.log(column) if logarithm else column).reshape(values.shape)
 

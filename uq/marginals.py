@@ -66,7 +66,7 @@ class Marginal(ABC):
 
     @abstractmethod
     def from_score(self, z: ArrayLike) -> Array:
-        """Values whose normal scores are `z`."""
+        """Values whose normal scores are `z`; strictly inside the support for finite scores."""
 
     @abstractmethod
     def log_density(self, x: ArrayLike) -> Array:
@@ -148,8 +148,9 @@ class LogNormalMarginal(Marginal):
 
     def from_score(self, z: ArrayLike) -> Array:
         """Loc + exp(mu + sigma z)."""
+        scores = np.asarray(z, dtype=np.float64)
         with np.errstate(over="ignore", under="ignore"):
-            return self.loc + np.exp(self.mu + self.sigma * np.asarray(z, dtype=np.float64))
+            return _inside(self.loc + np.exp(self.mu + self.sigma * scores), scores, self.support)
 
     def log_density(self, x: ArrayLike) -> Array:
         """Logarithm of the lognormal density."""
@@ -187,14 +188,16 @@ class UniformMarginal(Marginal):
         values = np.asarray(x, dtype=np.float64)
         width = self.high - self.low
         below, above = (values - self.low) / width, (self.high - values) / width
-        nearer: Array = ndtri(np.clip(np.minimum(below, above), 0.0, 0.5))
-        return np.where(below <= above, nearer, -nearer)
+        nearer: Array = ndtri(np.clip(np.minimum(below, above), math.ulp(0.0), 0.5))
+        score = np.where(below <= above, nearer, -nearer)
+        return np.where(values <= self.low, -np.inf, np.where(values >= self.high, np.inf, score))
 
     def from_score(self, z: ArrayLike) -> Array:
         """Value from the nearer end."""
         scores = np.asarray(z, dtype=np.float64)
         part: Array = (self.high - self.low) * ndtr(-np.abs(scores))
-        return np.where(scores < 0.0, self.low + part, self.high - part)
+        x = np.where(scores < 0.0, self.low + part, self.high - part)
+        return _inside(x, scores, self.support)
 
     def log_density(self, x: ArrayLike) -> Array:
         """-log(width) inside."""
@@ -236,29 +239,46 @@ class GeneralMarginal(Marginal):
         """
         values = np.atleast_1d(np.asarray(x, dtype=np.float64))
         low, high = self.support
+        score = np.where(values <= low, -np.inf, np.where(values >= high, np.inf, np.nan))
+        inside = (values > low) & (values < high)
+        if inside.any():
+            score[inside] = self._inner_score(values[inside])
+        return score.reshape(np.shape(x))
+
+    def _inner_score(self, x: Array) -> Array:
         with np.errstate(all="ignore"):
-            log_below = np.asarray(self.log_cdf(values), dtype=np.float64)
-            upper = log_below > _LOG_HALF
+            log_below = np.asarray(self.log_cdf(x), dtype=np.float64)
             score = np.asarray(ndtri_exp(np.minimum(log_below, _LOG_HALF)), dtype=np.float64)
             score[np.isneginf(log_below)] = _UNDERFLOW
+            upper = log_below > _LOG_HALF
             if upper.any():
-                log_above = np.asarray(self.log_sf(values[upper]), dtype=np.float64)
+                log_above = np.asarray(self.log_sf(x[upper]), dtype=np.float64)
                 above = -np.asarray(ndtri_exp(np.minimum(log_above, _LOG_HALF)))
                 score[upper] = np.where(np.isneginf(log_above), -_UNDERFLOW, above)
-        score = np.where(values <= low, -np.inf, np.where(values >= high, np.inf, score))
-        return np.where(np.isnan(values), np.nan, score).reshape(np.shape(x))
+        return score
 
     def from_score(self, z: ArrayLike) -> Array:
-        """Values by the quantile of the smaller tail, far out improved by Newton's method."""
+        """Values by the quantile of the smaller tail, far out improved by Newton's method.
+
+        Scores beyond 37.5 are taken as 37.5 where the library does not know the logarithm of
+        that tail.
+        """
         scores = np.atleast_1d(np.asarray(z, dtype=np.float64))
         with np.errstate(all="ignore"):
-            x = self._by_quantile(np.clip(scores, -_LAST, _LAST))
-            far = (np.abs(scores) > _FAR) & np.isfinite(scores)
+            aims = scores
+            if (np.isfinite(scores) & (np.abs(scores) > _LAST)).any():
+                aims = np.clip(scores, -self._reach(-1.0), self._reach(1.0))
+            x = self._by_quantile(np.clip(aims, -_LAST, _LAST))
+            far = (np.abs(aims) > _FAR) & np.isfinite(aims)
             if far.any():
-                x[far] = self._improved(x[far], scores[far])
-        low, high = self.support
-        x = np.where(np.isneginf(scores), low, np.where(np.isposinf(scores), high, x))
-        return np.where(np.isnan(scores), np.nan, x).reshape(np.shape(z))
+                x[far] = self._improved(x[far], aims[far])
+        return _inside(x, scores, self.support).reshape(np.shape(z))
+
+    def _reach(self, side: float) -> float:
+        """Largest score on this side that has a value; tried at one far out."""
+        aim = np.array([1.6 * _LAST * side])
+        x = self._improved(self._by_quantile(np.array([_LAST * side])), aim)
+        return math.inf if abs(float((self.to_score(x) - aim)[0])) < 1e-6 else _LAST
 
     def _by_quantile(self, z: Array) -> Array:
         tail = ndtr(-np.abs(z))
@@ -270,25 +290,24 @@ class GeneralMarginal(Marginal):
         return x
 
     def _improved(self, x: Array, z: Array) -> Array:
-        """Newton's method on the score; a step that does not come nearer is left out."""
+        """Newton's method on the score; a step that does not come nearer is halved."""
+        low, high = self.support
         start = self._by_quantile(np.clip(z, -_FAR, _FAR))
-        x = np.where(np.isfinite(x) & (x > self.support[0]) & (x < self.support[1]), x, start)
+        x = np.where(np.isfinite(x), np.clip(x, *_inner_ends(self.support)), start)
         score = self.to_score(x)
-        active = np.ones(len(x), dtype=bool)
+        share = np.ones(len(x))
         for _ in range(60):
-            active &= np.abs(score - z) > 1e-13 * np.abs(z)
-            if not active.any():
+            i = np.flatnonzero((np.abs(score - z) > 1e-13 * np.abs(z)) & (share > 1e-3))
+            if len(i) == 0:
                 break
-            here, at = x[active], score[active]
-            log_slope = self.log_density(here) + 0.5 * at * at + _LOG_ROOT_2PI
-            there = here - (at - z[active]) * np.exp(-log_slope)
-            inside = (there > self.support[0]) & (there < self.support[1])
-            there = np.where(inside, there, here)
+            log_slope = self.log_density(x[i]) + 0.5 * score[i] ** 2 + _LOG_ROOT_2PI
+            there = x[i] - share[i] * (score[i] - z[i]) * np.exp(-log_slope)
+            there = np.where((there > low) & (there < high), there, x[i])
             score_there = self.to_score(there)
-            nearer = np.abs(score_there - z[active]) < np.abs(at - z[active])
-            x[active] = np.where(nearer, there, here)
-            score[active] = np.where(nearer, score_there, at)
-            active[active] = nearer
+            nearer = np.abs(score_there - z[i]) < np.abs(score[i] - z[i])
+            x[i] = np.where(nearer, there, x[i])
+            score[i] = np.where(nearer, score_there, score[i])
+            share[i] = np.where(nearer, np.minimum(1.0, 2.0 * share[i]), 0.5 * share[i])
         return x
 
     def log_density(self, x: ArrayLike) -> Array:
@@ -300,3 +319,15 @@ class GeneralMarginal(Marginal):
             with np.errstate(all="ignore"):
                 result[inside] = self.log_pdf(values[inside])
         return np.where(np.isnan(result), -np.inf, result).reshape(np.shape(x))
+
+
+def _inside(x: Array, z: Array, support: tuple[float, float]) -> Array:
+    """Values of finite scores strictly between the ends, those of infinite scores at an end."""
+    low, high = support
+    x = np.clip(x, *_inner_ends(support))
+    return np.where(np.isfinite(z), x, np.where(np.isnan(z), np.nan, np.where(z > 0.0, high, low)))
+
+
+def _inner_ends(support: tuple[float, float]) -> tuple[float, float]:
+    """Smallest and largest number strictly inside the support."""
+    return math.nextafter(support[0], math.inf), math.nextafter(support[1], -math.inf)
