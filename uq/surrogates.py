@@ -10,9 +10,8 @@ omega       (n,) weights of the rows, >= 0; for importance samples squared likel
 psi         (n, K) orthonormal products, see `uq.polynomials`
 T_r, s_r    (K, K) triangle and (K, J) of fold r's factorisation Q_r T_r = sqrt(omega) psi, with
             s_r = Q_r' sqrt(omega) y
-D           diagonal of the column norms of sqrt(omega) psi without fold r
 
-    c_{-r} = argmin_c sum_{i not in r} omega_i |y_i - psi_i' c|^2 + rho |D c|^2
+    c_{-r} = argmin_c sum_{i not in r} omega_i |y_i - psi_i' c|^2
 
 The triangles of the folds, one below the other and factorised again, give the triangle without a
 fold: what sums of Gram matrices give, at twice the digits (Golub & Van Loan 2013, 5.3.8). Leading
@@ -35,7 +34,7 @@ _RUNS_PER_TERM = 12
 _ROWS_PER_TERM = 4  # of a chunk: its triangle costs a quarter of it
 _LEAST_ROWS = 1024  # of a chunk
 _PANEL = 64  # columns that LAPACK turns at once
-_RIDGE = 1e-20  # rho: directions of the scaled columns shorter than 1e-10 are left out
+_DEPENDENT = 1e-13  # of a column's length: what rounding leaves of one that the others span
 
 
 def offered_sizes(n_rows: int, dimension: int, cap: int = 500) -> tuple[int, ...]:
@@ -131,8 +130,9 @@ class CrossFit:
 
     Notes
     -----
-    Neither points nor values of fold r touch the fit without it. With rows too few or alike for
-    a size the ridge takes the shortest coefficients; without any weight they are zero.
+    Neither points nor values of fold r touch the fit without it. Where rows are too few or too
+    alike, terms that earlier ones span get coefficients of zero. There is no ridge: in trials with
+    importance samples none made residuals smaller.
     """
 
     def __init__(
@@ -167,7 +167,7 @@ class CrossFit:
                 weights = roots[at, None]
                 factor = _stacked(factor, (weights * psi, weights * values[at]))
             folds.append(factor)
-        return [_with_ridge(factor) for factor in _leave_one_out(folds)]
+        return [_independent(factor) for factor in _leave_one_out(folds)]
 
     def coefficients(self, size: int) -> Array:
         """Coefficients (R, size, J) of the fits without each fold.
@@ -247,12 +247,18 @@ def _leave_one_out(folds: list[tuple[Array, Array]]) -> list[tuple[Array, Array]
     return [_stacked(*pair) for pair in zip(before, after[::-1], strict=True)]
 
 
-def _with_ridge(factor: tuple[Array, Array]) -> tuple[Array, Array]:
-    """Rows sqrt(rho) D below; a column of zeros gets a coefficient of zero."""
+def _independent(factor: tuple[Array, Array]) -> tuple[Array, Array]:
+    """The system with coefficients of zero for columns that earlier ones span.
+
+    Such a column is taken out, and a row that says c_k = 0 stands in for it, so that what the
+    column held of the later ones is theirs again.
+    """
     triangle, right = factor
-    lengths = np.sqrt((triangle**2).sum(axis=0))
-    ridge = math.sqrt(_RIDGE) * np.where(lengths > 0.0, lengths, 1.0)
-    return _stacked(factor, (np.diag(ridge), np.zeros_like(right)))
+    dependent = np.abs(np.diag(triangle)) <= _DEPENDENT * np.linalg.norm(triangle, axis=0)
+    if not dependent.any():
+        return factor
+    kept = np.where(dependent, 0.0, triangle)
+    return _stacked((kept, right), (np.diag(dependent.astype(np.float64)), np.zeros_like(right)))
 
 
 def _check_sizes(sizes: tuple[int, ...], terms: int) -> None:
