@@ -157,7 +157,7 @@ def basis(z: Array, indices: Indices, bounded: NDArray[np.bool_]) -> Array:
     Raises
     ------
     ValueError
-        When the set is not downward closed, or shapes do not fit.
+        When a parent is missing or comes later, or shapes do not fit.
     """
     check_shapes(z, indices, bounded)
     parents, columns = _parents(indices)
