@@ -126,7 +126,7 @@ def one_dimensional(x: Array, degree: int, bounded: bool) -> Array:
     values = np.ones((degree + 1, *x.shape))
     if bounded:
         x = np.asarray(erf(x / math.sqrt(2.0)))  # 2 Phi(x) - 1
-        b = [k / math.sqrt(4.0 * k * k - 1.0) for k in range(degree + 1)]
+        b = [0.0, *(k / math.sqrt(4.0 * k * k - 1.0) for k in range(1, degree + 1))]
     else:
         b = [math.sqrt(k) for k in range(degree + 1)]
     for k in range(degree):
@@ -157,7 +157,7 @@ def basis(z: Array, indices: Indices, bounded: NDArray[np.bool_]) -> Array:
     Raises
     ------
     ValueError
-        When the set is not downward closed, or shapes do not fit.
+        When a parent is missing or comes later, or shapes do not fit.
     """
     check_shapes(z, indices, bounded)
     parents, columns = _parents(indices)

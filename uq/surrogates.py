@@ -10,9 +10,8 @@ omega       (n,) weights of the rows, >= 0; for importance samples squared likel
 psi         (n, K) orthonormal products, see `uq.polynomials`
 T_r, s_r    (K, K) triangle and (K, J) of fold r's factorisation Q_r T_r = sqrt(omega) psi, with
             s_r = Q_r' sqrt(omega) y
-D           diagonal of the column norms of sqrt(omega) psi without fold r
 
-    c_{-r} = argmin_c sum_{i not in r} omega_i |y_i - psi_i' c|^2 + rho |D c|^2
+    c_{-r} = argmin_c sum_{i not in r} omega_i |y_i - psi_i' c|^2
 
 The triangles of the folds, one below the other and factorised again, give the triangle without a
 fold: what sums of Gram matrices give, at twice the digits (Golub & Van Loan 2013, 5.3.8). Leading
@@ -30,12 +29,14 @@ from scipy.linalg import lapack, solve_triangular
 from bayesopt.arguments import whole_number
 from uq.polynomials import Array, Indices, basis, check_shapes
 
+_System = tuple[Array, Array]  # T and s
+
 _LARGEST_DEGREE = 40  # of `index_set`
 _RUNS_PER_TERM = 12
-_ROWS_PER_TERM = 4  # of a chunk: its triangle costs a quarter of it
-_LEAST_ROWS = 1024  # of a chunk
-_PANEL = 64  # columns that LAPACK turns at once
-_RIDGE = 1e-20  # rho: directions of the scaled columns shorter than 1e-10 are left out
+_ROWS_PER_TERM = 4  # of a chunk
+_LEAST_ROWS = 1024
+_PANEL = 16  # columns that LAPACK turns at once
+_DEPENDENT = 1e-13  # of a column's length: what rounding leaves of one that the others span
 
 
 def offered_sizes(n_rows: int, dimension: int, cap: int = 500) -> tuple[int, ...]:
@@ -131,8 +132,9 @@ class CrossFit:
 
     Notes
     -----
-    Neither points nor values of fold r touch the fit without it. With rows too few or alike for
-    a size the ridge takes the shortest coefficients; without any weight they are zero.
+    Neither points nor values of fold r touch the fit without it. Where rows are too few or too
+    alike, terms that earlier ones span get coefficients of zero. There is no ridge: in trials with
+    importance samples none made residuals smaller.
     """
 
     def __init__(
@@ -155,19 +157,19 @@ class CrossFit:
         self._z = z
         self._without = self._fit(values, np.sqrt(omega))
 
-    def _fit(self, values: Array, roots: Array) -> list[tuple[Array, Array]]:
+    def _fit(self, values: Array, roots: Array) -> list[_System]:
         """(T, s) without each fold; `roots` are square roots of the weights."""
         terms = len(self.indices)
         folds = []
         for rows in self._rows:
-            factor = _nothing(terms, values.shape[1])
+            system = np.zeros((terms, terms)), np.zeros((terms, values.shape[1]))
             for chunk in _chunks(len(rows), terms):
                 at = rows[chunk]
                 psi = basis(self._z[at], self.indices, self.bounded)
                 weights = roots[at, None]
-                factor = _stacked(factor, (weights * psi, weights * values[at]))
-            folds.append(factor)
-        return [_with_ridge(factor) for factor in _leave_one_out(folds)]
+                system = _stacked(system, (weights * psi, weights * values[at]), triangular=False)
+            folds.append(system)
+        return [_independent(system) for system in _leave_one_out(folds)]
 
     def coefficients(self, size: int) -> Array:
         """Coefficients (R, size, J) of the fits without each fold.
@@ -220,39 +222,44 @@ def _chunks(n: int, terms: int) -> Iterator[slice]:
     return (slice(start, start + step) for start in range(0, n, step))
 
 
-def _nothing(terms: int, outputs: int) -> tuple[Array, Array]:
-    return np.zeros((terms, terms)), np.zeros((terms, outputs))
+def _stacked(above: _System, below: _System, triangular: bool = True) -> _System:
+    """Triangle (K, K) and right-hand sides (K, J) of a triangular system with rows below it.
 
-
-def _stacked(above: tuple[Array, Array], below: tuple[Array, Array]) -> tuple[Array, Array]:
-    """Triangle (K, K) and right-hand sides (K, J) of two systems, one below the other."""
-    rows, right = (
-        np.asfortranarray(np.concatenate(pair)) for pair in zip(above, below, strict=True)
+    Rows that are not `triangular` are (m, K), and are lost.
+    """
+    depth, panel = (len(below[0]) if triangular else 0), min(_PANEL, len(above[0]))
+    own = not triangular
+    triangle, reflectors, blocks, _ = lapack.dtpqrt(
+        depth, panel, above[0], below[0], overwrite_b=own
     )
-    terms, outputs = rows.shape[1], right.shape[1]
-    factor, tau, _, _ = lapack.dgeqrf(rows, lwork=_PANEL * terms, overwrite_a=True)
-    turned, _, _ = lapack.dormqr(
-        "L", "T", factor, tau, right, lwork=_PANEL * (outputs + _PANEL + 1), overwrite_c=True
+    right, _, _ = lapack.dtpmqrt(
+        depth, reflectors, blocks, above[1], below[1], trans="T", overwrite_b=own
     )
-    return np.triu(factor[:terms]), turned[:terms]
+    return triangle, right
 
 
-def _leave_one_out(folds: list[tuple[Array, Array]]) -> list[tuple[Array, Array]]:
-    """Systems of all folds but one: those before it below those after it."""
-    nothing = _nothing(*folds[0][1].shape)
-    before, after = [nothing], [nothing]
-    for ahead, behind in zip(folds[:-1], folds[:0:-1], strict=True):
+def _leave_one_out(folds: list[_System]) -> list[_System]:
+    """_Systems of all folds but one: those before it above those after it."""
+    before, after = folds[:1], folds[:-2:-1]
+    for ahead, behind in zip(folds[1:-1], folds[-2:0:-1], strict=True):
         before.append(_stacked(before[-1], ahead))
         after.append(_stacked(after[-1], behind))
-    return [_stacked(*pair) for pair in zip(before, after[::-1], strict=True)]
+    inner = zip(before[:-1], after[-2::-1], strict=True)
+    return [after[-1], *(_stacked(*pair) for pair in inner), before[-1]]
 
 
-def _with_ridge(factor: tuple[Array, Array]) -> tuple[Array, Array]:
-    """Rows sqrt(rho) D below; a column of zeros gets a coefficient of zero."""
-    triangle, right = factor
-    lengths = np.sqrt((triangle**2).sum(axis=0))
-    ridge = math.sqrt(_RIDGE) * np.where(lengths > 0.0, lengths, 1.0)
-    return _stacked(factor, (np.diag(ridge), np.zeros_like(right)))
+def _independent(system: _System) -> _System:
+    """The system with coefficients of zero for columns that earlier ones span.
+
+    Such a column is taken out, and a row that says c_k = 0 stands in for it, so that what the
+    column held of the later ones is theirs again.
+    """
+    triangle, right = system
+    dependent = np.abs(np.diag(triangle)) <= _DEPENDENT * np.linalg.norm(triangle, axis=0)
+    if not dependent.any():
+        return system
+    kept = np.where(dependent, 0.0, triangle)
+    return _stacked((kept, right), (np.diag(dependent.astype(np.float64)), np.zeros_like(right)))
 
 
 def _check_sizes(sizes: tuple[int, ...], terms: int) -> None:
@@ -274,7 +281,7 @@ def _check_rows(z: Array, values: Array, omega: Array) -> None:
         if not np.isfinite(numbers).all():
             raise ValueError(f"`{name}` must be finite; leave out rows that are not.")
     if (omega < 0.0).any():
-        raise ValueError(f"`omega` must not be negative, but got {omega.min()!r}.")
+        raise ValueError(f"`omega` must not be negative, but got {omega.min()}.")
 
 
 def _rows_of_folds(folds: NDArray[np.integer], n: int) -> list[NDArray[np.intp]]:
