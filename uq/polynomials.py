@@ -53,7 +53,7 @@ def index_set(dimension: int, n_terms: int, max_degree: int = 40, norm: float = 
         Largest total degree.
     norm
         Exponent; 1 orders by total degree, smaller ones prefer few columns at high degrees
-        (Blatman & Sudret 2011, Eq. 14, there with the root taken).
+        (Blatman & Sudret 2011, there with the root taken).
 
     Returns
     -------

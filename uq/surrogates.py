@@ -14,7 +14,7 @@ T_r, s_r    (K, K) triangle and (K, J) of fold r's factorisation Q_r T_r = sqrt(
     c_{-r} = argmin_c sum_{i not in r} omega_i |y_i - psi_i' c|^2
 
 The triangles of the folds, one below the other and factorised again, give the triangle without a
-fold: what sums of Gram matrices give, at twice the digits (Golub & Van Loan 2013, 5.3.8). Leading
+fold: what sums of Gram matrices give, at twice the digits (Golub & Van Loan 2013, 5.3). Leading
 blocks of one triangle are the fits of all smaller sizes.
 """
 
@@ -239,7 +239,7 @@ def _stacked(above: _System, below: _System, triangular: bool = True) -> _System
 
 
 def _leave_one_out(folds: list[_System]) -> list[_System]:
-    """_Systems of all folds but one: those before it above those after it."""
+    """Systems of all folds but one: those before it above those after it."""
     before, after = folds[:1], folds[:-2:-1]
     for ahead, behind in zip(folds[1:-1], folds[-2:0:-1], strict=True):
         before.append(_stacked(before[-1], ahead))
