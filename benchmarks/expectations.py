@@ -1,4 +1,4 @@
-"""Several expectations from one sample, beside the ways there are: ``python -m benchmarks.expectations``.
+"""Several expectations from one sample, side by side: ``python -m benchmarks.expectations``.
 
 Notation
 --------

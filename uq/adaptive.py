@@ -24,8 +24,8 @@ from bayesopt.arguments import check_name, finite_number, real_numbers, whole_nu
 from uq import control_variates
 from uq.control_variates import Candidate
 from uq.coordinates import Coordinates
-from uq.density_search import Covariance, Family, Found, Search
-from uq.estimates import Expectations, Stage, reach_flags
+from uq.density_search import Covariance, Family, Found, Search, Stage
+from uq.estimates import Expectations, reach_flags
 from uq.final_sample import FinalSample, Surrogate, estimate
 from uq.importance_sampling import effective_sample_size
 from uq.joint_laws import Law, law_of
@@ -128,6 +128,8 @@ def expectations(
     share = None if defensive is None else finite_number(defensive, "`defensive`")
     if share is not None and not 0.0 <= share < 1.0:
         raise ValueError(f"`defensive` must be a share in [0, 1), but got {defensive!r}.")
+    if batch_size is not None:
+        batch_size = whole_number(batch_size, "batch_size", 1)
     w = _checked_weights(weights, len(given) if len(given) > 1 else None)
     generator = np.random.default_rng(rng)
     runs = ModelRuns(
@@ -174,12 +176,6 @@ class _Asked:
             "are those of the inputs that do not fail."
         ]
 
-    def search_weights(self, n_quantities: int) -> Array | None:
-        """(J,) w, or None for relative ones."""
-        if isinstance(self.weights, np.ndarray):
-            return self.weights
-        return np.ones(n_quantities) if self.weights == "equal" else None
-
 
 def _auto(
     asked: _Asked,
@@ -201,7 +197,7 @@ def _auto(
         return coordinates.log_densities(asked.laws, z, coordinates.to_x(z))
 
     search = Search(
-        values, log_laws, start, asked.search_weights, family, covariance, defensive,
+        values, log_laws, start, asked.weights, family, covariance, defensive,
         sampling == "qmc", asked.rng, law_moments,
     )  # fmt: skip
     folds = _learn(search, asked.budget, sampling)
@@ -255,7 +251,7 @@ def _published(asked: _Asked, family: Family, covariance: Covariance) -> Expecta
         return Y
 
     outcome = published(
-        values, start.log_densities, start, asked.budget, asked.search_weights,
+        values, start.log_densities, start, asked.budget, asked.weights,
         family=family, covariance="diagonal" if covariance == "diagonal" else "full",
         rng=asked.rng,
     )  # fmt: skip
@@ -302,7 +298,7 @@ def _final(
     """Draw the rest and keep the runs that gave values."""
     z = found.density.transform(folds.uniforms(found.density.n_uniforms, asked.rng))
     Y = values(z)
-    good = np.isfinite(Y).all(axis=1)
+    good: NDArray[np.bool_] = np.isfinite(Y).all(axis=1)
     if np.bincount(folds.labels, good, folds.n_folds).min() == 0.0:
         raise ValueError(
             f"{int((~good).sum())} of {len(good)} runs failed, all of them in some of the "
@@ -329,7 +325,7 @@ def _result(
 ) -> Expectations:
     means = control_variates.fold_means(chosen.contributions, sample.folds)
     cov = control_variates.covariance(chosen, sample.folds, sample.independent)
-    unseen = ~((sample.W * sample.Y) != 0.0).any(axis=0)
+    unseen = np.logical_not(np.any(sample.W * sample.Y != 0.0, axis=0))
     cov[unseen] = np.nan
     cov[:, unseen] = np.nan
     log_weights = sample.log_f - sample.log_g[:, None]
@@ -383,7 +379,8 @@ def _checked_weights(weights: object, n_laws: int | None) -> Literal["relative",
     w = real_numbers(weights, "weights")  # type: ignore[arg-type]
     if w.ndim != 1 or not np.isfinite(w).all() or (w < 0.0).any() or not (w > 0.0).any():
         raise ValueError(
-            f"`weights` must be finite numbers >= 0, not all 0, one a quantity, but got {weights!r}."
+            "`weights` must be finite numbers >= 0, not all 0, one a quantity, but got "
+            f"{weights!r}."
         )
     if n_laws is not None and len(w) != n_laws:
         raise ValueError(f"`weights` has {len(w)} entries for {n_laws} laws.")

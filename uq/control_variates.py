@@ -12,7 +12,7 @@ V_ij        contributions: the estimate of fold r is the mean of V_ij over i in 
 
     none                V = T                                                          plain weights
     constant, surrogate V = E_j[h_r] + W (Y - h_r)                                                (A)
-    density ratios      V = T - sum_k beta_jk(r) (C_jk - 1)          Owen & Zhou (2000); cf. Eq. (1)
+    density ratios      V = T - sum_k beta_jk(r) (C_jk - 1)          Owen & Zhou (2000)
 
 Given the other folds each is unbiased, whatever the quality of h_r or beta(r). The folds' means
 are exchangeable and all but independent: their spread is the error of the mean over the folds.
@@ -67,7 +67,8 @@ def constant(T: Array, W: Array, folds: Labels) -> Candidate:
     folds
         (n,) labels 0 .. R - 1.
     """
-    c = _others(fold_sums(T, folds)) / _others(fold_sums(W, folds))
+    mass = _others(fold_sums(W, folds))
+    c = _others(fold_sums(T, folds)) / np.where(mass > 0.0, mass, 1.0)
     return Candidate("constant", T + c[folds] * (1.0 - W), np.zeros(T.shape[1]))
 
 
@@ -142,7 +143,8 @@ def slopes(T: Array, H: Array, W: Array, folds: Labels) -> Array:
 def fold_sums(values: Array, folds: Labels) -> Array:
     """(R, ...) sums over the rows of each fold."""
     starts = np.flatnonzero(np.r_[True, folds[1:] != folds[:-1]])
-    return np.add.reduceat(values, starts, axis=0)
+    sums: Array = np.add.reduceat(values, starts, axis=0)
+    return sums
 
 
 def fold_means(values: Array, folds: Labels) -> Array:
@@ -238,7 +240,8 @@ def _clearly_first(vote: Array) -> int:
 
 def _others(sums: Array) -> Array:
     """(R, ...) sums over all folds but one."""
-    return sums.sum(axis=0) - sums
+    others: Array = sums.sum(axis=0) - sums
+    return others
 
 
 def _solve(gram: Array, right: Array) -> Array:
@@ -246,4 +249,5 @@ def _solve(gram: Array, right: Array) -> Array:
     scale = np.sqrt(np.maximum(np.diagonal(gram, axis1=-2, axis2=-1), np.finfo(float).tiny))
     scaled = gram / scale[..., :, None] / scale[..., None, :]
     inverse = np.linalg.pinv(scaled, rcond=1e-12, hermitian=True)
-    return np.einsum("...kl,...l->...k", inverse, right / scale) / scale
+    solved: Array = np.einsum("...kl,...l->...k", inverse, right / scale) / scale
+    return solved

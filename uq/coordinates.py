@@ -174,6 +174,7 @@ class NormalCoordinates(Coordinates):
         return _hermite(n)
 
     def log_slope(self, z: Array, x: Array) -> Array:
+        """log|dx/dz| (n,)."""
         slope: Array = -0.5 * (z * z).sum(axis=1) - self.dimension * _LOG_ROOT_2PI
         return slope - self.inputs.log_density(x)
 
@@ -235,6 +236,7 @@ class ChartCoordinates(Coordinates):
         return (t - self.centre[k]) / self.scale[k], weights
 
     def log_slope(self, z: Array, x: Array) -> Array:
+        """log|dx/dz| (n,)."""
         t = self.centre + self.scale * z
         slope = np.full(len(z), float(np.log(self.scale).sum()))
         for k, chart in enumerate(self.charts):

@@ -20,7 +20,7 @@ unless the points held out foretell a clear win.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,9 +55,8 @@ _FEW_HITS = 5
 _WANTED = 4
 
 
-@dataclass(frozen=True)
-class Stage:
-    """One stage of the search.
+class Stage(NamedTuple):
+    """One stage of a run.
 
     Parameters
     ----------
@@ -114,7 +113,7 @@ class Search:
     start
         The start density.
     weights
-        The number J of quantities to (J,) w, or None for weights relative to their sizes.
+        (J,) w, "equal", or "relative" to the sizes of the quantities.
     family, covariance
         Of the fitted density.
     defensive
@@ -132,7 +131,7 @@ class Search:
         values: Callable[[Array], Array],
         log_laws: Callable[[Array], Array],
         start: Density,
-        weights: Callable[[int], Array | None],
+        weights: Array | Literal["relative", "equal"],
         family: Family,
         covariance: Covariance,
         defensive: float | None,
@@ -157,7 +156,8 @@ class Search:
             return False
         last = self.stages[-1]
         wanted = min(_WANTED * (self._start.dimension + 4), sum(s.n for s in self.stages) / 5)
-        return last.tempering == 1.0 and last.effective_sample_size >= wanted
+        enough: bool = last.tempering == 1.0 and last.effective_sample_size >= wanted
+        return enough
 
     def stage(self, n: int) -> None:
         """Spend `n` runs on the density that looks best so far, and learn from them."""
@@ -192,9 +192,10 @@ class Search:
 
     def weights_for(self, T: Array) -> Array:
         """(J,) w by weighted values (n, J)."""
-        given = self._given_weights(T.shape[1])
-        if given is not None:
-            return given
+        if isinstance(self._given_weights, np.ndarray):
+            return self._given_weights
+        if self._given_weights == "equal":
+            return np.ones(T.shape[1])
         size = np.abs(T).mean(axis=0)
         return np.where(size > 0.0, 1.0 / np.where(size > 0.0, size, 1.0) ** 2, 0.0)
 
@@ -291,9 +292,9 @@ class Search:
 
     def _asked(self, points: LearningPoints) -> NDArray[np.bool_]:
         """(J,) quantities that have a weight."""
-        n_quantities = points.T.shape[1]
-        given = self._given_weights(n_quantities)
-        return np.ones(n_quantities, bool) if given is None else given > 0.0
+        if isinstance(self._given_weights, np.ndarray):
+            return self._given_weights > 0.0
+        return np.ones(points.T.shape[1], bool)
 
     def _following(
         self, points: LearningPoints, t: Array, gamma: float, scarce: NDArray[np.bool_]
@@ -370,7 +371,7 @@ def _of_quanta(shares: Array, components: Sequence[Density]) -> Density:
     left = SHARE_QUANTUM - quanta.sum()
     for k in np.argsort(quanta - shares * SHARE_QUANTUM)[:left]:
         quanta[k] += 1
-    kept = np.flatnonzero(quanta)
+    kept = [k for k, quantum in enumerate(quanta) if quantum > 0]
     if len(kept) == 1:
         return components[kept[0]]
     return Mixture(quanta[kept] / SHARE_QUANTUM, tuple(components[k] for k in kept))

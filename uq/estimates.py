@@ -18,6 +18,7 @@ from scipy import stats
 
 from bayesopt.arguments import finite_number
 from uq import control_variates, plots
+from uq.density_search import Stage
 from uq.importance_sampling import effective_sample_size, max_weight_share
 from uq.joint_laws import Law, law_of
 
@@ -33,19 +34,6 @@ class ConfidenceInterval(NamedTuple):
 
     low: Array
     high: Array
-
-
-class Stage(NamedTuple):
-    """One stage of the run.
-
-    `n` evaluations drawn from `source`; `effective_sample_size` of what was aimed at over all
-    points so far; `tempering` 1 when the aim itself was in reach, less when it was tempered.
-    """
-
-    n: int
-    source: str
-    effective_sample_size: float
-    tempering: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -171,7 +159,7 @@ class Expectations:
             candidates, np.ones(T.shape[1]), self.folds, self.independent
         )
         means = control_variates.fold_means(chosen.contributions, self.folds)
-        kept = sum(int((index == k).sum()) for k in (1,))
+        kept = int((index == 1).sum())
         return Expectations(
             estimate=means.mean(axis=0),
             covariance=control_variates.covariance(chosen, self.folds, self.independent),

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from uq import control_variates
 from uq.control_variates import Candidate
@@ -23,7 +23,7 @@ from uq.proposals import Density, Mixture, log_densities
 from uq.surrogates import CrossFit, offered_sizes
 
 Array = NDArray[np.float64]
-Surrogate = Callable[[Array], Array] | str | None
+Surrogate = Callable[[Array], ArrayLike] | str | None
 
 _LEAST_SHARE = 0.02  # of a component whose ratio serves as a control variate
 _DEGREE = 40
@@ -178,7 +178,7 @@ def _cheap_model(
     sample: FinalSample,
     W: Array,
     laws: Sequence[Law],
-    model: Callable[[Array], Array],
+    model: Callable[[Array], ArrayLike],
     rng: np.random.Generator,
 ) -> Candidate:
     """The user's cheap model, its coefficient fitted on the other folds."""

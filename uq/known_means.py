@@ -56,7 +56,9 @@ class KnownMeans:
         for j in range(n_outputs):
             replicates = self.replicates[j % n_laws]
             if replicates is not None:
-                each = replicates @ coefficients[:, j % coefficients.shape[1]]
+                each = (
+                    replicates[:, : len(coefficients)] @ coefficients[:, j % coefficients.shape[1]]
+                )
                 out[j] = each.var(ddof=1) / len(each)
         return out
 

@@ -109,7 +109,8 @@ def _left_over(
     root = np.sqrt(r)[:, None]
     A, B = p * root, T / root
     coefficients = np.linalg.lstsq(A[rest], B[rest], rcond=None)[0]
-    return np.square(B[held_out] - A[held_out] @ coefficients).sum(axis=0)
+    left: Array = np.square(B[held_out] - A[held_out] @ coefficients).sum(axis=0)
+    return left
 
 
 def _polynomials(z: Array) -> Array:

@@ -205,7 +205,7 @@ def published(
     log_densities: Callable[[Array], Array],
     start: SampledDensity,
     budget: int,
-    weights: Callable[[int], Array | None],
+    weights: Array | Literal["relative", "equal"],
     *,
     family: Family = "gaussian",
     covariance: Literal["full", "diagonal"] = "full",
@@ -225,7 +225,7 @@ def published(
     budget
         N, at least 40.
     weights
-        The number J of quantities to w (J,) >= 0, or None for 1 / I_j^2 by the first points.
+        w (J,) >= 0 of the variances; "equal": 1, "relative": 1 / I_j^2 by the first points.
     family
         Of each g_j: "gaussian", or "gaussian_mixture" with two components.
     covariance
@@ -238,8 +238,8 @@ def published(
     Raises
     ------
     ValueError
-        If a quantity is negative somewhere, if no point of the first stage hits one, if a run
-        failed, or if the budget is too small.
+        If a quantity is negative somewhere, if no point of the first stage hits one, or if the
+        budget is too small.
     """
     if budget < LEAST_BUDGET:
         raise ValueError(
@@ -251,9 +251,7 @@ def published(
 
     past.add(start, model.draw(start, n_stage, rng))
     n_e = n_stage
-    first = past.products
-    given = weights(first.shape[1])
-    alpha, beta, w = _first_guess(first, given, model)
+    alpha, beta, w = _first_guess(past.products, weights, model)
     s_old = float(w @ np.var(past.products, axis=0, ddof=1))
 
     while n_e < learning:
@@ -292,9 +290,9 @@ def published(
 
 
 def _first_guess(
-    products: Array, weights: Array | None, model: _Model
+    products: Array, weights: Array | Literal["relative", "equal"], model: _Model
 ) -> tuple[Array, Array, Array]:
-    """alpha, beta and w (J,) from the first points: shares as of disjoint phi_j f_j, beta_j = I_j."""
+    """alpha, beta and w (J,) from the first points: shares as of disjoint phi_j f_j, beta = I."""
     expectations = products.mean(axis=0)
     if not expectations.min() > 0.0:
         raise ValueError(
@@ -303,7 +301,10 @@ def _first_guess(
             'method="published" has nothing to fit. Use method="auto", which tempers rare events, '
             "or a larger budget."
         )
-    w = 1.0 / np.square(expectations) if weights is None else weights
+    if isinstance(weights, np.ndarray):
+        w = weights
+    else:
+        w = expectations**-2.0 if weights == "relative" else np.ones(len(expectations))
     alpha = np.sqrt(w) * expectations
     if not alpha.sum() > 0.0:
         alpha = np.ones(len(alpha))

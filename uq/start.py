@@ -152,5 +152,5 @@ class EqualMixture:
 
     def log_density(self, x: Array) -> Array:
         """(n,)."""
-        mixed: Array = logsumexp(self.log_densities(x), axis=1)
-        return mixed - np.log(len(self._laws))
+        mixed: Array = logsumexp(self.log_densities(x), axis=1) - np.log(len(self._laws))
+        return mixed

@@ -12,6 +12,7 @@ import uq
 POWERS = 2 * np.arange(1, 6)
 MOMENTS = np.array([1.0, 3.0, 15.0, 105.0, 945.0])
 NORMAL = uq.Inputs([stats.norm()])
+TWO = uq.Inputs([stats.norm(), stats.norm()])
 
 
 class Counted:
@@ -240,14 +241,18 @@ def test_cheap_model_under_several_laws() -> None:
 
 
 def test_rare_events_are_found() -> None:
-    """Ten thousandth and a millionth; the first sample sees neither."""
-    r = uq.expectations(
-        lambda x: (x > [4.0, 5.0, -5.0]) * [1.0, 1.0, 0.0] + (x < [0, 0, -5.0]) * [0, 0, 1.0],
-        NORMAL, budget=3000, rng=0,
-    )  # fmt: skip
-    assert _within(r, stats.norm.sf([4.0, 5.0, 5.0]))
-    assert (r.standard_error < 0.1 * stats.norm.sf([4.0, 5.0, 5.0])).all()
-    assert any(stage.tempering < 1.0 for stage in r.history)
+    """Ten thousandths and millionths; the first sample sees none of them."""
+
+    def events(x: np.ndarray) -> np.ndarray:
+        u = x.sum(axis=1) / np.sqrt(2.0)
+        return np.stack([u > 4.0, u > 5.0, u < -5.0], axis=1).astype(float)
+
+    exact = stats.norm.sf([4.0, 5.0, 5.0])
+    for sampling in ("qmc", "mc"):
+        r = uq.expectations(events, TWO, budget=4000, sampling=sampling, rng=0)
+        assert _within(r, exact)
+        assert (r.standard_error < 0.2 * exact).all()
+        assert any(stage.tempering < 1.0 for stage in r.history)
 
 
 def test_an_event_that_never_happens_is_said() -> None:
@@ -305,7 +310,6 @@ def test_all_runs_failed() -> None:
 
 
 NOT_CALLED = Counted(_moments)
-TWO = uq.Inputs([stats.norm(), stats.norm()])
 
 
 @pytest.mark.parametrize(
