@@ -22,7 +22,7 @@ import uq
 POWERS = 2 * np.arange(1, 11)
 EXACT = np.array([float(math.prod(range(1, p, 2))) for p in POWERS])
 # Relative variances with 20,000 points: Monte Carlo's exact ones, and the authors' own figures.
-MONTE_CARLO = np.array([math.prod(range(1, 2 * p, 2)) for p in POWERS]) / EXACT**2 - 1
+MONTE_CARLO = np.array([float(math.prod(range(1, 2 * p, 2))) for p in POWERS]) / EXACT**2 - 1
 PUBLISHED = np.array(
     [4.41e-5, 6.44e-5, 8.50e-5, 1.06e-4, 1.27e-4, 1.41e-4, 1.87e-4, 2.32e-4, 2.89e-4, 3.56e-4]
 )

@@ -298,7 +298,7 @@ def _final(
     """Draw the rest and keep the runs that gave values."""
     z = found.density.transform(folds.uniforms(found.density.n_uniforms, asked.rng))
     Y = values(z)
-    good: NDArray[np.bool_] = np.isfinite(Y).all(axis=1)
+    good = np.asarray(np.isfinite(Y).all(axis=1))
     if np.bincount(folds.labels, good, folds.n_folds).min() == 0.0:
         raise ValueError(
             f"{int((~good).sum())} of {len(good)} runs failed, all of them in some of the "

@@ -11,7 +11,7 @@ C_ijk       density ratios g_k(X_i) / g(X_i), of mean 1; their coefficients fitt
 V_ij        contributions: the estimate of fold r is the mean of V_ij over i in r
 
     none                V = T                                                          plain weights
-    constant, surrogate V = E_j[h_r] + W (Y - h_r)                                                (A)
+    constant, surrogate V = E_j[h_r] + W (Y - h_r)                                               (A)
     density ratios      V = T - sum_k beta_jk(r) (C_jk - 1)          Owen & Zhou (2000)
 
 Given the other folds each is unbiased, whatever the quality of h_r or beta(r). The folds' means
@@ -27,10 +27,12 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 Labels = NDArray[np.int64]
 
-CLEAR_WIN = 0.7
-"""A later candidate replaces an earlier one when it brings the variance below this share."""
-CLEAR_LOSS = 4.0
+CLEAR_WIN = {True: 0.8, False: 0.4}
+"""A later candidate replaces an earlier one when it brings the variance below this share, for
+independent points and for folds; the variances of a few folds are known to a factor only."""
+CLEAR_LOSS = {True: 2.0, False: 10.0}
 """Beyond this ratio of variances one quantity does not follow the choice made for all."""
+_ROUNDING = 4 * np.finfo(float).eps
 
 
 @dataclass(frozen=True)
@@ -170,7 +172,11 @@ def variances(candidate: Candidate, folds: Labels, independent: bool) -> Array:
 
 
 def covariance(candidate: Candidate, folds: Labels, independent: bool) -> Array:
-    """(J, J) covariance of the mean over all folds; see `variances`."""
+    """(J, J) covariance of the mean over all folds; see `variances`.
+
+    Where control variates are exact nothing is left but rounding, which all folds share: it is
+    counted too.
+    """
     means = fold_means(candidate.contributions, folds)
     if independent:
         spread = candidate.contributions - means[folds]
@@ -179,7 +185,8 @@ def covariance(candidate: Candidate, folds: Labels, independent: bool) -> Array:
         spread = means - means.mean(axis=0)
         n_free = len(means) - 1
     cov = spread.T @ spread / (n_free * len(spread))
-    return cov + np.diag(candidate.known_variance)
+    rounding = _ROUNDING * np.abs(candidate.contributions).mean(axis=0)
+    return cov + np.diag(candidate.known_variance + np.square(rounding))
 
 
 def choose(
@@ -208,15 +215,12 @@ def choose(
         The candidate that is composed, and (J,) which of `candidates` each quantity takes.
     """
     spread = np.stack([variances(one, folds, independent) for one in candidates])  # (c, J)
-    floor = np.finfo(float).tiny + 1e-32 * np.square(
-        np.stack([one.contributions.mean(axis=0) for one in candidates])
-    )
-    logs = np.log(spread + floor)
+    logs = np.log(spread + np.finfo(float).tiny)
     voters = weights > 0.0
     vote = logs[:, voters].mean(axis=1) if voters.any() else logs.mean(axis=1)
-    best = _clearly_first(vote)
+    best = _clearly_first(vote, np.log(CLEAR_WIN[independent]))
     index = np.full(spread.shape[1], best)
-    loses = logs[best] - logs.min(axis=0) > np.log(CLEAR_LOSS)
+    loses = logs[best] - logs.min(axis=0) > np.log(CLEAR_LOSS[independent])
     index[loses] = logs.argmin(axis=0)[loses]
     if not loses.any():
         return candidates[best], index
@@ -229,11 +233,11 @@ def choose(
     return composed, index
 
 
-def _clearly_first(vote: Array) -> int:
-    """The first that nobody after it beats clearly."""
+def _clearly_first(vote: Array, margin: float) -> int:
+    """The first that nobody after it beats by the margin."""
     best = 0
     for k in range(1, len(vote)):
-        if vote[k] < vote[best] + np.log(CLEAR_WIN):
+        if vote[k] < vote[best] + margin:
             best = k
     return best
 

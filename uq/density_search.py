@@ -18,6 +18,7 @@ to the weighted points; a mixture of one Gaussian a quantity, its shares from Eq
 unless the points held out foretell a clear win.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
@@ -288,7 +289,8 @@ class Search:
         u = np.random.default_rng(0).random((2048, self._start.n_uniforms))
         z = self._start.transform(u)
         log_ratio = self._start.log_density(z) - density.log_density(z)
-        return float(np.logaddexp.reduce(log_ratio) - np.log(len(z))) < np.log(2 / DEFENSIVE)
+        mean_square = float(np.logaddexp.reduce(log_ratio)) - math.log(len(z))
+        return mean_square < math.log(2 / DEFENSIVE)
 
     def _asked(self, points: LearningPoints) -> NDArray[np.bool_]:
         """(J,) quantities that have a weight."""

@@ -12,6 +12,11 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 TINY = {
     "tune_classifier": (["--n-evals", "12"], ["random search", "+-"]),
     "noisy_ei": (["--n-evals", "9", "--n-searches", "3"], ["luckiest observation", "recommended"]),
+    "gaussian_moments": (["--budget", "500"], ["E[X^20]", "published", "sum"]),
+    "cantilever_beam": (
+        ["--budget", "500", "--n-laws", "5"],
+        ["published procedure", "uq, default", "First law"],
+    ),
     "simplex_mixture": (["--n-evals", "12"], ["true best", "Length-scales", "limit 1.6"]),
 }
 

@@ -125,7 +125,13 @@ def test_variance_of_folds_and_of_points() -> None:
 
 def test_error_of_what_was_taken_as_known_is_counted() -> None:
     one = cv.Candidate("one", np.ones((400, 2)), np.array([0.25, 0.0]))
-    assert np.array_equal(cv.variances(one, FOLDS, True), [0.25, 0.0])
+    assert np.allclose(cv.variances(one, FOLDS, True), [0.25, 0.0], atol=1e-30)
+
+
+def test_rounding_is_counted_where_nothing_else_is_left() -> None:
+    one = cv.Candidate("one", np.full((400, 1), 1e6), np.zeros(1))
+    error = float(np.sqrt(cv.variances(one, FOLDS, False)[0]))
+    assert 1e-16 < error / 1e6 < 1e-15
 
 
 def test_clear_winner_is_kept_and_draws_go_to_the_simplest() -> None:
