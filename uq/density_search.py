@@ -44,8 +44,11 @@ Array = NDArray[np.float64]
 Covariance = Literal["auto", "full", "diagonal"]
 Family = Literal["gaussian", "gaussian_mixture", "student_t"]
 
-CLEAR_GAIN = {True: 3.0, False: 1.3}
-"""By so much a density must be foretold to beat the start density, with and without nets."""
+HANDICAP = {True: 4.0, False: 1.3}
+"""By so much a fitted density must be foretold to beat the start, with and without nets: nets gain
+more from a smooth integrand than can be foretold."""
+HANDICAP_MOVED = 1.3
+"""The same for the moved start, which has few ways to go wrong."""
 SHARE_QUANTUM = 16
 """Shares of a mixture are multiples of 1/16, so that each part of a net is a net again."""
 INFLATION = 1.25
@@ -54,6 +57,9 @@ DEFENSIVE = 1 / 8
 _WIDENING = 1.5
 _FEW_HITS = 5
 _WANTED = 4
+_SETTLED = 0.4  # change of a mean in standard deviations, or of the logarithm of a variance
+_NARROWER = 1.5
+_MOVED = "moved start"
 
 
 class Stage(NamedTuple):
@@ -148,6 +154,8 @@ class Search:
         self._drawn: list[tuple[Density, Array, Array]] = []
         self._next: tuple[Density, str] = (start, "start")
         self._width = 1.0
+        self._target: tuple[Array, Array] | None = None
+        self._settled = True
         self.stages: list[Stage] = []
 
     @property
@@ -156,6 +164,8 @@ class Search:
         if not self.stages:
             return False
         last = self.stages[-1]
+        if not self._settled:
+            return False
         wanted = min(_WANTED * (self._start.dimension + 4), sum(s.n for s in self.stages) / 5)
         enough: bool = last.tempering == 1.0 and last.effective_sample_size >= wanted
         return enough
@@ -171,11 +181,25 @@ class Search:
         scarce = self._asked(points) & ((points.T != 0.0).sum(axis=0) < least)
         gamma = 0.0 if scarce.any() else _tempering(t, least)
         self.stages.append(Stage(n, source, _ess(t), gamma))
+        self._settle(points, t)
         if scarce.any():
             fresh = (self._drawn[-1][2] != 0.0).sum(axis=0)
             if np.broadcast_to(fresh, scarce.shape)[scarce].min() < _FEW_HITS:
                 self._width *= _WIDENING
         self._next = self._following(points, t, gamma, scarce)
+
+    def _settle(self, points: LearningPoints, t: Array) -> None:
+        """Compare what the points say of the target with what they said a stage ago."""
+        if _ess(t) < 2.0:
+            self._settled = False
+            return
+        mean, _ = _weighted_mean(points.z, t)
+        variance = t @ np.square(points.z - mean) / t.sum()
+        if self._target is not None:
+            step = np.abs(mean - self._target[0]) / np.sqrt(variance)
+            change = np.abs(np.log(variance / self._target[1]))
+            self._settled = bool(max(step.max(), change.max()) < _SETTLED)
+        self._target = mean, variance
 
     def points(self) -> LearningPoints:
         """All points so far that gave values."""
@@ -207,31 +231,40 @@ class Search:
         points = self.points()
         weights = self.weights(points)
         ratio_densities = self._ratio_densities(points)
-        fits = self._fits(weights)
+        best, name = self._start, "start"
         here = predicted_variance(points, weights, lambda _: self._start, self._nets)
-        best, name, variance = self._start, "start", here / CLEAR_GAIN[self._nets]
-        for source, fit in fits.items():
+        least = foretold = here
+        for source, fit in self._fits(weights).items():
+            handicap = HANDICAP_MOVED if source == _MOVED else HANDICAP[self._nets]
             try:
-                foretold = predicted_variance(points, weights, fit, self._nets)
-                if foretold < variance:
-                    best, name, variance = fit(points), source, foretold
+                variance = predicted_variance(points, weights, fit, self._nets)
+                if handicap * variance < least:
+                    best, name = fit(points), source
+                    least, foretold = handicap * variance, variance
             except TooFewWeighted:
                 continue
         moved = best is not self._start
-        gain = here / variance if moved and variance > 0.0 else 1.0
+        gain = here / foretold if moved and foretold > 0.0 else 1.0
         return Found(best, name, moved, ratio_densities, gain)
 
     def _fits(self, weights: Array) -> dict[str, Callable[[LearningPoints], Density]]:
         """Candidates by name, the safest first."""
         fits: dict[str, Callable[[LearningPoints], Density]] = {}
-        if isinstance(self._start, Gaussian):
-            fits["moved start"] = lambda p: self._guarded(_moved(self._start, p, weights))
+        if isinstance(self._start, Gaussian) and self._is_narrower(self._start):
+            fits[_MOVED] = lambda p: self._guarded(_moved(self._start, p, weights))
         fits[self._family.replace("_", " ")] = lambda p: self._guarded(
             self._fitted(p.z, _overall(p, weights))
         )
         if len(weights) > 1 and self._family == "gaussian":
             fits["mixture over quantities"] = lambda p: self._mixture(p, weights)
         return fits
+
+    def _is_narrower(self, start: Gaussian) -> bool:
+        """Whether the target has nowhere a much larger variance than the start density."""
+        if self._target is None:
+            return False
+        ratio = self._target[1] / np.diagonal(start.covariance)
+        return bool(ratio.max() < _NARROWER)
 
     def _fitted(self, z: Array, t: Array) -> Density:
         if self._family == "student_t":
