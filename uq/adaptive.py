@@ -9,7 +9,7 @@ J, L        quantities and laws: J functions and one law, one function and J law
 
 Method "auto": learn a density from a few points (`density_search`), draw the rest from it as
 independent scrambled nets (`sampling`), correct by control variates fitted across the nets
-(`final_sample`). The learning points never enter the estimates, so that these are unbiased.
+(`final_sample`). The learning points never enter the estimates: given them these are unbiased.
 Method "published": Demange-Chryst, Bachoc & Morio (2023), step by step (`published`).
 """
 
@@ -25,9 +25,9 @@ from uq import control_variates
 from uq.control_variates import Candidate
 from uq.coordinates import Coordinates
 from uq.density_search import Covariance, Family, Found, Search, Stage
-from uq.estimates import Expectations, reach_flags
-from uq.final_sample import FinalSample, Surrogate, estimate
-from uq.importance_sampling import effective_sample_size
+from uq.estimates import Expectations, reach_flags, without_error
+from uq.final_sample import FinalSample, Surrogate, checked_surrogate, estimate
+from uq.importance_sampling import effective_sample_size, weighted_values
 from uq.joint_laws import Law, law_of
 from uq.model_runs import ModelRuns
 from uq.published import published
@@ -39,6 +39,7 @@ Array = NDArray[np.float64]
 LEAST_BUDGET = {"auto": 28, "published": 40}
 _FINAL = 0.95  # at most this share of the budget is planned for the final sample
 _AT_MOST_LEARNT = 0.5
+_BLIND = 0.25  # the same while some quantity has shown one value only
 
 
 def expectations(
@@ -112,8 +113,12 @@ def expectations(
 
     Notes
     -----
-    Method "auto" is unbiased given its learning points; which control variates are used depends
-    on variances alone. Sources: Demange-Chryst et al. (2023), Eqs. (1)-(7); Owen & Zhou (2000).
+    Given the learning points each candidate estimate of method "auto" is unbiased. The choice of
+    control variates is made by variances of the same sample, and asks for a clear win, so that it
+    is all but always the same. Failed runs leave conditional expectations, whose bias is of the
+    order of one over the number of runs.
+
+    Sources: Demange-Chryst et al. (2023), Eqs. (1)-(7); Owen & Zhou (2000).
     """
     given = _laws(inputs, laws)
     check_name("method", method, ("auto", "published"))
@@ -121,9 +126,12 @@ def expectations(
     check_name("covariance", covariance, ("auto", "full", "diagonal"))
     check_name("sampling", sampling, ("qmc", "mc"))
     if surrogate is not None and not callable(surrogate):
-        check_name("surrogate", surrogate, ("auto", "polynomial"), "None or a function")
+        also = "or None or a function"
+        check_name("surrogate", surrogate, ("auto", "polynomial"), also)
     if not callable(func):
         raise TypeError(f"`func` must be callable, but got {func!r}.")
+    if executor is not None and not hasattr(executor, "submit"):
+        raise TypeError(f"`executor` must have a method `submit`, but got {executor!r}.")
     budget = whole_number(budget, "budget", LEAST_BUDGET[method])
     share = None if defensive is None else finite_number(defensive, "`defensive`")
     if share is not None and not 0.0 <= share < 1.0:
@@ -131,6 +139,8 @@ def expectations(
     if batch_size is not None:
         batch_size = whole_number(batch_size, "batch_size", 1)
     w = _checked_weights(weights, len(given) if len(given) > 1 else None)
+    if callable(surrogate):
+        checked_surrogate(surrogate, given[0].sample(2, 0))
     generator = np.random.default_rng(rng)
     runs = ModelRuns(
         func, given[0].dimension, None, budget,
@@ -172,8 +182,8 @@ class _Asked:
         if not self.runs.n_failed:
             return []
         return [
-            f"{self.runs.n_failed} of {self.budget} runs failed and were left out: the estimates "
-            "are those of the inputs that do not fail."
+            f"{self.runs.n_failed} of {self.budget} runs failed: the estimates are expectations "
+            "given that a run does not fail."
         ]
 
 
@@ -202,7 +212,7 @@ def _auto(
     )  # fmt: skip
     folds = _learn(search, asked.budget, sampling)
     found = search.found()
-    sample = _final(asked, coordinates, found, folds, values)
+    sample = _final(asked, coordinates, found, folds, values, search.atom)
     weights = search.weights_for(sample.W * sample.Y)
     chosen, index, names = estimate(
         sample,
@@ -228,8 +238,9 @@ def _learn(search: Search, budget: int, sampling: Sampling) -> Folds:
         spent += sizes.pop(0)
         if sizes:
             continue
-        if not search.in_reach and spent < _AT_MOST_LEARNT * budget:
-            sizes = [min(max(budget // 20, 16), int(_AT_MOST_LEARNT * budget) - spent + 1)]
+        most = int((_BLIND if search.blind else _AT_MOST_LEARNT) * budget)
+        if not search.in_reach and spent < most:
+            sizes = [min(max(budget // 20, 16), most - spent + 1)]
         else:
             folds = largest_folds(budget - spent, sampling)
             left = budget - spent - folds.n_points
@@ -256,13 +267,16 @@ def _published(asked: _Asked, family: Family, covariance: Covariance) -> Expecta
         rng=asked.rng,
     )  # fmt: skip
     n = len(outcome.z)
-    flags = reach_flags(outcome.log_weights) + asked.failure_flags()
+    T = weighted_values(outcome.values, outcome.log_weights)
+    flags = [*reach_flags(outcome.log_weights, T), *asked.failure_flags()]
+    cov = outcome.covariance.copy()
+    without_error(cov, T)
     stages = [Stage(asked.budget // 10, "start", np.nan, 1.0)]
     stages += [Stage(asked.budget // 10, "mixture", np.nan, 1.0) for _ in outcome.history]
     stages.append(Stage(n, "mixture", float(effective_sample_size(outcome.log_weights).min()), 1.0))
     return Expectations(
         estimate=outcome.estimate,
-        covariance=outcome.covariance,
+        covariance=cov,
         n_free=float(n - 1),
         n_evaluations=asked.runs.n_done,
         failed_points=asked.runs.failed_points,
@@ -294,23 +308,23 @@ def _final(
     found: Found,
     folds: Folds,
     values: Callable[[Array], Array],
+    atom: Array,
 ) -> FinalSample:
-    """Draw the rest and keep the runs that gave values."""
+    """Draw the rest; values less their atoms, 0 where a run failed."""
     z = found.density.transform(folds.uniforms(found.density.n_uniforms, asked.rng))
     Y = values(z)
-    good = np.asarray(np.isfinite(Y).all(axis=1))
-    if np.bincount(folds.labels, good, folds.n_folds).min() == 0.0:
+    ok = np.asarray(np.isfinite(Y).all(axis=1))
+    if not ok.any():
         raise ValueError(
-            f"{int((~good).sum())} of {len(good)} runs failed, all of them in some of the "
-            f"{folds.n_folds} folds: nothing can be estimated."
+            f"All {len(ok)} runs of the final sample failed: nothing to estimate from."
         )
-    z, Y = z[good], Y[good]
+    Y = np.where(ok[:, None], Y, atom) - atom
     x = coordinates.to_x(z)
     own_sampler = isinstance(found.density, LawDensity) and not found.density.is_driven
     return FinalSample(
-        x, z, Y, coordinates.log_slope(z, x),
+        x, z, Y, ok, coordinates.log_slope(z, x),
         coordinates.log_densities(asked.laws, z, x), found.density.log_density(z),
-        folds.labels[good], folds.sampling == "mc" or own_sampler,
+        folds.labels, folds.sampling == "mc" or own_sampler,
     )  # fmt: skip
 
 
@@ -325,32 +339,26 @@ def _result(
 ) -> Expectations:
     means = control_variates.fold_means(chosen.contributions, sample.folds)
     cov = control_variates.covariance(chosen, sample.folds, sample.independent)
-    unseen = np.logical_not(np.any(sample.W * sample.Y != 0.0, axis=0))
-    cov[unseen] = np.nan
-    cov[:, unseen] = np.nan
+    T = sample.W * sample.Y
+    without_error(cov, T)
     log_weights = sample.log_f - sample.log_g[:, None]
     n, n_folds = len(sample.x), len(means)
-    flags = reach_flags(log_weights)
-    flags += asked.failure_flags()
-    flags += [
-        f"Quantity {j}: every run gave 0, so that its error is not known."
-        for j in np.flatnonzero(unseen)
-    ]
+    flags = [*reach_flags(log_weights, T), *asked.failure_flags()]
     uses = "; ".join(f"{names[k]} for {(index == k).sum()}" for k in np.unique(index))
     gain = f", foretold {found.gain:.3g} times better than the start" if found.moved else ""
     last = Stage(n, found.source, float(effective_sample_size(log_weights).min()), 1.0)
     return Expectations(
-        estimate=means.mean(axis=0),
+        estimate=means.mean(axis=0) + search.atom,
         covariance=cov,
         n_free=float(n - n_folds if sample.independent else n_folds - 1),
         n_evaluations=asked.runs.n_done,
         failed_points=asked.runs.failed_points,
         history=[*search.stages, last],
-        sample=sample.x,
-        values=sample.Y,
-        log_density=sample.log_g - sample.log_jacobian,
-        log_weights=log_weights,
-        folds=sample.folds,
+        sample=sample.x[sample.ok],
+        values=(sample.Y + search.atom)[sample.ok],
+        log_density=(sample.log_g - sample.log_jacobian)[sample.ok],
+        log_weights=log_weights[sample.ok],
+        folds=sample.folds[sample.ok],
         independent=sample.independent,
         message=f"{n} of {asked.budget} evaluations drawn from: {found.source}{gain}; "
         f"{n_folds} independent folds. Control variates: {uses} of {len(index)} quantities.",
@@ -374,7 +382,7 @@ def _laws(inputs: Any, laws: Sequence[Any] | None) -> Sequence[Law]:
 
 def _checked_weights(weights: object, n_laws: int | None) -> Literal["relative", "equal"] | Array:
     if isinstance(weights, str):
-        check_name("weights", weights, ("relative", "equal"), "numbers >= 0, one a quantity")
+        check_name("weights", weights, ("relative", "equal"), "or numbers >= 0, one a quantity")
         return weights  # type: ignore[return-value]
     w = real_numbers(weights, "weights")  # type: ignore[arg-type]
     if w.ndim != 1 or not np.isfinite(w).all() or (w < 0.0).any() or not (w > 0.0).any():

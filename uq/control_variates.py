@@ -15,7 +15,11 @@ V_ij        contributions: the estimate of fold r is the mean of V_ij over i in 
     density ratios      V = T - sum_k beta_jk(r) (C_jk - 1)          Owen & Zhou (2000)
 
 Given the other folds each is unbiased, whatever the quality of h_r or beta(r). The folds' means
-are exchangeable and all but independent: their spread is the error of the mean over the folds.
+are exchangeable; their spread is the error of the mean over the folds, but for what the fits share:
+where no fold has points all h_r err alike, and no residual shows it. How much E_j[h_r] changes from
+fit to fit does, and the jackknife variance of the known means is counted where it is larger:
+
+    known_j >= (R - 1)/R sum_r (E_j[h_r] - mean_r E_j[h_r])^2 - spread                         (B)
 """
 
 from collections.abc import Sequence
@@ -27,11 +31,13 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 Labels = NDArray[np.int64]
 
-CLEAR_WIN = {True: 0.8, False: 0.4}
-"""A later candidate replaces an earlier one when it brings the variance below this share, for
-independent points and for folds; the variances of a few folds are known to a factor only."""
-CLEAR_LOSS = {True: 2.0, False: 10.0}
-"""Beyond this ratio of variances one quantity does not follow the choice made for all."""
+CLEAR = 3.0
+"""A candidate replaces a simpler one when the logarithm of the ratio of their variances is so many
+of its standard errors below 0. A choice by variances that are hardly known would prefer samples
+that lack their largest values; one that is always the same is free of that."""
+LEAST_WIN = 0.8
+"""And when it brings the variance at least below this share."""
+_SAME_FAMILY = 0.5
 _ROUNDING = 4 * np.finfo(float).eps
 
 
@@ -47,16 +53,22 @@ class Candidate:
         (n, J) V.
     known_variance
         (J,) variance of what was taken as known, E_j[h]; common to all folds.
+    scale
+        (J,) size of the numbers that were added and subtracted: their rounding is counted.
+    family
+        Candidates of one family differ in size only.
     """
 
     name: str
     contributions: Array
     known_variance: Array
+    scale: Array
+    family: str
 
 
 def without(T: Array) -> Candidate:
     """The weighted values themselves."""
-    return Candidate("none", T, np.zeros(T.shape[1]))
+    return Candidate("none", T, np.zeros(T.shape[1]), _size(T), "none")
 
 
 def constant(T: Array, W: Array, folds: Labels) -> Candidate:
@@ -71,13 +83,20 @@ def constant(T: Array, W: Array, folds: Labels) -> Candidate:
     """
     mass = _others(fold_sums(W, folds))
     c = _others(fold_sums(T, folds)) / np.where(mass > 0.0, mass, 1.0)
-    return Candidate("constant", T + c[folds] * (1.0 - W), np.zeros(T.shape[1]))
+    V = T + c[folds] * (1.0 - W)
+    return Candidate("constant", V, np.zeros(T.shape[1]), _size(T), "constant")
 
 
 def surrogate(
-    name: str, Y: Array, W: Array, predictions: Array, known: Array, known_variance: Array
+    name: str,
+    Y: Array,
+    W: Array,
+    predictions: Array,
+    known: Array,
+    known_variance: Array,
+    folds: Labels,
 ) -> Candidate:
-    """Eq. (A).
+    """Eq. (A), with the variance of Eq. (B).
 
     Parameters
     ----------
@@ -88,11 +107,33 @@ def surrogate(
     predictions
         (n, J) or (n, 1): h_r at the points of fold r.
     known
-        (n, J): E_j[h_r], the same for all points of fold r.
+        (R, J): E_j[h_r].
     known_variance
         (J,) variance of `known` where it is itself an estimate.
+    folds
+        (n,) labels.
     """
-    return Candidate(name, known + W * (Y - predictions), known_variance)
+    V = known[folds] + W * (Y - predictions)
+    n_folds = len(known)
+    means = fold_means(V, folds)
+    spread = np.square(means - means.mean(axis=0)).sum(axis=0) / (n_folds * (n_folds - 1))
+    changes = np.square(known - known.mean(axis=0)).sum(axis=0)
+    jackknife = (n_folds - 1) / n_folds * changes
+    shared = np.maximum(jackknife - spread, 0.0)  # (B)
+    scale = _size(known) + _size(W * Y) + _size(W * predictions)
+    return Candidate(name, V, known_variance + shared, scale, "surrogate")
+
+
+def conditional(T: Array, W: Array) -> Candidate:
+    """Expectations given that a run does not fail: T and W are 0 where it does.
+
+    The ratio of means, R = mean T / mean W, linearised: V = R + (T - R W) / mean W. Its bias is of
+    the order of one over the number of runs.
+    """
+    mass = np.where(W.mean(axis=0) > 0.0, W.mean(axis=0), 1.0)
+    ratio = T.mean(axis=0) / mass
+    V = ratio + (T - ratio * W) / mass
+    return Candidate("runs that did not fail", V, np.zeros(T.shape[1]), _size(T), "conditional")
 
 
 def density_ratios(T: Array, controls: Array, folds: Labels) -> Candidate:
@@ -122,7 +163,7 @@ def density_ratios(T: Array, controls: Array, folds: Labels) -> Candidate:
     for r in range(n_folds):
         here = folds == r
         V[here] -= np.einsum("njk,jk->nj", controls[here] - 1.0, beta[r])
-    return Candidate("density ratios", V, np.zeros(T.shape[1]))
+    return Candidate("density ratios", V, np.zeros(T.shape[1]), _size(T), "density ratios")
 
 
 def slopes(T: Array, H: Array, W: Array, folds: Labels) -> Array:
@@ -185,7 +226,7 @@ def covariance(candidate: Candidate, folds: Labels, independent: bool) -> Array:
         spread = means - means.mean(axis=0)
         n_free = len(means) - 1
     cov = spread.T @ spread / (n_free * len(spread))
-    rounding = _ROUNDING * np.abs(candidate.contributions).mean(axis=0)
+    rounding = _ROUNDING * candidate.scale
     return cov + np.diag(candidate.known_variance + np.square(rounding))
 
 
@@ -216,11 +257,13 @@ def choose(
     """
     spread = np.stack([variances(one, folds, independent) for one in candidates])  # (c, J)
     logs = np.log(spread + np.finfo(float).tiny)
-    voters = weights > 0.0
-    vote = logs[:, voters].mean(axis=1) if voters.any() else logs.mean(axis=1)
-    best = _clearly_first(vote, np.log(CLEAR_WIN[independent]))
+    voters = weights > 0.0 if (weights > 0.0).any() else np.ones(len(weights), bool)
+    n_free = len(folds) if independent else int(folds.max())
+    together = _independent_quantities(candidates[0], folds, voters)
+    vote = logs[:, voters].mean(axis=1)
+    best = _clear_winner(vote, [one.family for one in candidates], _margin(n_free * together))
     index = np.full(spread.shape[1], best)
-    loses = logs[best] - logs.min(axis=0) > np.log(CLEAR_LOSS[independent])
+    loses = logs[best] - logs.min(axis=0) > -_margin(n_free)
     index[loses] = logs.argmin(axis=0)[loses]
     if not loses.any():
         return candidates[best], index
@@ -229,17 +272,48 @@ def choose(
         candidates[best].name,
         np.stack([one.contributions for one in candidates])[index, :, columns].T,
         np.stack([one.known_variance for one in candidates])[index, columns],
+        np.stack([one.scale for one in candidates])[index, columns],
+        candidates[best].family,
     )
     return composed, index
 
 
-def _clearly_first(vote: Array, margin: float) -> int:
-    """The first that nobody after it beats by the margin."""
+def _margin(n_free: float) -> float:
+    """By how much the logarithm of a variance must fall; its variance is 2 / n_free, twice."""
+    return float(min(-CLEAR * np.sqrt(4.0 / n_free), np.log(LEAST_WIN)))
+
+
+def _independent_quantities(
+    candidate: Candidate, folds: Labels, voters: NDArray[np.bool_]
+) -> float:
+    """As how many independent quantities the voters count: (sum lambda)^2 / sum lambda^2."""
+    means = fold_means(candidate.contributions, folds)[:, voters]
+    spread = means - means.mean(axis=0)
+    length = np.sqrt(np.square(spread).sum(axis=0))
+    unit = spread / np.where(length > 0.0, length, 1.0)
+    gram = unit @ unit.T  # of the folds: the same eigenvalues as the correlations
+    squares = float(np.square(gram).sum())
+    return float(np.trace(gram)) ** 2 / squares if squares > 0.0 else 1.0
+
+
+def _clear_winner(vote: Array, families: Sequence[str], margin: float) -> int:
+    """The best of each family, which has to beat those of the families before it clearly."""
     best = 0
-    for k in range(1, len(vote)):
-        if vote[k] < vote[best] + margin:
-            best = k
+    for family in dict.fromkeys(families):
+        members = [k for k, one in enumerate(families) if one == family]
+        own = members[0]
+        for k in members[1:]:
+            if vote[k] < vote[own] + np.log(_SAME_FAMILY):
+                own = k
+        if vote[own] < vote[best] + margin:
+            best = own
     return best
+
+
+def _size(values: Array) -> Array:
+    """(J,) mean absolute values."""
+    size: Array = np.abs(values).mean(axis=0)
+    return size
 
 
 def _others(sums: Array) -> Array:

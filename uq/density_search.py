@@ -56,6 +56,7 @@ INFLATION = 1.25
 DEFENSIVE = 1 / 8
 _WIDENING = 1.5
 _FEW_HITS = 5
+_SOME = 8
 _WANTED = 4
 _SETTLED = 0.4  # change of a mean in standard deviations, or of the logarithm of a variance
 _NARROWER = 1.5
@@ -114,7 +115,7 @@ class Search:
     Parameters
     ----------
     values
-        (n, d) points in z to (n, J) values; rows with NaN are failed runs.
+        (n, d) points in z to (n, 1 or J) values; rows with NaN are failed runs.
     log_laws
         (n, d) points in z to (n, L) log densities of the laws, L = 1 or J.
     start
@@ -131,6 +132,16 @@ class Search:
         Source of random numbers.
     law_moments
         (J, d) means and (J, d, d) covariances of the laws in z, where there are several.
+
+    Attributes
+    ----------
+    stages
+        What was done.
+    atom
+        (1 or J,) the value that most runs of the first stage gave alike, else 0. What is searched
+        for is the rest: a rare event stays one when a constant is added.
+    blind
+        Whether some quantity was its atom in all runs so far.
     """
 
     def __init__(
@@ -153,7 +164,9 @@ class Search:
         self._law_moments = law_moments
         self._drawn: list[tuple[Density, Array, Array]] = []
         self._next: tuple[Density, str] = (start, "start")
+        self.atom: Array = np.zeros(1)
         self._width = 1.0
+        self.blind = False
         self._target: tuple[Array, Array] | None = None
         self._settled = True
         self.stages: list[Stage] = []
@@ -174,7 +187,12 @@ class Search:
         """Spend `n` runs on the density that looks best so far, and learn from them."""
         density, source = self._next
         z = density.transform(self._rng.random((n, density.n_uniforms)))
-        self._drawn.append((density, z, self._values(z)))
+        Y = self._values(z)
+        if not self._drawn:
+            self.atom = _atom(Y)
+        # A failed run tells nothing but that nothing is to be had there.
+        ok = np.isfinite(Y).all(axis=1, keepdims=True)
+        self._drawn.append((density, z, np.where(ok, Y, self.atom) - self.atom))
         points = self.points()
         t = _overall(points, self.weights(points))
         least = min(points.z.shape[1] + 8.0, len(points.z) / 4)
@@ -182,6 +200,7 @@ class Search:
         gamma = 0.0 if scarce.any() else _tempering(t, least)
         self.stages.append(Stage(n, source, _ess(t), gamma))
         self._settle(points, t)
+        self.blind = bool((~(points.T != 0.0).any(axis=0) & scarce).any())
         if scarce.any():
             fresh = (self._drawn[-1][2] != 0.0).sum(axis=0)
             if np.broadcast_to(fresh, scarce.shape)[scarce].min() < _FEW_HITS:
@@ -202,14 +221,12 @@ class Search:
         self._target = mean, variance
 
     def points(self) -> LearningPoints:
-        """All points so far that gave values."""
+        """All points so far, values less their atoms."""
         z = np.concatenate([z for _, z, _ in self._drawn])
         Y = np.concatenate([Y for _, _, Y in self._drawn])
         shares = np.log([len(one) / len(z) for _, one, _ in self._drawn])
         parts = [s + q.log_density(z) for s, (q, _, _) in zip(shares, self._drawn, strict=True)]
-        good = np.isfinite(Y).all(axis=1)
-        points = LearningPoints(z, Y, self._log_laws(z), np.logaddexp.reduce(parts, axis=0))
-        return points.rows(good)
+        return LearningPoints(z, Y, self._log_laws(z), np.logaddexp.reduce(parts, axis=0))
 
     def weights(self, points: LearningPoints) -> Array:
         """(J,) w; relative ones are 1 / E|phi_j|^2, free of the units of phi_j."""
@@ -349,6 +366,16 @@ class Search:
             return self._guarded(self._fitted(z, t))
         except TooFewWeighted:
             return self._start
+
+
+def _atom(Y: Array) -> Array:
+    """(k,) the value of more than half of the runs, column by column, or 0."""
+    atoms = np.zeros(Y.shape[1])
+    for k, column in enumerate(Y[np.isfinite(Y).all(axis=1)].T):
+        values, counts = np.unique(column, return_counts=True)
+        if len(column) >= _SOME and counts.max() > len(column) / 2:
+            atoms[k] = values[counts.argmax()]
+    return atoms
 
 
 def _overall(points: LearningPoints, weights: Array) -> Array:

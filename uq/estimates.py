@@ -24,8 +24,8 @@ from uq.joint_laws import Law, law_of
 
 Array = NDArray[np.float64]
 
-FEW = 50
-"""Below so many effective points of one law its estimate is flagged."""
+FEW, FEW_RUNS = 50, 20
+"""Below so many effective points of a law, and effective runs of a quantity, it is flagged."""
 _FORMAT = 1
 
 
@@ -90,7 +90,7 @@ class Expectations:
 
     @property
     def standard_error(self) -> Array:
-        """(J,) standard errors; NaN where nothing but zeros was seen."""
+        """(J,) standard errors; NaN where every run gave the same value."""
         return np.sqrt(np.diagonal(self.covariance))
 
     @property
@@ -142,6 +142,8 @@ class Expectations:
             Flagged where the sample hardly reaches a law.
         """
         laws = [law_of(one) for one in law] if isinstance(law, list | tuple) else [law_of(law)]
+        if not laws:
+            raise ValueError("`law` is an empty list; give at least one law.")
         n_outputs = self.values.shape[1]
         if len(laws) > 1 and n_outputs not in (1, len(laws)):
             raise ValueError(
@@ -159,10 +161,12 @@ class Expectations:
             candidates, np.ones(T.shape[1]), self.folds, self.independent
         )
         means = control_variates.fold_means(chosen.contributions, self.folds)
+        cov = control_variates.covariance(chosen, self.folds, self.independent)
+        without_error(cov, T)
         kept = int((index == 1).sum())
         return Expectations(
             estimate=means.mean(axis=0),
-            covariance=control_variates.covariance(chosen, self.folds, self.independent),
+            covariance=cov,
             n_free=self.n_free,
             n_evaluations=self.n_evaluations,
             failed_points=self.failed_points,
@@ -175,7 +179,7 @@ class Expectations:
             independent=self.independent,
             message=f"Reweighted, no new evaluation; the ratio as control variate for {kept} of "
             f"{T.shape[1]} quantities.",
-            flags=reach_flags(log_weights),
+            flags=reach_flags(log_weights, T),
             method=self.method,
         )
 
@@ -214,8 +218,7 @@ class Expectations:
 
     def save(self, path: str | PathLike[str]) -> None:
         """Write everything to one file (NumPy's npz, nothing pickled)."""
-        np.savez_compressed(
-            path,
+        content: dict[str, Any] = dict(
             format=_FORMAT,
             estimate=self.estimate,
             covariance=self.covariance,
@@ -235,6 +238,8 @@ class Expectations:
             flags=np.array(list(self.flags), dtype=np.str_),
             method=self.method,
         )
+        with open(path, "wb") as file:  # under the name that was asked for, no suffix added
+            np.savez_compressed(file, **content)
 
     @classmethod
     def load(cls, path: str | PathLike[str]) -> "Expectations":
@@ -242,7 +247,7 @@ class Expectations:
         try:
             with np.load(path, allow_pickle=False) as file:
                 read = dict(file)
-        except (OSError, ValueError, EOFError) as error:
+        except (OSError, TypeError, ValueError, EOFError) as error:
             if isinstance(error, FileNotFoundError):
                 raise
             raise ValueError(f"{path} is not a saved result of uq.expectations.") from error
@@ -266,14 +271,48 @@ class Expectations:
         return cls(history=history, **plain, **read)  # type: ignore[arg-type]
 
 
-def reach_flags(log_weights: Array) -> list[str]:
-    """What to say of laws that the sample hardly reaches."""
+def reach_flags(log_weights: Array, T: Array) -> list[str]:
+    """What to say where the sample does not carry the estimates.
+
+    Parameters
+    ----------
+    log_weights
+        (n, L) log f_l - log g.
+    T
+        (n, J) weighted values.
+    """
+    n = len(log_weights)
     ess = effective_sample_size(log_weights)
-    return [
-        f"Law {k}: only {ess[k]:.1f} effective points of {len(log_weights)}; its estimate and "
-        "error are not to be trusted."
-        for k in np.flatnonzero(ess < min(FEW, len(log_weights) / 4))
+    flags = [
+        f"Law {k}: only {ess[k]:.1f} effective points of {n}; its estimates are not to be trusted."
+        for k in np.flatnonzero(ess < min(FEW, n / 4))
     ]
+    with np.errstate(over="ignore"):
+        W = np.exp(log_weights)
+    mean, error = W.mean(axis=0), W.std(axis=0) / np.sqrt(n)
+    flags += [
+        f"Law {k}: its weights average {mean[k]:.3g} and not 1. The sample does not cover it, or "
+        "its density is not normalised."
+        for k in np.flatnonzero(np.abs(mean - 1.0) > np.maximum(6.0 * error, 0.05))
+    ]
+    with np.errstate(divide="ignore"):
+        effective = effective_sample_size(np.log(np.abs(T)))
+    for j, runs in enumerate(effective):
+        if runs == 0.0:
+            flags.append(f"Quantity {j}: every run gave the same value; its error is not known.")
+        elif runs < min(FEW_RUNS, n / 8):
+            flags.append(
+                f"Quantity {j}: it rests on {runs:.1f} effective runs; its error may be larger "
+                "than it looks."
+            )
+    return flags
+
+
+def without_error(covariance: Array, T: Array) -> None:
+    """Make NaN in place what is not known: errors of quantities whose T (n, J) are all 0."""
+    unseen = np.logical_not(np.any(T != 0.0, axis=0))
+    covariance[unseen] = np.nan
+    covariance[:, unseen] = np.nan
 
 
 def _log_density(law: Law, x: Array) -> Array:

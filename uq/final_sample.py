@@ -8,7 +8,7 @@ omega_i     sum_j w_j W_ij^2, weights of the least-squares fits: what the residu
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -27,6 +27,7 @@ Surrogate = Callable[[Array], ArrayLike] | str | None
 
 _LEAST_SHARE = 0.02  # of a component whose ratio serves as a control variate
 _DEGREE = 40
+_FEW_VALUES = 32  # of an output: it is taken to be a function with jumps
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,9 @@ class FinalSample:
     x, z
         (n, d) points, and in the coordinates of the search.
     Y
-        (n, 1 or J) values, finite.
+        (n, 1 or J) values, less their atoms; 0 where a run failed.
+    ok
+        (n,) whether a run gave values.
     log_jacobian
         (n,) log |dx / dz|.
     log_f
@@ -54,6 +57,7 @@ class FinalSample:
     x: Array
     z: Array
     Y: Array
+    ok: NDArray[np.bool_]
     log_jacobian: Array
     log_f: Array
     log_g: Array
@@ -101,6 +105,10 @@ def estimate(
         The composed candidate, (J,) which one each quantity took, and all names.
     """
     W, T = sample.W, sample.W * sample.Y
+    if not sample.ok.all():  # what is known of h and of densities is known of all inputs
+        ratio = np.broadcast_to(W * sample.ok[:, None], T.shape)
+        one = control_variates.conditional(T, ratio)
+        return one, np.zeros(T.shape[1], dtype=np.int64), [one.name]
     candidates = [control_variates.without(T)]
     if np.ptp(sample.log_f - sample.log_g[:, None]) > 1e-9:
         candidates.append(control_variates.constant(T, W, sample.folds))
@@ -112,7 +120,22 @@ def estimate(
     elif surrogate is not None:
         candidates += _polynomials(sample, W, laws, coordinates, weights, rng)
     chosen, index = control_variates.choose(candidates, weights, sample.folds, sample.independent)
+    if not sample.independent:
+        chosen = _with_jumps(chosen, sample)
     return chosen, index, [one.name for one in candidates]
+
+
+def _with_jumps(chosen: Candidate, sample: FinalSample) -> Candidate:
+    """The error of nets on values that jump, where the folds happen to agree.
+
+    A net leaves one jump undecided in each coordinate: a uniform part of one point's share.
+    """
+    n_folds = int(sample.folds.max()) + 1
+    jump = np.ptp(chosen.contributions, axis=0) * n_folds / len(sample.x)
+    discrete = np.array([len(np.unique(column)) <= _FEW_VALUES for column in sample.Y.T])
+    least = np.where(discrete, np.square(jump) / (12 * n_folds), 0.0)
+    spread = control_variates.variances(chosen, sample.folds, False)
+    return replace(chosen, known_variance=chosen.known_variance + np.maximum(least - spread, 0.0))
 
 
 def _ratios(
@@ -168,7 +191,7 @@ def _polynomials(
         candidates.append(
             control_variates.surrogate(
                 f"polynomial of {size} terms",
-                sample.Y, W, fit.predictions(size), means[sample.folds], variance,
+                sample.Y, W, fit.predictions(size), means, variance, sample.folds,
             )
         )  # fmt: skip
     return candidates
@@ -185,25 +208,37 @@ def _cheap_model(
     n_outputs = sample.Y.shape[1]
 
     def h(x: Array) -> Array:
-        values = np.asarray(model(x), dtype=float)
-        values = values[:, None] if values.ndim == 1 else values
-        if values.shape not in ((len(x), 1), (len(x), n_outputs)) or np.isnan(values).any():
+        values = checked_surrogate(model, x)
+        if values.shape[1] not in (1, n_outputs):
             raise ValueError(
-                f"`surrogate` must return ({len(x)},) or ({len(x)}, {n_outputs}) finite values for "
-                f"{len(x)} points, but got the shape {values.shape}."
+                f"`surrogate` must return 1 or {n_outputs} outputs, but got {values.shape[1]}."
             )
         return values
 
-    values = h(sample.x)
+    values = h(sample.x.copy())
     means, variances = function_means(h, laws, rng)  # (L, 1 or J)
     if len(laws) > 1 and values.shape[1] > 1:
-        means, variances = np.diagonal(means)[:, None], np.diagonal(variances)[:, None]
-    J = max(n_outputs, len(laws))
-    mean = np.broadcast_to(means.reshape(1, -1), (1, J)) if len(laws) > 1 else means
-    mean = np.broadcast_to(mean, (1, J))
-    variance = np.broadcast_to(variances.reshape(-1), (J,))
-    T, H = W * sample.Y, W * values
-    H = np.broadcast_to(H, T.shape)
-    slope = control_variates.slopes(T, H, np.broadcast_to(W, T.shape), sample.folds)  # (R, J)
-    b = slope[sample.folds]
-    return Candidate("your cheap model", T - b * (H - mean), variance * slope.mean(axis=0) ** 2)
+        means, variances = np.diagonal(means), np.diagonal(variances)
+    T = W * sample.Y
+    J = T.shape[1]
+    mean, variance = (np.broadcast_to(one.reshape(-1), (J,)) for one in (means, variances))
+    H, ratio = np.broadcast_to(W * values, T.shape), np.broadcast_to(W, T.shape)
+    slope = control_variates.slopes(T, H, ratio, sample.folds)  # (R, J)
+    return Candidate(
+        "your cheap model",
+        T - slope[sample.folds] * (H - mean),
+        variance * np.square(slope.mean(axis=0)),
+        np.abs(T).mean(axis=0) + np.abs(H).mean(axis=0),
+        "surrogate",
+    )
+
+
+def checked_surrogate(model: Callable[[Array], ArrayLike], x: Array) -> Array:
+    """(len(x), k) values of a user's cheap model; raises ValueError unless they can be used."""
+    values = np.asarray(model(x), dtype=float)
+    if values.ndim not in (1, 2) or len(values) != len(x) or not np.isfinite(values).all():
+        raise ValueError(
+            f"`surrogate` must return finite values of the shape ({len(x)},) or ({len(x)}, J) for "
+            f"{len(x)} points, but got the shape {values.shape}."
+        )
+    return values[:, None] if values.ndim == 1 else values

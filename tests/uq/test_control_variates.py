@@ -98,20 +98,26 @@ def test_unbiased_with_few_points(name: str) -> None:
         elif name == "density ratios":
             one = cv.density_ratios(W * Y, np.stack([W, W * W / (2 / np.sqrt(3))], 2), folds)
         else:  # h = a - b z^2 with a, b from the other folds, E[h] = a - b
-            h, known = np.empty((16, 1)), np.empty((16, 1))
+            h, known = np.empty((16, 1)), np.empty((8, 1))
             for r in range(8):
                 out = folds == r
                 slope, level = np.polyfit(z[~out] ** 2, Y[~out, 0], 1)
-                h[out, 0], known[out] = level + slope * z[out] ** 2, level + slope
-            one = cv.surrogate("quadratic", Y, W, h, known, np.zeros(1))
+                h[out, 0], known[r] = level + slope * z[out] ** 2, level + slope
+            one = cv.surrogate("quadratic", Y, W, h, known, np.zeros(1), folds)
         means.append(one.contributions.mean())
     error = np.mean(means) - np.exp(-0.5)
     assert abs(error) < 4 * np.std(means) / np.sqrt(len(means))
 
 
+def _made(name: str, contributions: np.ndarray, known: object = 0.0) -> cv.Candidate:
+    J = contributions.shape[1]
+    scale = np.abs(contributions).mean(axis=0)
+    return cv.Candidate(name, contributions, np.broadcast_to(known, (J,)), scale, name)
+
+
 def _candidate(name: str, spread: float, seed: int, J: int = 2) -> cv.Candidate:
     noise = np.random.default_rng(seed).standard_normal((400, J))
-    return cv.Candidate(name, 1.0 + spread * noise, np.zeros(J))
+    return _made(name, 1.0 + spread * noise)
 
 
 def test_variance_of_folds_and_of_points() -> None:
@@ -124,12 +130,12 @@ def test_variance_of_folds_and_of_points() -> None:
 
 
 def test_error_of_what_was_taken_as_known_is_counted() -> None:
-    one = cv.Candidate("one", np.ones((400, 2)), np.array([0.25, 0.0]))
+    one = _made("one", np.ones((400, 2)), [0.25, 0.0])
     assert np.allclose(cv.variances(one, FOLDS, True), [0.25, 0.0], atol=1e-30)
 
 
 def test_rounding_is_counted_where_nothing_else_is_left() -> None:
-    one = cv.Candidate("one", np.full((400, 1), 1e6), np.zeros(1))
+    one = _made("one", np.full((400, 1), 1e6))
     error = float(np.sqrt(cv.variances(one, FOLDS, False)[0]))
     assert 1e-16 < error / 1e6 < 1e-15
 
@@ -144,9 +150,7 @@ def test_clear_winner_is_kept_and_draws_go_to_the_simplest() -> None:
 
 def test_a_quantity_that_would_lose_takes_its_own_best() -> None:
     plain = _candidate("plain", 1.0, 1)
-    mixed = cv.Candidate(
-        "mixed", 1.0 + (plain.contributions - 1.0) * np.array([1e-3, 10.0]), np.zeros(2)
-    )
+    mixed = _made("mixed", 1.0 + (plain.contributions - 1.0) * np.array([1e-3, 10.0]))
     chosen, index = cv.choose([plain, mixed], np.ones(2), FOLDS, True)
     assert list(index) == [1, 0]
     assert np.array_equal(chosen.contributions[:, 0], mixed.contributions[:, 0])
@@ -154,15 +158,46 @@ def test_a_quantity_that_would_lose_takes_its_own_best() -> None:
 
 
 def test_exact_estimates_can_be_compared() -> None:
-    exact = cv.Candidate("exact", np.full((400, 2), 3.0), np.zeros(2))
+    exact = _made("exact", np.full((400, 2), 3.0))
     chosen, _ = cv.choose([_candidate("plain", 1.0, 1), exact], np.ones(2), FOLDS, False)
     assert chosen is exact
 
 
 def test_quantities_of_weight_zero_have_no_vote() -> None:
     plain = _candidate("plain", 1.0, 1)
-    mixed = cv.Candidate(
-        "mixed", 1.0 + (plain.contributions - 1.0) * np.array([1e-9, 3.0]), np.zeros(2)
-    )
+    mixed = _made("mixed", 1.0 + (plain.contributions - 1.0) * np.array([1e-9, 3.0]))
     _, index = cv.choose([plain, mixed], np.array([0.0, 1.0]), FOLDS, True)
     assert index[1] == 0
+
+
+def test_families_compete_by_their_best_member() -> None:
+    """Each size gains too little on the one before to be clear, all together do."""
+    plain = _candidate("plain", 1.0, 1)
+    ladder = [
+        cv.Candidate(
+            f"{k}", 1.0 + 0.6**k * (plain.contributions - 1.0), np.zeros(2), np.ones(2), "p"
+        )
+        for k in range(1, 12)
+    ]
+    chosen, index = cv.choose([plain, *ladder], np.ones(2), FOLDS, False)
+    assert (index > 8).all() and chosen.name in ("10", "11")
+
+
+def test_what_all_fits_share_is_counted() -> None:
+    """h_r off by a random number of its own where no fold has points: no residual shows it."""
+    rng = np.random.default_rng(0)
+    Y = rng.standard_normal((400, 1))
+    known = 0.3 * rng.standard_normal((8, 1))
+    one = cv.surrogate("p", Y, np.ones((400, 1)), Y - 1e-6, known, np.zeros(1), FOLDS)
+    jackknife = 7 / 8 * np.square(known - known.mean()).sum()
+    assert cv.variances(one, FOLDS, False)[0] == pytest.approx(jackknife, rel=0.2)
+
+
+def test_conditional_on_runs_that_do_not_fail() -> None:
+    """E[Z^2 | Z > 0] = 1 by draws of N(0, 2), half of them failed."""
+    z, W, _ = _draws(3, J=1)
+    many = np.sqrt(2.0) * np.random.default_rng(1).standard_normal(40_000)
+    W = (np.sqrt(2.0) * np.exp(-0.25 * many**2) * (many > 0.0))[:, None]
+    one = cv.conditional(W * many[:, None] ** 2, W)
+    mean, error = one.contributions.mean(), one.contributions.std() / 200.0
+    assert abs(mean - 1.0) < 4 * error < 0.1
