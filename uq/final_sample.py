@@ -187,10 +187,16 @@ def _cheap_model(
     def h(x: Array) -> Array:
         values = np.asarray(model(x), dtype=float)
         values = values[:, None] if values.ndim == 1 else values
-        if values.shape not in ((len(x), 1), (len(x), n_outputs)) or np.isnan(values).any():
+        if values.shape not in ((len(x), 1), (len(x), n_outputs)):
             raise ValueError(
                 f"`surrogate` must return ({len(x)},) or ({len(x)}, {n_outputs}) finite values for "
                 f"{len(x)} points, but got the shape {values.shape}."
+            )
+        finite = np.isfinite(values).all(axis=1)
+        if not finite.all():
+            raise ValueError(
+                f"`surrogate` must return finite values, but got {values[np.argmin(finite)]} at "
+                f"{x[np.argmin(finite)]}; what is not known there may be any number."
             )
         return values
 
