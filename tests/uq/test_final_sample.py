@@ -1,4 +1,4 @@
-"""From the final sample to estimates: which candidates there are, that each is right, the choice."""
+"""From the final sample to estimates: the candidates, that each is right, and the choice."""
 
 import math
 
