@@ -159,6 +159,26 @@ def test_the_widest_of_the_cheap_ones_is_taken(pairs):
     assert variance == pytest.approx(SCALES[chosen] * C, rel=1e-6)
 
 
+@pytest.mark.parametrize(("d", "scale"), [(1, 2.5), (3, 2.0), (6, 1.6), (12, 1.25)])
+def test_in_more_dimensions_narrower_ones_are_taken(d, scale):
+    """N(-1/2, 1) and N(1/2, 1) in one column, N(0, 1) in all others: V is a product."""
+    others = [stats.norm()] * (d - 1)
+    laws = [uq.Inputs([stats.norm(m), *others]) for m in (-0.5, 0.5)]
+
+    def cost(s):
+        """int f^2 / g for f = N(m, 1) and g = N(0, v) is v exp(m^2 / (2 v - 1)) / sqrt(2 v - 1)."""
+        v = 1.25 * s
+        value = v * math.exp(0.25 / (2 * v - 1)) / math.sqrt(2 * v - 1)
+        return value * (s / math.sqrt(2 * s - 1)) ** (d - 1)
+
+    costs = [cost(s) for s in SCALES]
+    expected = max(s for s, one in zip(SCALES, costs, strict=True) if one <= 1.6 * min(costs))
+    assert expected == scale
+    coordinates, density, _ = started(laws)
+    variance = np.diag(density.covariance) * coordinates.scale**2
+    np.testing.assert_allclose(variance, scale * np.array([1.25, *[1.0] * (d - 1)]), rtol=1e-6)
+
+
 def test_both_kinds_of_start_are_in_the_test_above():
     near, far = ([(-d, 1.0), (d, 1.0)] for d in (2.0, 9.0))
     for pairs, kind in ((near, Gaussian), (far, Mixture)):
