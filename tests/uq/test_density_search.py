@@ -194,6 +194,24 @@ def test_the_start_grows_no_wider_where_the_event_is_met():
     assert one._width == 1.0
 
 
+def test_only_fresh_hits_keep_the_width():
+    """3 hits, then 4: together more than 5, but the second stage met few again."""
+    hits = iter([3, 4])
+
+    def values(z):
+        return (np.arange(len(z)) < next(hits)).astype(float)[:, None]
+
+    one = search(values)
+    widths = []
+    for n in (100, 100):
+        one.stage(n)
+        widths.append(one._width)
+    assert widths == [1.5, 1.5**2]
+    few = search(lambda z: (np.arange(len(z)) < 6).astype(float)[:, None])
+    few.stage(100)
+    assert few.stages[0].tempering == 0.0 and few._width == 1.0
+
+
 def test_widened():
     wide = density_search._widened(gaussian(2.0, 0.5), 3.0, np.random.default_rng(0))
     assert wide.mean == pytest.approx(2.0) and wide.covariance == pytest.approx(2.25)
@@ -240,6 +258,23 @@ def test_without_a_clear_win_the_start_stays():
         one.stage(300)
         found = one.found()
         assert found.density is NORMAL and not found.moved and found.gain == 1.0
+
+
+@pytest.mark.parametrize(("nets", "clear"), [(True, 3.0), (False, 1.3)])
+def test_a_win_is_clear_by_a_factor(nets, clear, monkeypatch):
+    for gain in (0.95 * clear, 1.05 * clear):
+
+        def foretold(points, weights, fit, on_nets, gain=gain):
+            assert on_nets is nets
+            return 8.0 if fit(points) is NORMAL else 8.0 / gain
+
+        monkeypatch.setattr(density_search, "predicted_variance", foretold)
+        one = search(tilts(1.0), nets=nets)
+        one.stage(200)
+        found = one.found()
+        assert found.moved is (gain > clear)
+        assert found.gain == pytest.approx(gain if gain > clear else 1.0)
+        assert found.source == ("moved start" if found.moved else "start")  # the first that wins
 
 
 def test_the_gain_is_that_of_the_closed_form():
@@ -394,6 +429,25 @@ def test_a_mixture_over_quantities():
         assert one.covariance[0, 0] == pytest.approx(1.25, rel=0.3)
     shares = found.density.shares
     assert shares[0] >= 1 / 8 and shares[1:] == pytest.approx([7 / 16, 7 / 16], abs=1.01 / 16)
+
+
+def test_shares_minimise_the_weighted_variance():
+    """w = (9, 1) and sizes 1 : 5; the shares by a search on a grid of quadratures."""
+    w = np.array([9.0, 1.0])
+    one = search(lambda z: np.exp([3.0, -3.0] * z) * [1.0, 5.0], weights=w, nets=False)
+    for n in (4000, 2000, 2000):
+        one.stage(n)
+    mixed = one._mixture(one.points(), w)
+    z = np.linspace(-12.0, 12.0, 4001)[:, None]
+    parts = np.exp(mixed.component_log_densities(z))
+    assert parts.shape[1] == 3
+    squares = np.square(np.exp([3.0, -3.0] * z) * [1.0, 5.0]) @ w
+    squares *= np.exp(2.0 * NORMAL.log_density(z))
+    first = np.linspace(0.02, 0.85, 400)
+    trial = np.stack([np.full(400, 1 / 8), first, 7 / 8 - first])
+    best = first[np.argmin((squares[:, None] / (parts @ trial)).sum(axis=0))]
+    assert best == pytest.approx(7 / 8 * 3 / 8, abs=0.03)  # as sqrt(w) I, all but disjoint
+    assert mixed.shares[1] == pytest.approx(best, abs=1.01 / 16)
 
 
 def test_a_weight_of_zero_takes_a_quantity_out_of_the_mixture():
