@@ -27,6 +27,7 @@ Surrogate = Callable[[Array], ArrayLike] | str | None
 
 _LEAST_SHARE = 0.02  # of a component whose ratio serves as a control variate
 _DEGREE = 40
+_LARGEST_MEAN = 1e100  # beyond it a law has no such moment, or none that could be used
 
 
 @dataclass(frozen=True)
@@ -157,6 +158,8 @@ def _polynomials(
     known = polynomial_means(coordinates, laws, indices, rng)
     candidates = []
     for size in sizes:
+        if not (np.abs(known.means[:, :size]) < _LARGEST_MEAN).all():
+            break
         coefficients = fit.coefficients(size)  # (R, K, 1 or J)
         M = known.means[:, :size]
         if len(laws) == 1:
