@@ -350,6 +350,18 @@ def test_each_quantity_has_the_contributions_of_its_choice():
     np.testing.assert_allclose(chosen.contributions.mean(axis=0)[[0, 2]], [1.0, 1.0], atol=1e-8)
 
 
+def test_polynomials_without_a_mean_are_not_offered():
+    """Student's t with 3 degrees of freedom has two moments; no warning tells of the others."""
+    laws = [uq.Inputs([stats.t(3, m)]) for m in (0.0, 1.0)]
+    one = Setting(column(np.cos), laws, WIDE)
+    chosen, _, names = one.estimate("auto")
+    sizes = [int(name.split()[2]) for name in names if name.startswith("polynomial")]
+    assert sizes[0] == 2 and max(sizes) < 33
+    assert np.isfinite(control_variates.covariance(chosen, one.sample.folds, True)).all()
+    r = uq.expectations(lambda x: np.cos(x[:, 0]), laws=laws, budget=1000, rng=0)
+    assert np.isfinite(r.estimate).all() and np.isfinite(r.standard_error).all()
+
+
 def test_a_useless_cheap_model_is_left_alone():
     one = Setting(column(np.cos), NORMAL, WIDE)
     chosen, index, names = one.estimate(lambda x: np.sin(50 * x[:, 0]))
