@@ -169,6 +169,8 @@ def test_a_rare_event_beside_a_common_quantity():
     assert name == "fit and wider start" and isinstance(density, Mixture)
     np.testing.assert_array_equal(density.shares, [0.5, 0.5])
     assert density.components[0].covariance == pytest.approx(1.5**2)
+    # Enough points tell of the common one, but the search is not at its end.
+    assert one.stages[0].effective_sample_size > 20.0 and not one.in_reach
     while not one.in_reach and len(one.stages) < 30:
         one.stage(100)
     assert one.in_reach
@@ -448,6 +450,17 @@ def test_shares_minimise_the_weighted_variance():
     best = first[np.argmin((squares[:, None] / (parts @ trial)).sum(axis=0))]
     assert best == pytest.approx(7 / 8 * 3 / 8, abs=0.03)  # as sqrt(w) I, all but disjoint
     assert mixed.shares[1] == pytest.approx(best, abs=1.01 / 16)
+
+
+def test_shares_do_not_depend_on_where_the_points_came_from():
+    """Nine of ten points on the left: what is equal on both sides gets equal shares."""
+    h = Mixture(np.array([0.9, 0.1]), (gaussian(-3.0, 1.2), gaussian(3.0, 1.2)))
+    z = h.sample(20_000, np.random.default_rng(0))
+    points = LearningPoints(
+        z, tilts(3.0, -3.0)(z), NORMAL.log_density(z)[:, None], h.log_density(z)
+    )
+    mixed = search(None)._mixture(points, np.ones(2))
+    np.testing.assert_array_equal(mixed.shares, [2 / 16, 7 / 16, 7 / 16])
 
 
 def test_a_weight_of_zero_takes_a_quantity_out_of_the_mixture():

@@ -244,6 +244,23 @@ def test_a_cheap_model_that_is_all_leaves_the_error_of_its_mean(laws, n_outputs,
         np.testing.assert_array_equal(same.contributions, candidate.contributions)
 
 
+def test_the_slope_of_a_fold_is_fitted_without_it():
+    """Other values in fold 2 alone: there they change what is averaged, elsewhere the slope."""
+    found = []
+    for change in (0.0, 5.0):
+        one = Setting(column(np.exp), NORMAL, WIDE)
+        one.sample.Y[one.sample.folds == 2] += change
+        candidate = final_sample._cheap_model(
+            one.sample, one.sample.W, NORMAL, lambda x: np.abs(x[:, 0]), one.rng
+        )
+        found.append(candidate.contributions)
+    s = one.sample
+    for r in range(8):
+        step = (found[1] - found[0])[s.folds == r]
+        expected = 5.0 * s.W[s.folds == r] * (r == 2)
+        assert np.allclose(step, expected, rtol=1e-9, atol=1e-12) is (r == 2)
+
+
 def test_the_error_of_the_cheap_mean_is_stated_truly(monkeypatch):
     """phi = 2 h under two laws: all the error is that of the mean of h, times 2."""
     monkeypatch.setattr(known_means, "_ALL_LAWS", 0)
