@@ -300,7 +300,7 @@ class Search:
             log_numerator = np.log(np.square(T) @ weights[weights > 0.0])
         logs = log_densities([self._start, *fits], points.z) - points.log_h[:, None]
         least = np.zeros(len(fits) + 1)
-        least[0] = self._defensive_share
+        least[0] = math.ceil(self._defensive_share * SHARE_QUANTUM) / SHARE_QUANTUM
         shares = mixture_weights(log_numerator, logs, minimum=least)
         return _of_quanta(shares, [self._start, *fits])
 

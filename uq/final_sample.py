@@ -28,6 +28,7 @@ Surrogate = Callable[[Array], ArrayLike] | str | None
 _LEAST_SHARE = 0.02  # of a component whose ratio serves as a control variate
 _DEGREE = 40
 _FEW_VALUES = 32  # of an output: it is taken to be a function with jumps
+_LARGEST_MEAN = 1e100  # beyond it a law has no such moment, or none that could be used
 
 
 @dataclass(frozen=True)
@@ -180,6 +181,8 @@ def _polynomials(
     known = polynomial_means(coordinates, laws, indices, rng)
     candidates = []
     for size in sizes:
+        if not (np.abs(known.means[:, :size]) < _LARGEST_MEAN).all():
+            break
         coefficients = fit.coefficients(size)  # (R, K, 1 or J)
         M = known.means[:, :size]
         if len(laws) == 1:
@@ -236,9 +239,16 @@ def _cheap_model(
 def checked_surrogate(model: Callable[[Array], ArrayLike], x: Array) -> Array:
     """(len(x), k) values of a user's cheap model; raises ValueError unless they can be used."""
     values = np.asarray(model(x), dtype=float)
-    if values.ndim not in (1, 2) or len(values) != len(x) or not np.isfinite(values).all():
+    if values.ndim not in (1, 2) or len(values) != len(x):
         raise ValueError(
-            f"`surrogate` must return finite values of the shape ({len(x)},) or ({len(x)}, J) for "
+            f"`surrogate` must return values of the shape ({len(x)},) or ({len(x)}, J) for "
             f"{len(x)} points, but got the shape {values.shape}."
         )
-    return values[:, None] if values.ndim == 1 else values
+    values = values[:, None] if values.ndim == 1 else values
+    finite = np.isfinite(values).all(axis=1)
+    if not finite.all():
+        raise ValueError(
+            f"`surrogate` must return finite values, but got {values[np.argmin(finite)]} at "
+            f"{x[np.argmin(finite)]}; what is not known there may be any number."
+        )
+    return values

@@ -99,7 +99,8 @@ def predicted_variance(
             centred = T - W * (T[rest].mean(axis=0) / W[rest].mean(axis=0))
             left = np.minimum(left, _left_over(p, centred, r, held_out, rest))
         total += left
-    return float(weights @ total) / len(points.z)
+    asked = weights > 0.0  # what has no weight may be infinite
+    return float(weights[asked] @ total[asked]) / len(points.z)
 
 
 def _left_over(
@@ -109,7 +110,8 @@ def _left_over(
     root = np.sqrt(r)[:, None]
     A, B = p * root, T / root
     coefficients = np.linalg.lstsq(A[rest], B[rest], rcond=None)[0]
-    left: Array = np.square(B[held_out] - A[held_out] @ coefficients).sum(axis=0)
+    with np.errstate(over="ignore"):  # where g is all but 0 the variance is infinite
+        left: Array = np.square(B[held_out] - A[held_out] @ coefficients).sum(axis=0)
     return left
 
 

@@ -7,8 +7,10 @@ g_s         N(m, s C): m and C the mean and covariance of the equal mixture of t
 V(g)        mean over l of E_g[(f_l / g)^2]: what a constant phi costs, known without a run
 
 One smooth density suits scrambled nets better than a mixture of the laws does, whose components
-cut every net in pieces. Of the g_s the widest is taken whose V is near the smallest one; where all
-are far worse than the mixture of the laws, that is the start.
+cut every net in pieces. Of the g_s the widest is taken whose V is near the smallest one; where
+all are far worse than the mixture of the laws, that is the start. Laws that are not normal in z may
+have heavier tails than g_s: an eighth of the points then comes from the mixture of the laws, which
+bounds every f_l / g.
 """
 
 from collections.abc import Sequence
@@ -28,6 +30,7 @@ _SCALES = (1.0, 1.25, 1.6, 2.0, 2.5)
 _NEAR = 1.6
 _FAR = 3.0
 _POINTS = 4096
+_GUARD = 1 / 8
 
 
 class LawDensity:
@@ -71,6 +74,12 @@ class LawDensity:
         return self._coordinates.log_densities([self._law], z, x)[:, 0]
 
 
+def law_mixture(laws: Sequence[Law], coordinates: Coordinates, rng: np.random.Generator) -> Mixture:
+    """The equal mixture of laws as a density in z."""
+    parts = tuple(LawDensity(law, coordinates, rng) for law in laws)
+    return Mixture(np.full(len(laws), 1.0 / len(laws)), parts)
+
+
 def start_density(
     laws: Sequence[Law], coordinates: Coordinates, rng: np.random.Generator
 ) -> tuple[Density, tuple[Array, Array] | None]:
@@ -107,11 +116,12 @@ def start_density(
     smooth = [Gaussian(m, s * C) for s in _SCALES]
     costs = [cost(one.log_density(z)) for one in smooth]
     if min(costs) > _FAR * cost(log_mixture):
-        share = np.full(len(laws), 1.0 / len(laws))
-        parts = tuple(LawDensity(law, coordinates, rng) for law in laws)
-        return Mixture(share, parts), (means, covariances)
-    widest = max(k for k, one in enumerate(costs) if one <= _NEAR * min(costs))
-    return smooth[widest], (means, covariances)
+        return law_mixture(laws, coordinates, rng), (means, covariances)
+    widest = smooth[max(k for k, one in enumerate(costs) if one <= _NEAR * min(costs))]
+    if all(coordinates.gaussian_in_z(law) is not None for law in laws):
+        return widest, (means, covariances)
+    guard = law_mixture(laws, coordinates, rng)
+    return Mixture(np.array([_GUARD, 1.0 - _GUARD]), (guard, widest)), (means, covariances)
 
 
 def _moments(
