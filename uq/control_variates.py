@@ -258,7 +258,7 @@ def choose(
     spread = np.stack([variances(one, folds, independent) for one in candidates])  # (c, J)
     logs = np.log(spread + np.finfo(float).tiny)
     voters = weights > 0.0 if (weights > 0.0).any() else np.ones(len(weights), bool)
-    n_free = len(folds) if independent else int(folds.max())
+    n_free = _free_of_points(candidates[0], folds) if independent else float(folds.max())
     together = _independent_quantities(candidates[0], folds, voters)
     vote = logs[:, voters].mean(axis=1)
     best = _clear_winner(vote, [one.family for one in candidates], _margin(n_free * together))
@@ -281,6 +281,17 @@ def choose(
 def _margin(n_free: float) -> float:
     """By how much the logarithm of a variance must fall; its variance is 2 / n_free, twice."""
     return float(min(-CLEAR * np.sqrt(4.0 / n_free), np.log(LEAST_WIN)))
+
+
+def _free_of_points(candidate: Candidate, folds: Labels) -> float:
+    """As how many normal points they tell a variance: the variance of its logarithm is 2 / n_free,
+    and (kurtosis - 1) / n for points of any law."""
+    spread = candidate.contributions - fold_means(candidate.contributions, folds)[folds]
+    square = np.square(spread)
+    mean = square.mean(axis=0)
+    scale = np.where(mean > 0.0, mean, 1.0)
+    kurtosis = np.maximum(np.square(square / scale).mean(axis=0), 3.0)
+    return float(np.median(2.0 * len(folds) / (kurtosis - 1.0)))
 
 
 def _independent_quantities(
