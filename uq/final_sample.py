@@ -19,13 +19,14 @@ from uq.coordinates import Coordinates
 from uq.joint_laws import Law
 from uq.known_means import function_means, polynomial_means
 from uq.polynomials import index_set
-from uq.proposals import Density, Mixture, log_densities
+from uq.proposals import Density, Gaussian, Mixture, log_densities
 from uq.surrogates import CrossFit, offered_sizes
 
 Array = NDArray[np.float64]
 Surrogate = Callable[[Array], ArrayLike] | str | None
 
 _LEAST_SHARE = 0.02  # of a component whose ratio serves as a control variate
+_LEAST_GUARD = 0.1  # of a component that stands for the width of all
 _DEGREE = 40
 _FEW_VALUES = 32  # of an output: it is taken to be a function with jumps
 _LARGEST_MEAN = 1e100  # beyond it a law has no such moment, or none that could be used
@@ -76,7 +77,7 @@ def estimate(
     laws: Sequence[Law],
     coordinates: Coordinates,
     density: Density,
-    ratio_densities: Sequence[Density],
+    ratio_densities: Sequence[Gaussian],
     weights: Array,
     surrogate: Surrogate,
     rng: np.random.Generator,
@@ -143,21 +144,50 @@ def _ratios(
     sample: FinalSample,
     W: Array,
     density: Density,
-    ratio_densities: Sequence[Density],
+    ratio_densities: Sequence[Gaussian],
     n_quantities: int,
 ) -> Array | None:
     """(n, J, k) density ratios: the law's, the quantity's own, those of the larger components."""
     n = len(W)
     columns = [np.broadcast_to(W, (n, n_quantities))]
-    if ratio_densities:
-        own = log_densities(ratio_densities, sample.z) - sample.log_g[:, None]
-        columns.append(np.exp(own))
+    widest = _widest(density)
+    if ratio_densities and widest is not None:
+        tamed = [_no_wider(one, widest) for one in ratio_densities]
+        columns.append(np.exp(log_densities(tamed, sample.z) - sample.log_g[:, None]))
     if isinstance(density, Mixture):
         logs = density.component_log_densities(sample.z) - sample.log_g[:, None]
         large = np.flatnonzero(density.shares >= _LEAST_SHARE)[:-1]  # all together sum to one
         columns += [np.broadcast_to(np.exp(logs[:, [k]]), (n, n_quantities)) for k in large]
     constant = len(columns) == 1
     return None if constant else np.stack(columns, axis=2)
+
+
+def _widest(density: Density) -> Gaussian | None:
+    """The Gaussian of the largest determinant that has a fair share in the density."""
+    if isinstance(density, Gaussian):
+        return density
+    if not isinstance(density, Mixture):
+        return None
+    parts = [
+        part
+        for part, share in zip(density.components, density.shares, strict=True)
+        if isinstance(part, Gaussian) and share >= _LEAST_GUARD
+    ]
+    return min(parts, key=lambda part: part.log_scale, default=None)
+
+
+def _no_wider(one: Gaussian, than: Gaussian) -> Gaussian:
+    """With a covariance of at most that of another one in every direction.
+
+    Where g_j is wider than what is drawn from, g_j / g has no variance: its sample means lie
+    below 1 all but always, and as a control variate it is worse than none.
+    """
+    white = than.inverse_factor @ one.covariance @ than.inverse_factor.T
+    values, vectors = np.linalg.eigh((white + white.T) / 2.0)
+    if values[-1] <= 1.0:
+        return one
+    root = than.factor @ vectors
+    return Gaussian(one.mean, (root * np.minimum(values, 1.0)) @ root.T)
 
 
 def _polynomials(
