@@ -7,9 +7,11 @@ t           its chart value:    t = x                             on (-inf, inf)
                                 t = log(x - a)                    on (a, inf)
                                 t = -log(b - x)                   on (-inf, b)
                                 t = Phi^-1((x - a) / (b - a))     on (a, b)
+F           distribution function of a reference marginal:    t = Phi^-1(F(x))
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -99,3 +101,70 @@ class Chart:
         least, greatest = np.nextafter(self.low, np.inf), np.nextafter(self.high, -np.inf)
         clipped: Array = np.clip(x, least, greatest)
         return clipped
+
+
+_REFERENCES = 8  # at most so many marginals are tried as the reference
+_SCORES = np.linspace(-8.0, 8.0, 321)
+
+
+@dataclass(frozen=True)
+class ScoreChart:
+    """Map of one column onto the line by the normal scores of one of its marginals.
+
+    Tails that no chart of the support makes normal are so in the scores of a marginal that has
+    them: no Gaussian then has lighter tails than the laws.
+
+    Parameters
+    ----------
+    reference
+        The marginal.
+    """
+
+    reference: Marginal
+    kind: Literal["scores"] = "scores"
+
+    def to_line(self, x: Array) -> Array:
+        """Normal scores of x."""
+        return self.reference.to_score(x)
+
+    def from_line(self, t: Array) -> Array:
+        """Inverse of `to_line`."""
+        return self.reference.from_score(t)
+
+    def log_slope(self, t: Array) -> Array:
+        """log|dx/dt|."""
+        slope: Array = -0.5 * t * t - _LOG_ROOT_2PI - self.reference.log_density(self.from_line(t))
+        return slope
+
+    def gaussian(self, marginal: Marginal) -> tuple[float, float] | None:
+        """Standard normal for the reference itself, else None."""
+        return (0.0, 1.0) if marginal is self.reference else None
+
+
+def chart_of(column: Sequence[Marginal]) -> Chart | ScoreChart:
+    """The chart of one column under several laws.
+
+    The chart of the union of their supports, where that is bounded or makes all of them normal;
+    else the scores of the marginal under which the ratios of the others' densities to its own
+    have the smallest mean square.
+    """
+    low = min(marginal.support[0] for marginal in column)
+    high = max(marginal.support[1] for marginal in column)
+    chart = Chart.on(low, high)
+    if chart.kind == "interval" or all(chart.gaussian(one) is not None for one in column):
+        return chart
+    wide = [one for one in column if tuple(one.support) == (low, high)]
+    wide = sorted(wide, key=lambda one: one.sd, reverse=True)[:_REFERENCES]
+    if not wide:
+        return chart
+    costs = [max(_mean_square(other, one) for other in column) for one in wide]
+    return ScoreChart(wide[int(np.argmin(costs))])
+
+
+def _mean_square(law: Marginal, reference: Marginal) -> float:
+    """E[(f / f_ref)^2] under the reference, by its scores."""
+    x = reference.from_score(_SCORES)
+    with np.errstate(over="ignore", invalid="ignore"):
+        ratio = np.exp(2.0 * (law.log_density(x) - reference.log_density(x)))
+        total = float(np.nansum(ratio * np.exp(-0.5 * _SCORES**2)))
+    return total

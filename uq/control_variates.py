@@ -17,13 +17,15 @@ V_ij        contributions: the estimate of fold r is the mean of V_ij over i in 
 Given the other folds each is unbiased, whatever the quality of h_r or beta(r). The folds' means
 are exchangeable; their spread is the error of the mean over the folds, but for what the fits share:
 where no fold has points all h_r err alike, and no residual shows it. How much E_j[h_r] changes from
-fit to fit does, and the jackknife variance of the known means is counted where it is larger:
+fit to fit does, less what the points of all folds see of h_r. The jackknife variance of that is
+counted where it is larger:
 
-    known_j >= (R - 1)/R sum_r (E_j[h_r] - mean_r E_j[h_r])^2 - spread                         (B)
+    u_jr    = E_j[h_r] - mean_i W_ij h_r(X_i)
+    known_j >= (R - 1)/R sum_r (u_jr - mean_r u_jr)^2 - spread                                  (B)
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,7 +39,7 @@ of its standard errors below 0. A choice by variances that are hardly known woul
 that lack their largest values; one that is always the same is free of that."""
 LEAST_WIN = 0.8
 """And when it brings the variance at least below this share."""
-_SAME_FAMILY = 0.5
+_APART = 6.0  # 2.45 standard errors, squared
 _ROUNDING = 4 * np.finfo(float).eps
 
 
@@ -93,6 +95,7 @@ def surrogate(
     W: Array,
     predictions: Array,
     known: Array,
+    unseen: Array,
     known_variance: Array,
     folds: Labels,
 ) -> Candidate:
@@ -108,6 +111,8 @@ def surrogate(
         (n, J) or (n, 1): h_r at the points of fold r.
     known
         (R, J): E_j[h_r].
+    unseen
+        (R, J): u of Eq. (B), what the points do not see of it.
     known_variance
         (J,) variance of `known` where it is itself an estimate.
     folds
@@ -117,11 +122,28 @@ def surrogate(
     n_folds = len(known)
     means = fold_means(V, folds)
     spread = np.square(means - means.mean(axis=0)).sum(axis=0) / (n_folds * (n_folds - 1))
-    changes = np.square(known - known.mean(axis=0)).sum(axis=0)
+    changes = np.square(unseen - unseen.mean(axis=0)).sum(axis=0)
     jackknife = (n_folds - 1) / n_folds * changes
     shared = np.maximum(jackknife - spread, 0.0)  # (B)
     scale = _size(known) + _size(W * Y) + _size(W * predictions)
     return Candidate(name, V, known_variance + shared, scale, "surrogate")
+
+
+def checked_by_the_next(sizes: Sequence[Candidate], folds: Labels) -> list[Candidate]:
+    """All but the largest, each with the variance that the next one shows to be missing.
+
+    Beyond the sample all fits of one size go the same way, and neither residuals nor the
+    jackknife tell how wrong. A larger size goes another way there: where both estimates differ
+    by more than the folds of their difference explain, its square is counted.
+    """
+    checked = []
+    for one, following in zip(sizes[:-1], sizes[1:], strict=True):
+        apart = fold_means(one.contributions, folds) - fold_means(following.contributions, folds)
+        noise = apart.var(axis=0, ddof=1) / len(apart)
+        beyond = np.square(apart.mean(axis=0)) - _APART * noise
+        missing = np.maximum(beyond, one.known_variance)
+        checked.append(replace(one, known_variance=missing))
+    return checked
 
 
 def conditional(T: Array, W: Array) -> Candidate:
@@ -261,7 +283,9 @@ def choose(
     n_free = _free_of_points(candidates[0], folds) if independent else float(folds.max())
     together = _independent_quantities(candidates[0], folds, voters)
     vote = logs[:, voters].mean(axis=1)
-    best = _clear_winner(vote, [one.family for one in candidates], _margin(n_free * together))
+    sizes = np.array([_point_vote(one, folds, voters) for one in candidates])
+    families = [one.family for one in candidates]
+    best = _clear_winner(vote, sizes, families, _margin(n_free * together))
     index = np.full(spread.shape[1], best)
     loses = logs[best] - logs.min(axis=0) > -_margin(n_free)
     index[loses] = logs.argmin(axis=0)[loses]
@@ -307,14 +331,23 @@ def _independent_quantities(
     return float(np.trace(gram)) ** 2 / squares if squares > 0.0 else 1.0
 
 
-def _clear_winner(vote: Array, families: Sequence[str], margin: float) -> int:
-    """The best of each family, which has to beat those of the families before it clearly."""
+def _point_vote(candidate: Candidate, folds: Labels, voters: NDArray[np.bool_]) -> float:
+    """Mean logarithm of the variances that the single points show."""
+    return float(np.log(variances(candidate, folds, True)[voters] + np.finfo(float).tiny).mean())
+
+
+def _clear_winner(vote: Array, point_vote: Array, families: Sequence[str], margin: float) -> int:
+    """The best of each family, which has to beat those of the families before it clearly.
+
+    Within a family the single points decide. There are many of them, and few folds: the smallest
+    of many variances, each known from a few folds, would be smaller than it is.
+    """
     best = 0
     for family in dict.fromkeys(families):
         members = [k for k, one in enumerate(families) if one == family]
         own = members[0]
         for k in members[1:]:
-            if vote[k] < vote[own] + np.log(_SAME_FAMILY):
+            if point_vote[k] < point_vote[own] + np.log(LEAST_WIN):
                 own = k
         if vote[own] < vote[best] + margin:
             best = own

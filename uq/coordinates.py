@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import solve_triangular
 
-from uq.charts import Chart
+from uq.charts import Chart, ScoreChart, chart_of
 from uq.inputs import Inputs, Seed
 from uq.joint_laws import Law
 from uq.marginals import Marginal
@@ -197,7 +197,11 @@ class ChartCoordinates(Coordinates):
     """
 
     def __init__(
-        self, names: tuple[str, ...], charts: Sequence[Chart], centre: Array, scale: Array
+        self,
+        names: tuple[str, ...],
+        charts: Sequence[Chart | ScoreChart],
+        centre: Array,
+        scale: Array,
     ) -> None:
         self.names = names
         self.charts = tuple(charts)
@@ -255,10 +259,7 @@ def _charted_coordinates(laws: Sequence[Inputs]) -> ChartCoordinates:
     inner = np.abs(y) <= _INNER
     y, weights = y[inner], weights[inner] / weights[inner].sum()
     for column in zip(*(law.marginals for law in laws), strict=True):
-        chart = Chart.on(
-            min(marginal.support[0] for marginal in column),
-            max(marginal.support[1] for marginal in column),
-        )
+        chart = chart_of(column)
         means, variances = [], []
         for marginal in column:
             pair = chart.gaussian(marginal)
@@ -289,7 +290,7 @@ def _sampled_coordinates(laws: Sequence[Law], rng: np.random.Generator) -> Chart
     return ChartCoordinates(names, charts, centre, scale)
 
 
-def _charted_scores(chart: Chart, marginal: Marginal, y: Array) -> Array:
+def _charted_scores(chart: Chart | ScoreChart, marginal: Marginal, y: Array) -> Array:
     """Chart values (n,) of the normal scores `y` of a marginal law."""
     pair = chart.gaussian(marginal)
     if pair is not None:

@@ -18,9 +18,9 @@ from uq.control_variates import Candidate
 from uq.coordinates import Coordinates
 from uq.joint_laws import Law
 from uq.known_means import function_means, polynomial_means
-from uq.polynomials import index_set
+from uq.polynomials import basis, index_set
 from uq.proposals import Density, Gaussian, Mixture, log_densities
-from uq.surrogates import CrossFit, offered_sizes
+from uq.surrogates import CrossFit, check_size, offered_sizes
 
 Array = NDArray[np.float64]
 Surrogate = Callable[[Array], ArrayLike] | str | None
@@ -28,6 +28,7 @@ Surrogate = Callable[[Array], ArrayLike] | str | None
 _LEAST_SHARE = 0.02  # of a component whose ratio serves as a control variate
 _LEAST_GUARD = 0.1  # of a component that stands for the width of all
 _DEGREE = 40
+_ROWS = 2048
 _FEW_VALUES = 32  # of an output: it is taken to be a function with jumps
 _LARGEST_MEAN = 1e100  # beyond it a law has no such moment, or none that could be used
 
@@ -198,8 +199,11 @@ def _polynomials(
     weights: Array,
     rng: np.random.Generator,
 ) -> list[Candidate]:
+    """Polynomials of several sizes; a last one only checks the one before it."""
     n, d = sample.z.shape
-    sizes = offered_sizes(n, d)[1:]  # the first one is the constant
+    sizes = offered_sizes(n, d)
+    check = check_size(n, d, sizes)
+    sizes = sizes[1:] if check is None else (*sizes[1:], check)  # the first one is the constant
     if not sizes:
         return []
     indices = index_set(d, sizes[-1], _DEGREE)
@@ -209,25 +213,43 @@ def _polynomials(
         sample.z, sample.Y, omega, sample.folds, indices, coordinates.bounded_columns, sizes
     )
     known = polynomial_means(coordinates, laws, indices, rng)
+    seen = _seen_means(sample.z, W, indices, coordinates.bounded_columns)
     candidates = []
     for size in sizes:
         if not (np.abs(known.means[:, :size]) < _LARGEST_MEAN).all():
             break
         coefficients = fit.coefficients(size)  # (R, K, 1 or J)
-        M = known.means[:, :size]
-        if len(laws) == 1:
-            means = np.einsum("k,rkj->rj", M[0], coefficients)
-        else:
-            per_law = np.broadcast_to(coefficients, (*coefficients.shape[:2], len(laws)))
-            means = np.einsum("lk,rkl->rl", M, per_law)
+        means = _under_laws(known.means[:, :size], coefficients)
+        unseen = means - _under_laws(seen[:, :size], coefficients)
         variance = known.variance(coefficients.mean(axis=0))
         candidates.append(
             control_variates.surrogate(
                 f"polynomial of {size} terms",
-                sample.Y, W, fit.predictions(size), means, variance, sample.folds,
+                sample.Y, W, fit.predictions(size), means, unseen, variance, sample.folds,
             )
         )  # fmt: skip
-    return candidates
+    return control_variates.checked_by_the_next(candidates, sample.folds)
+
+
+def _under_laws(means: Array, coefficients: Array) -> Array:
+    """(R, J) sum_k M_lk c_rkj for means (L, K) and coefficients (R, K, 1 or J)."""
+    if len(means) == 1:
+        one: Array = np.einsum("k,rkj->rj", means[0], coefficients)
+        return one
+    per_law = np.broadcast_to(coefficients, (*coefficients.shape[:2], len(means)))
+    each: Array = np.einsum("lk,rkl->rl", means, per_law, optimize=True)
+    return each
+
+
+def _seen_means(
+    z: Array, W: Array, indices: NDArray[np.int64], bounded: NDArray[np.bool_]
+) -> Array:
+    """(L, K) means of W psi_k over the sample."""
+    total = np.zeros((W.shape[1], len(indices)))
+    for first in range(0, len(z), _ROWS):
+        rows = slice(first, first + _ROWS)
+        total += W[rows].T @ basis(z[rows], indices, bounded)
+    return total / len(z)
 
 
 def _cheap_model(

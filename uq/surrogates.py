@@ -33,6 +33,7 @@ _System = tuple[Array, Array]  # T and s
 
 _LARGEST_DEGREE = 40  # of `index_set`
 _RUNS_PER_TERM = 12
+_RUNS_PER_CHECKED_TERM = 6
 _ROWS_PER_TERM = 4  # of a chunk
 _LEAST_ROWS = 1024
 _PANEL = 16  # columns that LAPACK turns at once
@@ -70,6 +71,26 @@ def offered_sizes(n_rows: int, dimension: int, cap: int = 500) -> tuple[int, ...
     if most > 1.4 * sizes[-1] and most > d:
         sizes.append(most)
     return tuple(sizes)
+
+
+def check_size(n_rows: int, dimension: int, sizes: tuple[int, ...]) -> int | None:
+    """A size larger than all that are offered, to see whether the largest of them has settled.
+
+    Parameters
+    ----------
+    n_rows, dimension
+        Runs n and columns d.
+    sizes
+        What `offered_sizes` gave.
+
+    Returns
+    -------
+    size
+        About a quarter more terms, where n is at least six times as large, else None.
+    """
+    size = sizes[-1] + (4 if dimension == 1 else max(sizes[-1] // 4, dimension))
+    available = math.comb(dimension + _LARGEST_DEGREE, dimension)
+    return size if size <= min(n_rows // _RUNS_PER_CHECKED_TERM, available) else None
 
 
 @dataclass(frozen=True, eq=False)

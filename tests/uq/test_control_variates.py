@@ -103,7 +103,7 @@ def test_unbiased_with_few_points(name: str) -> None:
                 out = folds == r
                 slope, level = np.polyfit(z[~out] ** 2, Y[~out, 0], 1)
                 h[out, 0], known[r] = level + slope * z[out] ** 2, level + slope
-            one = cv.surrogate("quadratic", Y, W, h, known, np.zeros(1), folds)
+            one = cv.surrogate("quadratic", Y, W, h, known, 0 * known, np.zeros(1), folds)
         means.append(one.contributions.mean())
     error = np.mean(means) - np.exp(-0.5)
     assert abs(error) < 4 * np.std(means) / np.sqrt(len(means))
@@ -188,7 +188,7 @@ def test_what_all_fits_share_is_counted() -> None:
     rng = np.random.default_rng(0)
     Y = rng.standard_normal((400, 1))
     known = 0.3 * rng.standard_normal((8, 1))
-    one = cv.surrogate("p", Y, np.ones((400, 1)), Y - 1e-6, known, np.zeros(1), FOLDS)
+    one = cv.surrogate("p", Y, np.ones((400, 1)), Y - 1e-6, known, known, np.zeros(1), FOLDS)
     jackknife = 7 / 8 * np.square(known - known.mean()).sum()
     assert cv.variances(one, FOLDS, False)[0] == pytest.approx(jackknife, rel=0.2)
 
