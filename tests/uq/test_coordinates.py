@@ -162,13 +162,12 @@ def test_charts_follow_the_union_of_the_supports():
         Inputs([stats.uniform(2, 1), stats.norm(), stats.expon(), stats.norm(1)]),
     ]
     coordinates = Coordinates.of(laws)
-    kinds = [(chart.kind, chart.low, chart.high) for chart in coordinates.charts]
-    assert kinds == [
-        ("interval", 0.0, 3.0),
-        ("identity", -np.inf, np.inf),
-        ("lower", 0.0, np.inf),
-        ("identity", -np.inf, np.inf),
-    ]
+    interval, first, second, line = coordinates.charts
+    assert (interval.kind, interval.low, interval.high) == ("interval", 0.0, 3.0)
+    assert (line.kind, line.low, line.high) == ("identity", -np.inf, np.inf)
+    # No chart of the support makes both normal: the scores of the one that lives on all of it.
+    assert first.reference is laws[1].marginals[1]
+    assert second.reference is laws[1].marginals[2]
     assert coordinates.bounded_columns.tolist() == [True, False, False, False]
     z = np.zeros((1, 4))
     densities = coordinates.log_densities(laws, z, coordinates.to_x(z))
@@ -276,3 +275,24 @@ def test_what_does_not_fit_is_refused():
     with pytest.raises(ValueError, match="made for"):
         Coordinates.of([one]).score_nodes(other, 0, 5)
     assert isinstance(joint, ChartCoordinates) and joint.gaussian_in_z(CASES["joint"][0]) is None
+
+
+def test_heavy_tails_are_normal_in_the_scores_of_a_reference():
+    laws = [Inputs([stats.t(3, m), stats.lognorm(0.3)]) for m in (0.0, 0.5)]
+    coordinates = Coordinates.of(laws)
+    assert [chart.kind for chart in coordinates.charts] == ["scores", "lower"]
+    z = np.array([[-6.0, 0.0], [-1.0, 0.3], [0.0, 0.0], [2.0, -1.0], [6.0, 1.0]])
+    x = coordinates.to_x(z)
+    np.testing.assert_allclose(coordinates.to_z(x), z, rtol=1e-9, atol=1e-9)
+    for column, law in enumerate(laws):
+        step = 1e-6
+        moved = coordinates.to_x(z + [step, 0.0])[:, 0] - coordinates.to_x(z - [step, 0.0])[:, 0]
+        other = coordinates.to_x(z + [0.0, step])[:, 1] - coordinates.to_x(z - [0.0, step])[:, 1]
+        expected = law.log_density(x) + np.log(moved * other / (2 * step) ** 2)
+        found = coordinates.log_densities(laws, z, x)[:, column]
+        np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-6)
+    # Far out the ratio to a normal density stays bounded, for both of them.
+    far = coordinates.log_densities(
+        laws, np.array([[12.0, 0.0]]), coordinates.to_x(np.array([[12.0, 0.0]]))
+    )
+    assert np.abs(np.diff(far)).max() < 0.5

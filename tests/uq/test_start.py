@@ -199,14 +199,19 @@ def test_ratios_of_a_mixture_of_laws_are_bounded():
 
 
 def test_a_law_as_a_density_in_z():
-    """x ~ gamma beside another one: z = (log x - c) / s, so that f_z = f(x) x s."""
+    """x ~ gamma beside another one: z = (t - c) / s, t the score under one of them."""
     laws = [uq.Inputs([stats.gamma(k)]) for k in (2.0, 3.0)]
     coordinates = Coordinates.of(laws, 0)
     density = LawDensity(laws[1], coordinates, np.random.default_rng(0))
     assert density.is_driven and density.dimension == density.n_uniforms == 1
     z = np.linspace(-3.0, 2.0, 11)[:, None]
-    x = np.exp(coordinates.centre[0] + coordinates.scale[0] * z[:, 0])
-    expected = stats.gamma(3.0).logpdf(x) + np.log(x * coordinates.scale[0])
+    reference = stats.gamma(
+        2.0 + [law.marginals[0] for law in laws].index(coordinates.charts[0].reference)
+    )
+    t = coordinates.centre[0] + coordinates.scale[0] * z[:, 0]
+    x = reference.ppf(stats.norm.cdf(t))
+    slope = stats.norm.pdf(t) / reference.pdf(x) * coordinates.scale[0]
+    expected = stats.gamma(3.0).logpdf(x) + np.log(slope)
     np.testing.assert_allclose(density.log_density(z), expected, rtol=1e-9)
     mass = integrate.quad(lambda z: np.exp(density.log_density(np.array([[z]]))[0]), -12, 6)[0]
     assert mass == pytest.approx(1.0, abs=1e-8)
