@@ -19,6 +19,7 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from threadpoolctl import threadpool_limits
 
 from bayesopt.arguments import check_name, finite_number, real_numbers, whole_number
 from uq import control_variates
@@ -196,7 +197,8 @@ def _auto(
     surrogate: Surrogate,
 ) -> Expectations:
     coordinates = Coordinates.of(asked.laws, asked.rng)
-    start, law_moments = start_density(asked.laws, coordinates, asked.rng)
+    with _one_thread():
+        start, law_moments = start_density(asked.laws, coordinates, asked.rng)
 
     def values(z: Array) -> Array:
         Y = asked.runs(coordinates.to_x(z))
@@ -204,27 +206,29 @@ def _auto(
         return Y
 
     def log_laws(z: Array) -> Array:
-        return coordinates.log_densities(asked.laws, z, coordinates.to_x(z))
+        with _one_thread():
+            return coordinates.log_densities(asked.laws, z, coordinates.to_x(z))
 
     search = Search(
         values, log_laws, start, asked.weights, family, covariance, defensive,
         sampling == "qmc", asked.rng, law_moments,
     )  # fmt: skip
     folds = _learn(search, asked.budget, sampling)
-    found = search.found()
+    with _one_thread():
+        found = search.found()
     sample = _final(asked, coordinates, found, folds, values, search.atom)
-    weights = search.weights_for(sample.W * sample.Y)
-    chosen, index, names = estimate(
-        sample,
-        asked.laws,
-        coordinates,
-        found.density,
-        found.ratio_densities,
-        weights,
-        surrogate,
-        asked.rng,
-    )
-    return _result(asked, search, found, sample, chosen, index, names)
+    with _one_thread():
+        weights = search.weights_for(sample.W * sample.Y)
+        chosen, index, names = estimate(
+            sample, asked.laws, coordinates, found.density, found.ratio_densities, weights,
+            surrogate, asked.rng,
+        )  # fmt: skip
+        return _result(asked, search, found, sample, chosen, index, names)
+
+
+def _one_thread() -> threadpool_limits:
+    """Many small factorisations gain nothing from more, and lose much on a busy machine."""
+    return threadpool_limits(limits=1, user_api="blas")
 
 
 def _learn(search: Search, budget: int, sampling: Sampling) -> Folds:
@@ -319,12 +323,13 @@ def _final(
             f"All {len(ok)} runs of the final sample failed: nothing to estimate from."
         )
     Y = np.where(ok[:, None], Y, atom) - atom
-    x = coordinates.to_x(z)
+    with _one_thread():
+        x = coordinates.to_x(z)
+        log_f, log_g = coordinates.log_densities(asked.laws, z, x), found.density.log_density(z)
     own_sampler = isinstance(found.density, LawDensity) and not found.density.is_driven
     return FinalSample(
-        x, z, Y, ok, coordinates.log_slope(z, x),
-        coordinates.log_densities(asked.laws, z, x), found.density.log_density(z),
-        folds.labels, folds.sampling == "mc" or own_sampler,
+        x, z, Y, ok, coordinates.log_slope(z, x), log_f, log_g, folds.labels,
+        folds.sampling == "mc" or own_sampler,
     )  # fmt: skip
 
 
