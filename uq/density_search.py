@@ -39,6 +39,17 @@ from uq.proposals import (
     fit_student_t,
     log_densities,
 )
+from uq.weighted_points import (
+    SHARE_QUANTUM,
+    atoms,
+    effective_size,
+    moved,
+    of_quanta,
+    overall_weights,
+    tempering,
+    weighted_mean,
+    widened,
+)
 
 Array = NDArray[np.float64]
 Covariance = Literal["auto", "full", "diagonal"]
@@ -49,14 +60,11 @@ HANDICAP = {True: 4.0, False: 1.3}
 more from a smooth integrand than can be foretold."""
 HANDICAP_MOVED = 1.3
 """The same for the moved start, which has few ways to go wrong."""
-SHARE_QUANTUM = 16
-"""Shares of a mixture are multiples of 1/16, so that each part of a net is a net again."""
 INFLATION = 1.25
 """A fitted covariance is made wider: too wide costs little, too narrow may cost everything."""
 DEFENSIVE = 1 / 8
 _WIDENING = 1.5
 _FEW_HITS = 5
-_SOME = 8
 _WANTED = 4
 _SETTLED = 0.4  # change of a mean in standard deviations, or of the logarithm of a variance
 _NARROWER = 1.5
@@ -189,16 +197,16 @@ class Search:
         z = density.transform(self._rng.random((n, density.n_uniforms)))
         Y = self._values(z)
         if not self._drawn:
-            self.atom = _atom(Y)
+            self.atom = atoms(Y)
         # A failed run tells nothing but that nothing is to be had there.
         ok = np.isfinite(Y).all(axis=1, keepdims=True)
         self._drawn.append((density, z, np.where(ok, Y, self.atom) - self.atom))
         points = self.points()
-        t = _overall(points, self.weights(points))
+        t = overall_weights(points, self.weights(points))
         least = min(points.z.shape[1] + 8.0, len(points.z) / 4)
         scarce = self._asked(points) & ((points.T != 0.0).sum(axis=0) < least)
-        gamma = 0.0 if scarce.any() else _tempering(t, least)
-        self.stages.append(Stage(n, source, _ess(t), gamma))
+        gamma = 0.0 if scarce.any() else tempering(t, least)
+        self.stages.append(Stage(n, source, effective_size(t), gamma))
         self._settle(points, t)
         self.blind = bool((~(points.T != 0.0).any(axis=0) & scarce).any())
         if scarce.any():
@@ -209,10 +217,10 @@ class Search:
 
     def _settle(self, points: LearningPoints, t: Array) -> None:
         """Compare what the points say of the target with what they said a stage ago."""
-        if _ess(t) < 2.0:
+        if effective_size(t) < 2.0:
             self._settled = False
             return
-        mean, _ = _weighted_mean(points.z, t)
+        mean, _ = weighted_mean(points.z, t)
         variance = t @ np.square(points.z - mean) / t.sum()
         if self._target is not None:
             step = np.abs(mean - self._target[0]) / np.sqrt(variance)
@@ -268,9 +276,9 @@ class Search:
         """Candidates by name, the safest first."""
         fits: dict[str, Callable[[LearningPoints], Density]] = {}
         if isinstance(self._start, Gaussian) and self._is_narrower(self._start):
-            fits[_MOVED] = lambda p: self._guarded(_moved(self._start, p, weights))
+            fits[_MOVED] = lambda p: self._guarded(moved(self._start, p, weights))
         fits[self._family.replace("_", " ")] = lambda p: self._guarded(
-            self._fitted(p.z, _overall(p, weights))
+            self._fitted(p.z, overall_weights(p, weights))
         )
         if len(weights) > 1 and self._family == "gaussian":
             fits["mixture over quantities"] = lambda p: self._mixture(p, weights)
@@ -302,7 +310,7 @@ class Search:
         least = np.zeros(len(fits) + 1)
         least[0] = math.ceil(self._defensive_share * SHARE_QUANTUM) / SHARE_QUANTUM
         shares = mixture_weights(log_numerator, logs, minimum=least)
-        return _of_quanta(shares, [self._start, *fits])
+        return of_quanta(shares, [self._start, *fits])
 
     def _ratio_densities(self, points: LearningPoints) -> Sequence[Gaussian]:
         """g_j, near |phi_j| f_j; under several laws each law moved by what phi_j changes.
@@ -353,7 +361,7 @@ class Search:
     ) -> tuple[Density, str]:
         """What the next stage draws from."""
         if scarce.any():
-            wider = _widened(self._start, self._width, self._rng)
+            wider = widened(self._start, self._width, self._rng)
             if scarce.all():
                 return wider, f"start, {self._width:g} times as wide"
             inner = self._fitted_or_start(points.z, t)
@@ -366,74 +374,3 @@ class Search:
             return self._guarded(self._fitted(z, t))
         except TooFewWeighted:
             return self._start
-
-
-def _atom(Y: Array) -> Array:
-    """(k,) the value of more than half of the runs, column by column, or 0."""
-    atoms = np.zeros(Y.shape[1])
-    for k, column in enumerate(Y[np.isfinite(Y).all(axis=1)].T):
-        values, counts = np.unique(column, return_counts=True)
-        if len(column) >= _SOME and counts.max() > len(column) / 2:
-            atoms[k] = values[counts.argmax()]
-    return atoms
-
-
-def _overall(points: LearningPoints, weights: Array) -> Array:
-    """(n,) t, Eq. (6) over h."""
-    return np.sqrt(np.square(points.T) @ weights)
-
-
-def _ess(t: Array) -> float:
-    total = t.sum()
-    return float(total**2 / np.square(t).sum()) if total > 0.0 else 0.0
-
-
-def _tempering(t: Array, least: float) -> float:
-    """The largest exponent in (0, 1] that leaves `least` effective points, to 2^-10."""
-    if _ess(t) >= least:
-        return 1.0
-    scaled = t / t.max()
-    low, high = 0.0, 1.0
-    for _ in range(10):
-        middle = (low + high) / 2
-        low, high = (middle, high) if _ess(scaled**middle) >= least else (low, middle)
-    return max(low, 2.0**-10)
-
-
-def _moved(start: Density, points: LearningPoints, weights: Array) -> Density:
-    """The start density moved to the mean of t, each coordinate shrunk by what is noise in it."""
-    assert isinstance(start, Gaussian)
-    t = _overall(points, weights)
-    if _ess(t) < 2.0:
-        raise TooFewWeighted(np.array([0]), np.array([_ess(t)]))
-    mean, noise = _weighted_mean(points.z, t)
-    step = mean - start.mean
-    kept = np.maximum(1.0 - noise / np.maximum(np.square(step), np.finfo(float).tiny), 0.0)
-    return Gaussian(start.mean + kept * step, start.covariance)
-
-
-def _weighted_mean(z: Array, t: Array) -> tuple[Array, Array]:
-    """(d,) mean of z weighted by t, and the variance of that mean."""
-    share = t / t.sum()
-    mean = share @ z
-    return mean, np.square(share) @ np.square(z - mean)
-
-
-def _widened(start: Density, width: float, rng: np.random.Generator) -> Density:
-    """The start density with standard deviations `width` times as large."""
-    if isinstance(start, Gaussian):
-        return Gaussian(start.mean, width**2 * start.covariance)
-    z = start.transform(rng.random((4096, start.n_uniforms)))
-    return Gaussian(z.mean(axis=0), width**2 * np.atleast_2d(np.cov(z.T)))
-
-
-def _of_quanta(shares: Array, components: Sequence[Density]) -> Density:
-    """A mixture whose shares are multiples of 1/16; what gets none is left out."""
-    quanta = np.floor(shares * SHARE_QUANTUM).astype(int)
-    left = SHARE_QUANTUM - quanta.sum()
-    for k in np.argsort(quanta - shares * SHARE_QUANTUM)[:left]:
-        quanta[k] += 1
-    kept = [k for k, quantum in enumerate(quanta) if quantum > 0]
-    if len(kept) == 1:
-        return components[kept[0]]
-    return Mixture(quanta[kept] / SHARE_QUANTUM, tuple(components[k] for k in kept))

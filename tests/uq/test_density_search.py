@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from uq import density_search
+from uq import density_search, weighted_points
 from uq.density_search import Search
 from uq.prediction import LearningPoints
 from uq.proposals import Gaussian, Mixture, StudentT
@@ -56,7 +56,7 @@ def ess(t):
 def test_tempering_leaves_the_points_it_promises(seed, spread, share):
     t = np.exp(spread * np.random.default_rng(seed).standard_normal(400))
     least = share * 400
-    gamma = density_search._tempering(t, least)
+    gamma = weighted_points.tempering(t, least)
     assert 2.0**-10 <= gamma <= 1.0
     assert ess(t**gamma) >= least - 1e-6 or gamma == 2.0**-10
     if gamma < 1.0:  # and no larger exponent does
@@ -67,9 +67,9 @@ def test_tempering_leaves_the_points_it_promises(seed, spread, share):
 def test_tempering_of_a_tilt_by_hand():
     """ESS / n of exp(g a z) is exp(-(g a)^2): here 1/4 at g = sqrt(log 4) / a."""
     z = stats.norm.ppf((np.arange(100_000) + 0.5) / 100_000)
-    gamma = density_search._tempering(np.exp(3.0 * z), 25_000)
+    gamma = weighted_points.tempering(np.exp(3.0 * z), 25_000)
     assert gamma == pytest.approx(math.sqrt(math.log(4.0)) / 3.0, abs=2e-3)
-    assert density_search._tempering(np.exp(0.5 * z), 25_000) == 1.0
+    assert weighted_points.tempering(np.exp(0.5 * z), 25_000) == 1.0
 
 
 # Stages
@@ -212,10 +212,10 @@ def test_only_fresh_hits_keep_the_width():
 
 
 def test_widened():
-    wide = density_search._widened(gaussian(2.0, 0.5), 3.0, np.random.default_rng(0))
+    wide = weighted_points.widened(gaussian(2.0, 0.5), 3.0, np.random.default_rng(0))
     assert wide.mean == pytest.approx(2.0) and wide.covariance == pytest.approx(2.25)
     two = Mixture(np.array([0.5, 0.5]), (gaussian(-3.0), gaussian(3.0)))
-    wide = density_search._widened(two, 2.0, np.random.default_rng(0))
+    wide = weighted_points.widened(two, 2.0, np.random.default_rng(0))
     assert wide.mean == pytest.approx(0.0, abs=4 * math.sqrt(10 / 4096))
     assert wide.covariance == pytest.approx(40.0, rel=0.1)
 
@@ -330,7 +330,7 @@ def test_points_of_a_fit_are_weighted_by_eq_6():
     points = LearningPoints(
         np.zeros((2, 1)), np.array([[1.0, 2.0], [3.0, -4.0]]), np.log([[2.0], [0.5]]), np.zeros(2)
     )
-    t = density_search._overall(points, np.array([2.0, 0.5]))
+    t = weighted_points.overall_weights(points, np.array([2.0, 0.5]))
     np.testing.assert_allclose(t, [2 * math.sqrt(2.0 + 2.0), 0.5 * math.sqrt(18.0 + 8.0)])
 
 
@@ -347,7 +347,7 @@ def test_the_stated_noise_of_a_weighted_mean_is_true():
     found = []
     for seed in range(2000):
         points = _weighted(0.7, 200, seed)
-        found.append(density_search._weighted_mean(points.z, points.T[:, 0]))
+        found.append(weighted_points.weighted_mean(points.z, points.T[:, 0]))
     means, noise = (np.array(part) for part in zip(*found, strict=True))
     # Bias of the ratio is of order 1 / n.
     np.testing.assert_allclose(means.mean(axis=0), [0.7, 0.0], atol=0.03)
@@ -360,8 +360,8 @@ def test_the_moved_start_shrinks_noise_and_keeps_what_is_clear():
     moved, raw = [], []
     for seed in range(500):
         points = _weighted(0.7, 200, seed)
-        moved.append(density_search._moved(start, points, np.ones(1)))
-        raw.append(density_search._weighted_mean(points.z, points.T[:, 0])[0])
+        moved.append(weighted_points.moved(start, points, np.ones(1)))
+        raw.append(weighted_points.weighted_mean(points.z, points.T[:, 0])[0])
     means, raw = np.array([one.mean for one in moved]), np.array(raw)
     np.testing.assert_array_equal(moved[0].covariance, start.covariance)
     # In units of the noise what is kept of X ~ N(0, 1) is (X - 1 / X) where |X| > 1.
@@ -378,7 +378,7 @@ def test_the_start_moves_from_where_it_is():
     """A start at 5 and weights that do not care: it stays there."""
     z = 5.0 + np.random.default_rng(0).standard_normal((5000, 1))
     points = LearningPoints(z, np.exp(z - 5.0), np.zeros((5000, 1)), np.zeros(5000))
-    moved = density_search._moved(gaussian(5.0), points, np.ones(1))
+    moved = weighted_points.moved(gaussian(5.0), points, np.ones(1))
     assert moved.mean[0] == pytest.approx(6.0, abs=0.15)
 
 
@@ -390,7 +390,7 @@ def test_the_start_moves_from_where_it_is():
 def test_shares_are_sixteenths(parts):
     shares = np.array(parts) / sum(parts)
     components = [gaussian(float(k)) for k in range(len(shares))]
-    mixed = density_search._of_quanta(shares, components)
+    mixed = weighted_points.of_quanta(shares, components)
     if isinstance(mixed, Gaussian):
         assert shares[int(mixed.mean[0])] == shares.max() and shares.max() >= 15 / 32
         return
