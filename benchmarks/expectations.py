@@ -234,8 +234,9 @@ def table(runs: Sequence[Run]) -> str:
     groups: dict[tuple[str, int, str], list[Run]] = {}
     for run in runs:
         groups.setdefault((run.case, run.n, run.method), []).append(run)
-    for (case, n, method), some in groups.items():
-        p = problem(case)
+    order = [*CASES, *(case.name for case in hard_cases())]
+    for case, n, method in sorted(groups, key=lambda key: (order.index(key[0]), -key[1])):
+        some, p = groups[case, n, method], problem(case)
         errors = np.array([run.errors for run in some])
         half = np.array([run.half_widths for run in some])
         loss = np.square(errors) @ p.weights / p.unit

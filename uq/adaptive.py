@@ -109,8 +109,9 @@ def expectations(
     Raises
     ------
     ValueError, TypeError
-        For arguments that cannot be used, before an evaluation is spent; when `func` returns
-        another shape or nothing but NaN.
+        For arguments that cannot be used, before an evaluation is spent; after the first ones when
+        `func` returns another shape, nothing but NaN, or another number of outputs than `weights`
+        or `laws` ask for.
 
     Notes
     -----

@@ -1,5 +1,7 @@
 """Control variates fitted across folds: what is subtracted never saw the points it is used on.
 
+The estimators of method "auto"; those of one sample, as published, are in `importance_sampling`.
+
 Notation
 --------
 R, J        folds, quantities

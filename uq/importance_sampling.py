@@ -1,5 +1,9 @@
 """Importance sampling with control variates: estimates, variances and weights of one sample.
 
+One sample of independent points, coefficients from elsewhere: what the published procedure is made
+of, and the figures of any weighted sample. Estimates fitted across folds are in
+`control_variates`.
+
 Notation
 --------
 X_i ~ g     i = 1..n, drawn independently of g and beta
