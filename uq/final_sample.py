@@ -29,6 +29,7 @@ _LEAST_SHARE = 0.02  # of a component whose ratio serves as a control variate
 _LEAST_GUARD = 0.1  # of a component that stands for the width of all
 _DEGREE = 40
 _ROWS = 2048
+_LEAST_FOLD = 16  # points of a fold
 _FEW_VALUES = 32  # of an output: it is taken to be a function with jumps
 _LARGEST_MEAN = 1e100  # beyond it a law has no such moment, or none that could be used
 
@@ -113,6 +114,10 @@ def estimate(
         one = control_variates.conditional(T, ratio)
         return one, np.zeros(T.shape[1], dtype=np.int64), [one.name]
     candidates = [control_variates.without(T)]
+    if len(T) < _LEAST_FOLD * (int(sample.folds.max()) + 1):  # too few for a choice by variances
+        if len(laws) > 1:
+            candidates = [control_variates.constant(T, W, sample.folds)]
+        return candidates[0], np.zeros(T.shape[1], dtype=np.int64), [candidates[0].name]
     if np.ptp(sample.log_f - sample.log_g[:, None]) > 1e-9:
         candidates.append(control_variates.constant(T, W, sample.folds))
     ratios = _ratios(sample, W, density, ratio_densities, T.shape[1])
