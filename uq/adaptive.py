@@ -118,8 +118,8 @@ def expectations(
     Given the learning points each candidate estimate of method "auto" is unbiased. The choice of
     control variates is made by variances of the same sample, and asks for a clear win, so that it
     is all but always the same; where it is not, a bias of a fraction of the standard error is left
-    (0.2 of it, at most, in what was tried). Failed runs leave conditional expectations, whose bias is of the
-    order of one over the number of runs.
+    (0.2 of it, at most, in what was tried). Failed runs leave conditional expectations, whose bias
+    is of the order of one over the number of runs.
 
     Sources: Demange-Chryst et al. (2023), Eqs. (1)-(7); Owen & Zhou (2000).
     """
