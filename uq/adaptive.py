@@ -275,20 +275,25 @@ def _published(asked: _Asked, family: Family, covariance: Covariance) -> Expecta
     n = len(outcome.z)
     T = weighted_values(outcome.values, outcome.log_weights)
     flags = [*reach_flags(outcome.log_weights, T), *asked.failure_flags()]
-    cov = outcome.covariance.copy()
+    means, cov = outcome.estimate, outcome.covariance.copy()
+    if not outcome.ok.all():
+        W = np.exp(outcome.log_weights) * outcome.ok[:, None]
+        one = control_variates.conditional(outcome.contributions, np.broadcast_to(W, T.shape))
+        means = one.contributions.mean(axis=0)
+        cov = control_variates.covariance(one, np.arange(n) * 10 // n, True)
     without_error(cov, T)
     stages = [Stage(asked.budget // 10, "start", np.nan, 1.0)]
     stages += [Stage(asked.budget // 10, "mixture", np.nan, 1.0) for _ in outcome.history]
     stages.append(Stage(n, "mixture", float(effective_sample_size(outcome.log_weights).min()), 1.0))
     return Expectations(
-        estimate=outcome.estimate,
+        estimate=means,
         covariance=cov,
         n_free=float(n - 1),
         n_evaluations=asked.runs.n_done,
         failed_points=asked.runs.failed_points,
         history=stages,
         sample=outcome.z,
-        values=outcome.values,
+        values=np.where(outcome.ok[:, None], outcome.values, np.nan),
         log_density=outcome.proposal.log_density(outcome.z),
         log_weights=outcome.log_weights,
         folds=np.arange(n) * 10 // n,
@@ -357,15 +362,15 @@ def _result(
     return Expectations(
         estimate=means.mean(axis=0) + search.atom,
         covariance=cov,
-        n_free=float(n - n_folds if sample.independent else n_folds - 1),
+        n_free=float(n - n_folds if sample.independent and n > n_folds else n_folds - 1),
         n_evaluations=asked.runs.n_done,
         failed_points=asked.runs.failed_points,
         history=[*search.stages, last],
-        sample=sample.x[sample.ok],
-        values=(sample.Y + search.atom)[sample.ok],
-        log_density=(sample.log_g - sample.log_jacobian)[sample.ok],
-        log_weights=log_weights[sample.ok],
-        folds=sample.folds[sample.ok],
+        sample=sample.x,
+        values=np.where(sample.ok[:, None], sample.Y + search.atom, np.nan),
+        log_density=sample.log_g - sample.log_jacobian,
+        log_weights=log_weights,
+        folds=sample.folds,
         independent=sample.independent,
         message=f"{n} of {asked.budget} evaluations drawn from: {found.source}{gain}; "
         f"{n_folds} independent folds. Control variates: {uses} of {len(index)} quantities.",

@@ -292,6 +292,8 @@ class Search:
         return bool(ratio.max() < _NARROWER)
 
     def _fitted(self, z: Array, t: Array) -> Density:
+        if not np.isfinite(t).all():
+            raise TooFewWeighted(np.array([0]), np.zeros(1))
         if self._family == "student_t":
             return fit_student_t(z, t, covariance=self._covariance)
         if self._family == "gaussian_mixture":

@@ -55,7 +55,7 @@ class Expectations:
     history
         Stages, the final sample last.
     sample, values
-        (n, d) final sample and (n, 1 or J) values there.
+        (n, d) final sample and (n, 1 or J) values there, NaN where a run failed.
     log_density
         (n,) of the density the final sample was drawn from.
     log_weights
@@ -152,18 +152,25 @@ class Expectations:
         log_f = np.stack([_log_density(one, self.sample) for one in laws], axis=1)
         log_weights = log_f - self.log_density[:, None]
         W = np.exp(log_weights)
-        T = W * self.values
-        candidates = [
-            control_variates.without(T),
-            control_variates.constant(T, W, self.folds),
-        ]
-        chosen, index = control_variates.choose(
-            candidates, np.ones(T.shape[1]), self.folds, self.independent
-        )
+        ok = np.isfinite(self.values).all(axis=1, keepdims=True)
+        T = W * np.where(ok, self.values, 0.0)
+        flags = reach_flags(log_weights, T)
+        if ok.all():
+            candidates = [
+                control_variates.without(T),
+                control_variates.constant(T, W, self.folds),
+            ]
+            chosen, index = control_variates.choose(
+                candidates, np.ones(T.shape[1]), self.folds, self.independent
+            )
+            kept = int((index == 1).sum())
+        else:
+            chosen = control_variates.conditional(T, np.broadcast_to(W * ok, T.shape))
+            kept = T.shape[1]
+            flags.append("Runs failed: the estimates are expectations given that a run does not.")
         means = control_variates.fold_means(chosen.contributions, self.folds)
         cov = control_variates.covariance(chosen, self.folds, self.independent)
         without_error(cov, T)
-        kept = int((index == 1).sum())
         return Expectations(
             estimate=means.mean(axis=0),
             covariance=cov,
@@ -179,7 +186,7 @@ class Expectations:
             independent=self.independent,
             message=f"Reweighted, no new evaluation; the ratio as control variate for {kept} of "
             f"{T.shape[1]} quantities.",
-            flags=reach_flags(log_weights, T),
+            flags=flags,
             method=self.method,
         )
 

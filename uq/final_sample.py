@@ -213,7 +213,7 @@ def _polynomials(
         return []
     indices = index_set(d, sizes[-1], _DEGREE)
     omega = np.square(W) @ (weights if W.shape[1] > 1 else np.ones(1))
-    omega /= omega.max()
+    omega = omega / omega.max() if omega.max() > 0.0 else np.ones(n)
     fit = CrossFit(
         sample.z, sample.Y, omega, sample.folds, indices, coordinates.bounded_columns, sizes
     )

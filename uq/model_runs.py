@@ -119,9 +119,8 @@ class ModelRuns:
         Raises
         ------
         TypeError, ValueError
-            If what `func` returned has a wrong type or shape, or all runs failed: those of the
-            first call, or of its first batches with 10 points or more. What `func` raises comes
-            with a note of the batch and of the runs done so far.
+            If what `func` returned has a wrong type or shape, or the first 10 runs or more all
+            failed. What `func` raises comes with a note of the batch and of the runs done so far.
         """
         if len(x) > self.n_left:
             raise RuntimeError(
@@ -134,8 +133,6 @@ class ModelRuns:
                 values.append(self._checked(batch, self._noted(batch, self._func, batch.copy())))
         else:
             values.extend(self._by_executor(self._executor, batches))
-        if len(x) > 0 and not self._has_succeeded:
-            self._refuse_all_failed()
         return np.concatenate(values)
 
     def _by_executor(self, executor: Executor, batches: list[Array]) -> list[Array]:

@@ -96,7 +96,8 @@ def predicted_variance(
         r = np.maximum(r, np.finfo(float).tiny)
         left = _left_over(p, T, r, held_out, rest)
         if W.shape[1] > 1:  # W differs from law to law: its own control variate is worth having
-            centred = T - W * (T[rest].mean(axis=0) / W[rest].mean(axis=0))
+            mass = W[rest].mean(axis=0)
+            centred = T - W * (T[rest].mean(axis=0) / np.where(mass > 0.0, mass, 1.0))
             left = np.minimum(left, _left_over(p, centred, r, held_out, rest))
         total += left
     asked = weights > 0.0  # what has no weight may be infinite

@@ -104,8 +104,9 @@ class PublishedOutcome:
         g_a, its components g_j in the order of the quantities.
     history
         The adaptations.
-    z, values, log_weights
-        Final sample (n, d), phi there (n, 1 or J) and log f / g_a (n, L).
+    z, values, ok, log_weights
+        Final sample (n, d), phi there (n, 1 or J), 0 where a run failed, whether it did not (n,),
+        and log f / g_a (n, L).
     """
 
     estimate: Array
@@ -118,15 +119,17 @@ class PublishedOutcome:
     history: tuple[PublishedStage, ...]
     z: Array
     values: Array
+    ok: NDArray[np.bool_]
     log_weights: Array
 
 
 @dataclass(frozen=True, eq=False)
 class _Draws:
-    """Points (n, d) with phi (n, J) and log f (n, L)."""
+    """Points (n, d) with phi (n, J), 0 where a run failed, and log f (n, L)."""
 
     z: Array
     values: Array
+    ok: NDArray[np.bool_]
     log_f: Array
 
     def under(self, mixture: Mixture) -> tuple[Array, Array, Array]:
@@ -152,8 +155,8 @@ class _Model:
         """Draw and evaluate `n` points; raises ValueError where a value cannot be used."""
         z = density.sample(n, rng)
         values, log_f = self._runs(z), self._log_densities(z)
-        good = np.isfinite(values).all(axis=1)
-        z, values, log_f = z[good], values[good], log_f[good]
+        ok = np.asarray(np.isfinite(values).all(axis=1))
+        values = np.where(ok[:, None], values, 0.0)  # nothing is to be had where a run fails
         negative = (values < 0.0) & np.isfinite(log_f)
         if negative.any():
             i, j = np.argwhere(negative)[0]
@@ -162,7 +165,7 @@ class _Model:
                 f'is {values[i, j]:.6g} at {z[i]}; use method="auto", or add a constant to the '
                 "quantity and take it off again."
             )
-        return _Draws(z, values, log_f)
+        return _Draws(z, values, ok, log_f)
 
     def name_of(self, j: int) -> str:
         """Name of quantity j, or its number."""
@@ -285,6 +288,7 @@ def published(
         history=tuple(history),
         z=draws.z,
         values=draws.values,
+        ok=draws.ok,
         log_weights=log_weights,
     )
 

@@ -305,7 +305,28 @@ def test_failed_runs_are_left_out_and_said(method: str) -> None:
     assert ((r.failed_points > 1.9) | (r.failed_points < -2.0)).all()
     assert f"{r.n_failed} of 2000 runs failed" in r.flags[-1]
     assert np.isfinite(r.estimate).all() and np.isfinite(r.standard_error).all()
-    assert len(r.sample) + r.n_failed <= 2000
+    assert np.isnan(r.values).any() and len(r.values) == len(r.sample)
+
+
+@pytest.mark.parametrize("method", ["auto", "published"])
+def test_estimates_given_that_a_run_does_not_fail(method: str) -> None:
+    """E[Z^2 | Z > -1/2], and by the same runs E[Z^2 | Z > -1/2] for Z ~ N(0.3, 1)."""
+    exact = stats.truncnorm(-0.5, np.inf).moment(2)
+    other = stats.truncnorm(-0.8, np.inf, loc=0.3).moment(2)
+    for seed in range(3):
+        r = uq.expectations(
+            lambda x: np.where(x[:, 0] < -0.5, np.nan, x[:, 0] ** 2), NORMAL, budget=4000,
+            method=method, rng=seed,
+        )  # fmt: skip
+        assert _within(r, exact)
+        assert _within(r.reweight(stats.norm(0.3)), other)
+
+
+def test_constants_under_several_laws() -> None:
+    laws = [uq.Inputs([stats.norm(m)]) for m in (0.0, 0.1, 0.2)]
+    r = uq.expectations(lambda x: np.ones(len(x)), laws=laws, budget=400, rng=0)
+    assert np.array_equal(r.estimate, [1.0, 1.0, 1.0]) and np.isnan(r.standard_error).all()
+    assert len(r.flags) == 3
 
 
 def test_all_runs_failed() -> None:
