@@ -31,13 +31,14 @@ from uq.final_sample import FinalSample, Surrogate, checked_surrogate, estimate
 from uq.importance_sampling import effective_sample_size, weighted_values
 from uq.joint_laws import Law, law_of
 from uq.model_runs import ModelRuns
+from uq.published import LEAST_BUDGET as LEAST_BUDGET_PUBLISHED
 from uq.published import published
 from uq.sampling import Folds, Sampling, largest_folds
 from uq.start import EqualMixture, LawDensity, start_density
 
 Array = NDArray[np.float64]
 
-LEAST_BUDGET = {"auto": 28, "published": 40}
+LEAST_BUDGET = {"auto": 28, "published": LEAST_BUDGET_PUBLISHED}
 _FINAL = 0.95  # at most this share of the budget is planned for the final sample
 _AT_MOST_LEARNT = 0.5
 _BLIND = 0.25  # the same while some quantity has shown one value only
@@ -166,8 +167,9 @@ class _Asked:
     weights: Literal["relative", "equal"] | Array
     rng: np.random.Generator
 
-    def check_outputs(self, Y: Array) -> None:
-        """The values have as many columns as the laws and weights ask for."""
+    def values(self, x: Array) -> Array:
+        """(n, 1 or J) values of the model, as many columns as the laws and weights ask for."""
+        Y = self.runs(x)
         n_outputs, n_laws = Y.shape[1], len(self.laws)
         if n_laws > 1 and n_outputs not in (1, n_laws):
             raise ValueError(
@@ -179,6 +181,7 @@ class _Asked:
             raise ValueError(
                 f"`weights` has {len(self.weights)} entries for {n_quantities} quantities."
             )
+        return Y
 
     def failure_flags(self) -> list[str]:
         """What to say of failed runs."""
@@ -203,9 +206,7 @@ def _auto(
         start, law_moments = start_density(asked.laws, coordinates, asked.rng)
 
     def values(z: Array) -> Array:
-        Y = asked.runs(coordinates.to_x(z))
-        asked.check_outputs(Y)
-        return Y
+        return asked.values(coordinates.to_x(z))
 
     def log_laws(z: Array) -> Array:
         with _one_thread():
@@ -261,18 +262,13 @@ def _published(asked: _Asked, family: Family, covariance: Covariance) -> Expecta
             "method='published' takes the proposals 'gaussian' and 'gaussian_mixture'."
         )
     start = EqualMixture(asked.laws)
-
-    def values(x: Array) -> Array:
-        Y = asked.runs(x)
-        asked.check_outputs(Y)
-        return Y
-
     outcome = published(
-        values, start.log_densities, start, asked.budget, asked.weights,
+        asked.values, start.log_densities, start, asked.budget, asked.weights,
         family=family, covariance="diagonal" if covariance == "diagonal" else "full",
         rng=asked.rng,
     )  # fmt: skip
     n = len(outcome.z)
+    folds = np.arange(n) * 10 // n
     T = weighted_values(outcome.values, outcome.log_weights)
     flags = [*reach_flags(outcome.log_weights, T), *asked.failure_flags()]
     means, cov = outcome.estimate, outcome.covariance.copy()
@@ -280,7 +276,7 @@ def _published(asked: _Asked, family: Family, covariance: Covariance) -> Expecta
         W = np.exp(outcome.log_weights) * outcome.ok[:, None]
         one = control_variates.conditional(outcome.contributions, np.broadcast_to(W, T.shape))
         means = one.contributions.mean(axis=0)
-        cov = control_variates.covariance(one, np.arange(n) * 10 // n, True)
+        cov = control_variates.covariance(one, folds, True)
     without_error(cov, T)
     stages = [Stage(asked.budget // 10, "start", np.nan, 1.0)]
     stages += [Stage(asked.budget // 10, "mixture", np.nan, 1.0) for _ in outcome.history]
@@ -296,7 +292,7 @@ def _published(asked: _Asked, family: Family, covariance: Covariance) -> Expecta
         values=np.where(outcome.ok[:, None], outcome.values, np.nan),
         log_density=outcome.proposal.log_density(outcome.z),
         log_weights=outcome.log_weights,
-        folds=np.arange(n) * 10 // n,
+        folds=folds,
         independent=True,
         message=f"{n} of {asked.budget} evaluations drawn from a mixture of "
         f"{len(outcome.alpha)} densities after {len(outcome.history)} adaptations, each "

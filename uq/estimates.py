@@ -8,7 +8,7 @@ R           folds of the final sample
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from os import PathLike
 from typing import Any, NamedTuple
 
@@ -171,23 +171,14 @@ class Expectations:
         means = control_variates.fold_means(chosen.contributions, self.folds)
         cov = control_variates.covariance(chosen, self.folds, self.independent)
         without_error(cov, T)
-        return Expectations(
+        return replace(
+            self,
             estimate=means.mean(axis=0),
             covariance=cov,
-            n_free=self.n_free,
-            n_evaluations=self.n_evaluations,
-            failed_points=self.failed_points,
-            history=self.history,
-            sample=self.sample,
-            values=self.values,
-            log_density=self.log_density,
             log_weights=log_weights,
-            folds=self.folds,
-            independent=self.independent,
             message=f"Reweighted, no new evaluation; the ratio as control variate for {kept} of "
             f"{T.shape[1]} quantities.",
             flags=flags,
-            method=self.method,
         )
 
     def to_dataframe(self, confidence_level: float = 0.95) -> Any:

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from uq.importance_sampling import effective_sample_size
 from uq.prediction import LearningPoints
 from uq.proposals import Density, Gaussian, Mixture, TooFewWeighted
 
@@ -25,12 +26,12 @@ _SOME = 8
 
 def atoms(Y: Array) -> Array:
     """(k,) the value of more than half of the runs, column by column, or 0."""
-    atoms = np.zeros(Y.shape[1])
+    found = np.zeros(Y.shape[1])
     for k, column in enumerate(Y[np.isfinite(Y).all(axis=1)].T):
         values, counts = np.unique(column, return_counts=True)
         if len(column) >= _SOME and counts.max() > len(column) / 2:
-            atoms[k] = values[counts.argmax()]
-    return atoms
+            found[k] = values[counts.argmax()]
+    return found
 
 
 def overall_weights(points: LearningPoints, weights: Array) -> Array:
@@ -40,8 +41,8 @@ def overall_weights(points: LearningPoints, weights: Array) -> Array:
 
 def effective_size(t: Array) -> float:
     """Effective points (sum t)^2 / sum t^2 of weights (n,)."""
-    total = t.sum()
-    return float(total**2 / np.square(t).sum()) if total > 0.0 else 0.0
+    with np.errstate(divide="ignore"):
+        return float(effective_sample_size(np.log(t)))
 
 
 def tempering(t: Array, least: float) -> float:
