@@ -37,8 +37,14 @@ Indices = NDArray[np.int64]
 _ROWS_AT_ONCE = 1024  # of the products: a few columns of them stay in the fastest cache
 
 
-def index_set(dimension: int, n_terms: int, max_degree: int = 40, norm: float = 0.75) -> Indices:
-    """First multi-indices in the order of the hyperbolic norm sum_i a_i^norm.
+def index_set(
+    dimension: int,
+    n_terms: int,
+    max_degree: int = 40,
+    norm: float = 0.75,
+    weights: Sequence[float] | None = None,
+) -> Indices:
+    """First multi-indices in the order of the hyperbolic norm sum_i w_i a_i^norm.
 
     Ties go to the smaller total degree, then to the larger degree in the first column that differs.
     The set is downward closed, and the first k rows of a larger set are the smaller set.
@@ -54,6 +60,8 @@ def index_set(dimension: int, n_terms: int, max_degree: int = 40, norm: float = 
     norm
         Exponent; 1 orders by total degree, smaller ones prefer few columns at high degrees
         (Blatman & Sudret 2011, there with the root taken).
+    weights
+        (d,) positive w; a column of larger weight gets lower degrees. None: all 1.
 
     Returns
     -------
@@ -76,7 +84,7 @@ def index_set(dimension: int, n_terms: int, max_degree: int = 40, norm: float = 
             f"`n_terms` is {wanted}, but {d} columns have {math.comb(d + top, d)} polynomials up "
             f"to degree {top}; ask for fewer terms or raise `max_degree`."
         )
-    powers = [float(k) ** norm for k in range(top + 1)]
+    columns, powers = _powers(d, top, norm, weights)
     terms: list[tuple[int, ...]] = []
     queue = [_queued((0,) * d, powers)]
     while len(terms) < wanted:
@@ -85,12 +93,26 @@ def index_set(dimension: int, n_terms: int, max_degree: int = 40, norm: float = 
         for successor in _successors(a):
             if sum(successor) <= top:
                 heapq.heappush(queue, _queued(successor, powers))
-    return np.array(terms, dtype=np.int64)
+    indices = np.empty((wanted, d), dtype=np.int64)
+    indices[:, columns] = terms
+    return indices
 
 
-def _queued(a: tuple[int, ...], powers: list[float]) -> tuple[float, int, tuple[int, ...]]:
+def _powers(
+    d: int, top: int, norm: float, weights: Sequence[float] | None
+) -> tuple[NDArray[np.intp], list[list[float]]]:
+    """Columns by increasing weight, and w_i k^norm of each: no successor comes too late then."""
+    w = np.ones(d) if weights is None else np.asarray(weights, dtype=np.float64)
+    if w.shape != (d,) or not (np.isfinite(w).all() and (w > 0.0).all()):
+        raise ValueError(f"`weights` must be {d} positive numbers, but got {weights!r}.")
+    columns = np.argsort(w, kind="stable")
+    return columns, [[float(w[i]) * float(k) ** norm for k in range(top + 1)] for i in columns]
+
+
+def _queued(a: tuple[int, ...], powers: list[list[float]]) -> tuple[float, int, tuple[int, ...]]:
     """Place of `a` in the order; rounded, since a sum depends on the order of its terms."""
-    return round(sum(powers[k] for k in a), 9), sum(a), tuple(-k for k in a)
+    size = sum(power[k] for power, k in zip(powers, a, strict=True))
+    return round(size, 9), sum(a), tuple(-k for k in a)
 
 
 def _successors(a: tuple[int, ...]) -> list[tuple[int, ...]]:

@@ -15,6 +15,10 @@ Scrambling is Owen's (1995), nested and uniform, and not the cheaper matrix scra
 digital shift: of equal variance, but then most nets are far better than their variance and a few
 far worse, so that intervals from R of them are too wide or too narrow. The errors of nested
 scramblings are close to normal (Loh 2003).
+
+A fold can be doubled: the net of 2^m points is the first half of the net of 2^(m+1), and the coins
+that scrambled it can be read off its points. So every run is kept, and the larger fold is a
+scrambled net as any other.
 """
 
 from dataclasses import dataclass
@@ -72,6 +76,30 @@ class Folds:
                 fold[:, k] = _scrambled(cells[:, k], log2, rng)
         return u.reshape(self.n_points, dimension)
 
+    def doubled(self, u: Array, rng: np.random.Generator) -> Array:
+        """(n_points, d) further numbers, fold after fold, that make every fold twice as large.
+
+        Parameters
+        ----------
+        u
+            (n_points, d) the points of these folds, fold after fold. Each fold's own points are
+            in the order in which they came.
+        rng
+            Source of random numbers.
+        """
+        n, d = u.shape
+        if self.sampling == "mc":
+            return np.maximum(rng.random((n, d)), _LEAST_UNIFORM)
+        log2 = self.size.bit_length()
+        net = qmc.Sobol(d, scramble=False).random_base2(log2)
+        cells = np.floor(net * (2 * self.size)).astype(np.int64)
+        old = u.reshape(self.n_folds, self.size, d)
+        new = np.empty_like(old)
+        for before, after in zip(old, new, strict=True):
+            for k in range(d):
+                after[:, k] = _second_half(cells[:, k], before[:, k], log2, rng)
+        return new.reshape(n, d)
+
 
 def largest_folds(n: int, sampling: Sampling) -> Folds:
     """The largest folds with at most `n` points in all: 7 to 13 nets, or 10 random ones.
@@ -102,4 +130,24 @@ def _scrambled(cells: NDArray[np.int64], log2: int, rng: np.random.Generator) ->
         moved |= (((cells >> left) & 1) ^ coins[cells >> (left + 1)]) << left
     inside = np.maximum(rng.random(len(cells)), _LEAST_UNIFORM)
     # The largest number below one rounds to one when it is added to the last cell.
+    return np.minimum((moved + inside) / (1 << log2), 1.0 - _LEAST_UNIFORM)
+
+
+def _second_half(
+    cells: NDArray[np.int64], first_half: Array, log2: int, rng: np.random.Generator
+) -> Array:
+    """One coordinate of the points that follow `first_half` in a net of 2^log2 points.
+
+    `cells` are those of the whole net before scrambling. The first half has one point behind every
+    prefix of log2 - 1 digits, so that it shows all coins, the one of the last digit included.
+    """
+    half = len(first_half)
+    scrambled = np.floor(first_half * (1 << log2)).astype(np.int64)
+    moved = np.zeros(half, dtype=np.int64)
+    for level in range(log2):
+        left = log2 - level - 1
+        coins = np.zeros(1 << level, dtype=np.int64)
+        coins[cells[:half] >> (left + 1)] = ((cells[:half] ^ scrambled) >> left) & 1
+        moved |= (((cells[half:] >> left) & 1) ^ coins[cells[half:] >> (left + 1)]) << left
+    inside = np.maximum(rng.random(half), _LEAST_UNIFORM)
     return np.minimum((moved + inside) / (1 << log2), 1.0 - _LEAST_UNIFORM)
