@@ -17,7 +17,12 @@ otherwise. So each pair of blocks carries the closed index of what it shares:
     all but i   (A, C_i), (B, D_i)          one less this is the total index of i
     {i, j}      (C_i, D_j), (C_j, D_i)
 
-A row and all its blocks come from one point of a net in 2 d dimensions.
+A row and all its blocks come from one point of a net in 2 d dimensions. In a widened design unbounded
+inputs come more often from their tails (`widened_tails`), and every factor of a row has a weight
+
+    w_A, w_B        (n, k) of its values in A and in B
+    W_block         product of the weights of the block's factors
+    W_pair          product of the weights of all values that the two blocks hold
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -29,6 +34,7 @@ from numpy.typing import NDArray
 from scipy.special import ndtri
 
 from bayesopt.arguments import check_name, whole_number
+from uq import widened_tails
 from uq.inputs import Inputs
 from uq.joint_laws import law_of
 from uq.sampling import Folds, Sampling, largest_folds
@@ -74,6 +80,8 @@ class SobolDesign:
         (n,) labels of independent folds.
     sampling
         "qmc": the folds are scrambled nets; "mc": random numbers.
+    widened
+        Whether unbounded inputs come more often from their tails.
     entropy
         Seed of what `extend` adds.
     """
@@ -84,6 +92,7 @@ class SobolDesign:
     uniforms: Array
     folds: NDArray[np.int64]
     sampling: Sampling
+    widened: bool
     entropy: int
 
     @property
@@ -126,9 +135,32 @@ class SobolDesign:
         """(n_runs, d) the independent standard normal variables behind the points."""
         return self._assembled(lambda z: z)
 
+    @property
+    def bounded(self) -> NDArray[np.bool_]:
+        """(d,) whether an input has a bounded support."""
+        return np.array([law.bounded for law in self.inputs.marginals])
+
+    @property
+    def log_weights(self) -> Array | None:
+        """(n, 2, k) logarithms of w_A and w_B; None where all of them are 0."""
+        if not self.widened or self.bounded.all():
+            return None
+        weights = np.zeros((self.n, 2, self.inputs.dimension))
+        scores = self._scores().reshape(weights.shape)
+        weights[..., ~self.bounded] = widened_tails.log_weight(scores[..., ~self.bounded])
+        return np.stack([weights[..., f.columns].sum(axis=-1) for f in self.factors], axis=-1)
+
+    def _scores(self) -> Array:
+        """(n, 2 d) normal scores of A and B."""
+        z = ndtri(self.uniforms)
+        if self.widened:
+            wide = np.concatenate([~self.bounded, ~self.bounded])
+            z[:, wide] = widened_tails.from_uniform(self.uniforms[:, wide])
+        return z
+
     def _assembled(self, of_normal: Callable[[Array], Array]) -> Array:
         d = self.inputs.dimension
-        z = ndtri(self.uniforms)
+        z = self._scores()
         first, second = of_normal(z[:, :d]), of_normal(z[:, d:])
         from_second = np.zeros((self.n_blocks, d), dtype=bool)
         for i, factor in enumerate(self.factors):
@@ -249,6 +281,7 @@ def sobol_design(
     order: Literal[1, 2] = 1,
     groups: Mapping[str, Sequence[str]] | None = None,
     sampling: Sampling = "qmc",
+    widened: bool = True,
     rng: int | np.random.Generator | None = None,
 ) -> SobolDesign:
     """Points at which a model has to be run for Sobol' indices.
@@ -269,6 +302,9 @@ def sobol_design(
         Names of groups to the names of their inputs. An input in no group is a factor by itself.
     sampling
         "qmc": every fold is a scrambled net; "mc": independent random numbers.
+    widened
+        Whether unbounded inputs come more often from their tails, with weights: what a surrogate
+        needs to be trusted there. Without a surrogate False is the textbook's design.
     rng
         Seed or generator.
 
@@ -292,7 +328,7 @@ def sobol_design(
     generator = np.random.default_rng(rng)
     uniforms = folds.uniforms(2 * law.dimension, generator)
     entropy = int(generator.integers(2**63))
-    return SobolDesign(law, factors, order, uniforms, folds.labels, sampling, entropy)
+    return SobolDesign(law, factors, order, uniforms, folds.labels, sampling, widened, entropy)
 
 
 def independent_inputs(inputs: Any, dists: Any) -> Inputs:

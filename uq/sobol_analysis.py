@@ -8,6 +8,11 @@ M           (n, T, 12) moments of every row, whose means `sobol_estimators` turn
 theta       (T,) indices of the mean moments, theta_(-r) those without fold r
 
     pseudo-value of fold r      R theta - (R - 1) theta_(-r)                Tukey (1958)
+    estimator "auto"            janon_monod, with l a b taken off y y'
+
+where a b, the product of the blocks that share nothing, has mean zero, and its coefficient l comes
+from the other folds. It is near one less the total index of the factor: small indices are known
+as well as by saltelli_2010, large ones as well as by janon_monod.
 
 The folds are independent scrambled nets, and each pseudo-value is an estimate from one of them but
 for what the fits of a surrogate share: their spread is the error of theta, with R - 1 degrees of
@@ -67,6 +72,7 @@ def analyse(
     Y: Array,
     folds: Labels,
     targets: Targets,
+    pair_weights: Array | None,
     estimator: str,
     parts: Parts | None,
     independent: bool,
@@ -83,8 +89,10 @@ def analyse(
         (n,) labels; the rows of a fold stand together.
     targets
         What the pairs of blocks estimate.
+    pair_weights
+        (n, T + 1, P) weights of the pairs, that of A and B last; None where all are 1.
     estimator
-        Its name.
+        Its name, or "auto".
     parts
         Control variates, or None.
     independent
@@ -94,9 +102,9 @@ def analyse(
     rng
         For these.
     """
-    candidates = [_Candidate.of(Y, None, folds, targets, estimator)]
+    candidates = [_Candidate.of(Y, None, folds, targets, pair_weights, estimator)]
     if parts is not None:
-        candidates.append(_Candidate.of(Y, parts, folds, targets, estimator))
+        candidates.append(_Candidate.of(Y, parts, folds, targets, pair_weights, estimator))
     n_targets = len(targets.total)
     used = np.zeros(n_targets, dtype=np.int64)
     if len(candidates) > 1 and len(Y) >= _LEAST_FOLD * (int(folds.max()) + 1):
@@ -106,7 +114,7 @@ def analyse(
     resampled = None
     if n_resamples:
         counts = rng.multinomial(len(Y), np.full(len(Y), 1.0 / len(Y)), n_resamples) / len(Y)
-        drawn = [one.resampled(counts, targets, estimator) for one in candidates]
+        drawn = [one.resampled(counts, targets.total, estimator) for one in candidates]
         resampled = np.stack(drawn)[used, :, columns].T
     return Analysis(
         np.stack([one.estimate for one in candidates])[used, columns],
@@ -132,26 +140,33 @@ class _Candidate:
 
     @staticmethod
     def of(
-        Y: Array, parts: Parts | None, folds: Labels, targets: Targets, estimator: str
+        Y: Array,
+        parts: Parts | None,
+        folds: Labels,
+        targets: Targets,
+        pair_weights: Array | None,
+        estimator: str,
     ) -> "_Candidate":
-        M = row_moments(Y if parts is None else parts.residuals, parts, folds, targets)
+        M = row_moments(Y if parts is None else parts.residuals, parts, folds, targets, pair_weights)
+        if estimator == "auto":
+            M[..., 0] -= _coefficients(M, folds)[folds] * M[..., 5]
+        formula = _formula(estimator)
         n, n_folds = len(M), int(folds.max()) + 1
         share = np.bincount(folds)[:, None, None] / n
         mean, by_fold = M.mean(axis=0), fold_means(M, folds)
-        estimate = indices(mean, targets.total, estimator)
+        estimate = indices(mean, targets.total, formula)
         without = (mean - share * by_fold) / (1.0 - share)
-        left_out = indices(without, targets.total, estimator)
-        slope = gradient(mean, targets.total, estimator)
+        left_out = indices(without, targets.total, formula)
+        pseudo_values = n_folds * estimate - (n_folds - 1) * left_out
+        slope = gradient(mean, targets.total, formula)
         extra = np.square(_ROUNDING * (1.0 + np.abs(estimate)))
         if parts is not None:
-            # A change of the part counts as slope[10] says, one of the whole as slope[11].
-            own, whole = parts.coupling[:, :-1], parts.coupling[:, -1:]
-            extra = extra + np.square(slope[:, 10] * own + slope[:, 11] * whole).mean(axis=0)
+            extra = extra + _shared_by_fits(parts, slope, pseudo_values)
         return _Candidate(
             "none" if parts is None else parts.name,
             M,
             estimate,
-            n_folds * estimate - (n_folds - 1) * left_out,
+            pseudo_values,
             estimate + np.einsum("ntm,tm->nt", M - mean, slope),
             extra,
         )
@@ -162,26 +177,87 @@ class _Candidate:
         scale = np.ones(len(self.estimate))
         return Candidate(self.name, self.contributions, self.extra_variance, scale, family)
 
-    def resampled(self, counts: Array, targets: Targets, estimator: str) -> Array:
+    def resampled(self, counts: Array, total: NDArray[np.bool_], estimator: str) -> Array:
         """(n_resamples, T) indices where row i counts counts[:, i] times."""
         n, n_targets, _ = self.moments.shape
         means = counts @ self.moments.reshape(n, -1)
-        return indices(means.reshape(-1, n_targets, MOMENTS), targets.total, estimator)
+        return indices(means.reshape(-1, n_targets, MOMENTS), total, _formula(estimator))
 
 
-def row_moments(y: Array, parts: Parts | None, folds: Labels, targets: Targets) -> Array:
+def _formula(estimator: str) -> str:
+    return "janon_monod" if estimator == "auto" else estimator
+
+
+def _coefficients(M: Array, folds: Labels) -> Array:
+    """(R, T) least-squares coefficients of y y' on a b, each without its fold."""
+    mean = M[..., [0, 5]].mean(axis=0)
+    product, control = np.moveaxis(M[..., [0, 5]] - mean, -1, 0)
+    above = fold_means(product * control, folds)
+    below = fold_means(np.square(control), folds)
+    above, below = above.sum(axis=0) - above, below.sum(axis=0) - below
+    coefficients: Array = np.clip(above / np.where(below > 0.0, below, 1.0), 0.0, 1.0)
+    return coefficients
+
+
+def _shared_by_fits(parts: Parts, slope: Array, pseudo_values: Array) -> Array:
+    """(T,) variance that the fits share, see `variance_parts`; what the folds show is taken off."""
+
+    def of_indices(values: Array) -> Array:  # a part counts as slope[10] says, the whole as [11]
+        counted: Array = slope[:, 10] * values[:, :-1] + slope[:, 11] * values[:, -1:]
+        return counted
+
+    n_folds = len(pseudo_values)
+    coupling = np.square(of_indices(parts.coupling)).mean(axis=0)
+    unseen = of_indices(parts.unseen)
+    changes = np.square(unseen - unseen.mean(axis=0)).sum(axis=0) * (n_folds - 1) / n_folds
+    shown = pseudo_values.var(axis=0, ddof=1) / n_folds
+    variance: Array = coupling + np.maximum(changes - shown, 0.0)
+    return variance
+
+
+def row_moments(
+    y: Array, parts: Parts | None, folds: Labels, targets: Targets, pair_weights: Array | None
+) -> Array:
     """(n, T, 12) moments of every row, see `sobol_estimators`; y are outputs or residuals."""
     y = y - y.mean()
     M = np.zeros((len(y), len(targets.total), MOMENTS))
     one, other = y[:, targets.pairs[..., 0]], y[:, targets.pairs[..., 1]]  # (n, T, P)
     for k, values in enumerate(_moments(one, other)):
-        M[..., k] = values.mean(axis=2)
+        weighted = values if pair_weights is None else values * pair_weights[:, :-1]
+        M[..., k] = weighted.mean(axis=2)
     for k, values in enumerate(_moments(y[:, 0], y[:, 1]), start=5):
-        M[..., k] = values[:, None]
+        weighted = values if pair_weights is None else values * pair_weights[:, -1, 0]
+        M[..., k] = weighted[:, None]
     if parts is not None:
         corrections = parts.known[folds] + parts.slopes
         M[..., 10], M[..., 11] = corrections[:, :-1], corrections[:, -1:]
     return M
+
+
+def weights_of_pairs(log_weights: Array, blocks: NDArray[np.bool_], targets: Targets) -> Array:
+    """(n, T + 1, P) weights of all pairs, that of A and B last.
+
+    Parameters
+    ----------
+    log_weights
+        (n, 2, k) logarithms of the weights of every factor in A and in B.
+    blocks, targets
+        Of the design.
+    """
+    of_blocks = np.where(blocks, log_weights[:, None, 1], log_weights[:, None, 0])  # (n, blocks, k)
+    both = log_weights.sum(axis=1)
+    weights = []
+    for pair in np.moveaxis(targets.pairs, 1, 0):
+        shared = np.einsum("ntk,tk->nt", of_blocks[:, pair[:, 0]], targets.shared)
+        weights.append(np.exp(shared + both @ ~targets.shared.T))
+    of_both = np.broadcast_to(np.exp(both.sum(axis=1))[:, None], (len(both), len(weights)))
+    return np.concatenate([np.stack(weights, axis=2), of_both[:, None]], axis=1)
+
+
+def weights_of_blocks(log_weights: Array, blocks: NDArray[np.bool_]) -> Array:
+    """(n, n_blocks) weights of all points."""
+    weights: Array = np.exp(log_weights[:, 0] @ ~blocks.T + log_weights[:, 1] @ blocks.T)
+    return weights
 
 
 def _moments(a: Array, b: Array) -> tuple[Array, ...]:

@@ -16,16 +16,24 @@ Eq. (2) is exact for any h_r, since h_F is the projection of h_r that Q_F square
 is a mean over the input law: all blocks of a row give it, and not only those of a pair. Its third
 is what pick-freeze pairs estimate; it is of second order in e.
 
-What the fits share
--------------------
-    c_ra - c_a = (R - 1)^-1 sum_{s != r} g_sa,     g_sa = mean over fold s of psi_a e
-    b_rs       = 2 (R - 1)^-1 sum_{a in F} g_ra g_sa
+What the fits share, the spread of the folds' values does not show. Two parts of it are counted:
 
-The slope of fold r holds b_rs, and that of fold s holds it again: the spread of the folds' values
-does not show their covariance Var(b_rs), which is counted beside it. It matters where all c_a of a
-family are noise.                                                                              (3)
+    c_ra - c_a = (R - 1)^-1 sum_{s != r} g_sa,     g_sa = mean over fold s of W psi_a e
+    b_rs       = 2 (R - 1)^-1 sum_{a in F} g_ra g_sa                                           (3)
+
+stands in the slope of fold r and again in that of fold s, a covariance of Var(b_rs). It matters
+where all c_a of a family are noise. And where no fold has points all h_r err alike:
+
+    u_rF = Q_F(h_r) - mean W h_rF h_r                                                          (4)
+
+is what the points do not see of h_r; how it changes from fit to fit tells its error.
+
+Terms are where the model needs them: a first fit tells how fast coefficients fall in each column.
+A Hermite polynomial of degree k lives within |z| < 2 sqrt(k): beyond what points reach it would be
+extrapolation, and so the degree ends there.
 """
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -33,7 +41,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import nnls
 
-from uq.polynomials import basis, index_set
+from uq.polynomials import Indices, basis, index_set
 from uq.surrogates import CrossFit, offered_sizes
 
 Array = NDArray[np.float64]
@@ -41,6 +49,9 @@ Mask = NDArray[np.bool_]
 Labels = NDArray[np.int64]
 
 _MOST_TERMS = 500
+_LARGEST_DEGREE = 40  # of `index_set`
+_BEYOND = 4  # degrees more than points reach, with their error counted by Eq. (4)
+_LOOKED_AT = 64  # multi-indices for each that is kept, where degrees end early
 _RUNS_PER_TERM = 24  # that are fitted: more do not help where the model is smooth
 _BETTER = 0.8  # a larger size must bring the mean square of the residuals below this share
 _PILOT = 100  # terms of the first fit, at most
@@ -66,6 +77,8 @@ class Parts:
         (n, T + 1) rows of 2 h_F e, averaged over the blocks.
     coupling
         (R (R - 1) / 2, T + 1) b_rs of Eq. (3), less its mean.
+    unseen
+        (R, T + 1) Eq. (4).
     """
 
     name: str
@@ -73,6 +86,7 @@ class Parts:
     known: Array
     slopes: Array
     coupling: Array
+    unseen: Array
 
 
 def families(indices: NDArray[np.int64], shared: Mask, total: Mask) -> Mask:
@@ -94,7 +108,13 @@ def families(indices: NDArray[np.int64], shared: Mask, total: Mask) -> Mask:
 
 
 def polynomial_parts(
-    z: Array, Y: Array, folds: Labels, bounded: Mask, shared: Mask, total: Mask
+    z: Array,
+    Y: Array,
+    W: Array,
+    folds: Labels,
+    bounded: Mask,
+    shared: Mask,
+    total: Mask,
 ) -> list[Parts] | None:
     """Control variates by polynomial chaos for each output; None where runs are too few.
 
@@ -104,6 +124,8 @@ def polynomial_parts(
         (n, n_blocks, d) independent standard normal variables behind the points.
     Y
         (n, n_blocks, J) outputs, of mean 0 and variance 1 or so.
+    W
+        (n, n_blocks) weights of the points.
     folds
         (n,) labels; the rows of a fold stand together.
     bounded
@@ -115,57 +137,162 @@ def polynomial_parts(
     sizes = offered_sizes(n * n_blocks, d, _MOST_TERMS)[1:]
     if not sizes:
         return None
-    index = index_set(d, sizes[-1], weights=_column_weights(z, Y, folds, bounded, sizes))
-    fitted, coefficients = _fitted(z, Y, folds, index, bounded, sizes)
-    chosen = _chosen_sizes(fitted, coefficients, index, bounded)
-    kept = [coefficients[size][:, :, j] for j, size in enumerate(chosen)]
-    return _parts(z, Y, folds, index, bounded, families(index, shared, total), kept)
+    runs = z, Y, W, folds, bounded
+    index = _indices(z, bounded, sizes[-1], _column_weights(*runs, sizes))
+    return _Fit(*runs, index, sizes).parts(z, Y, W, folds, families(index, shared, total))
 
 
 def _column_weights(
-    z: Array, Y: Array, folds: Labels, bounded: Mask, sizes: tuple[int, ...]
+    z: Array, Y: Array, W: Array, folds: Labels, bounded: Mask, sizes: tuple[int, ...]
 ) -> Array:
-    """(d,) weights of `index_set`: how fast the coefficients of a first fit fall in each column.
-
-    log c_a^2 = alpha - sum_i w_i a_i^norm by least squares, w >= 0; several outputs share it.
-    """
-    d = z.shape[2]
+    """(d,) weights of the columns in `index_set`, where a small fit shows that they help."""
     size = max(k for k in sizes if k <= max(_PILOT, sizes[0]))
-    index = index_set(d, size)
-    runs, coefficients = _fitted(z, Y, folds, index, bounded, (size,))
-    mean = coefficients[size].mean(axis=0)
-    left = 1.0 - np.square(mean[1:]).sum(axis=0).clip(0.0, 1.0)
-    noise = np.maximum(left, 1e-12) / len(runs.z)
-    falls = -np.log(np.square(mean[1:]) + noise).mean(axis=1)
-    powers = index[1:].astype(np.float64) ** _NORM
-    design = np.hstack([np.ones((len(powers), 1)), powers])
-    weights = nnls(design, falls - falls.min() + _ABOVE)[0][1:]
-    least = max(weights.min(), weights.max() / _STEEPEST)
-    return np.clip(weights / least, 1.0, _STEEPEST) if least > 0.0 else np.ones(d)
+    equal = np.ones(z.shape[2])
+    first = _Fit(z, Y, W, folds, bounded, _indices(z, bounded, size, equal))
+    weights = first.column_weights()
+    second = _Fit(z, Y, W, folds, bounded, _indices(z, bounded, size, weights))
+    left = [np.log(fit.squares()[-1] + np.finfo(float).tiny).mean() for fit in (first, second)]
+    return weights if left[1] < left[0] else equal
 
 
-def _fitted(
-    z: Array,
-    Y: Array,
-    folds: Labels,
-    index: NDArray[np.int64],
-    bounded: Mask,
-    sizes: tuple[int, ...],
-) -> tuple["_Runs", dict[int, Array]]:
-    """The runs of a fit and the coefficients (R, size, J) of each size."""
-    runs = _fitted_rows(z, Y, folds, sizes[-1])
-    fit = CrossFit(runs.z, runs.Y, np.ones(len(runs.z)), runs.folds, index, bounded, sizes)
-    return runs, {size: fit.coefficients(size) for size in sizes}
+def _indices(z: Array, bounded: Mask, size: int, weights: Array) -> Indices:
+    """(size or fewer, d) multi-indices, in Hermite columns as high as the points reach."""
+    reach = np.abs(z).max(axis=(0, 1))
+    most = np.where(bounded, _LARGEST_DEGREE, np.square(reach / 2.0).astype(np.int64) + _BEYOND)
+    wanted, available = size, math.comb(z.shape[2] + _LARGEST_DEGREE, z.shape[2])
+    while True:
+        index = index_set(z.shape[2], min(wanted, available), weights=weights)
+        kept = index[(index <= most).all(axis=1)]
+        if len(kept) >= size or wanted >= min(available, _LOOKED_AT * size):
+            return kept[:size]
+        wanted *= 2
+
+
+class _Fit:
+    """Least squares without each fold, on as many runs as it needs."""
+
+    def __init__(
+        self,
+        z: Array,
+        Y: Array,
+        W: Array,
+        folds: Labels,
+        bounded: Mask,
+        index: Indices,
+        sizes: tuple[int, ...] | None = None,
+    ) -> None:
+        self._runs = runs = _fitted_runs(z, Y, W, folds, len(index))
+        kept = [k for k in sizes or () if k < len(index)]
+        self._sizes = (*kept, len(index))
+        self.index, self._bounded = index, bounded
+        fit = CrossFit(runs.z, runs.Y, runs.W, runs.folds, index, bounded, self._sizes)
+        self._coefficients = {size: fit.coefficients(size) for size in self._sizes}
+        self._gram = fit.gram
+
+    def column_weights(self) -> Array:
+        """(d,) weights of `index_set`: how fast the coefficients fall in each column.
+
+        log c_a^2 = alpha - sum_i w_i a_i^norm by least squares, w >= 0; several outputs share it.
+        """
+        mean = self._coefficients[self._sizes[-1]].mean(axis=0)[1:]
+        left = 1.0 - np.square(mean).sum(axis=0).clip(0.0, 1.0)
+        noise = np.maximum(left, 1e-12) / len(self._runs.z)
+        falls = -np.log(np.square(mean) + noise).mean(axis=1)
+        powers = self.index[1:].astype(np.float64) ** _NORM
+        design = np.hstack([np.ones((len(powers), 1)), powers])
+        weights = nnls(design, falls - falls.min() + _ABOVE)[0][1:]
+        least = max(weights.min(), weights.max() / _STEEPEST)
+        if not least > 0.0:
+            return np.ones(len(weights))
+        steep: Array = np.clip(weights / least, 1.0, _STEEPEST)
+        return steep
+
+    def squares(self) -> Array:
+        """(sizes, J) weighted sums of squares at the runs that a fit has not seen."""
+        runs = self._runs
+        squares = np.zeros((len(self._sizes), runs.Y.shape[1]))
+        for r in range(int(runs.folds.max()) + 1):
+            here = np.flatnonzero(runs.folds == r)
+            for piece in _chunks(len(here), _ROWS):
+                at = here[piece]
+                psi = basis(runs.z[at], self.index, self._bounded)
+                for k, (size, c) in enumerate(self._coefficients.items()):
+                    e = runs.Y[at] - psi[:, :size] @ c[r]
+                    squares[k] += runs.W[at] @ np.square(e)
+        return squares
+
+    def _chosen_sizes(self) -> list[int]:
+        """For each output the smallest size that no larger one clearly beats."""
+        chosen = []
+        for column in self.squares().T:
+            best = 0
+            for k in range(1, len(column)):
+                if column[k] < _BETTER * column[best]:
+                    best = k
+            chosen.append(self._sizes[best])
+        return chosen
+
+    def parts(self, z: Array, Y: Array, W: Array, folds: Labels, members: Mask) -> list[Parts]:
+        """Eqs. (1) to (4) of each output, in one pass over all runs."""
+        coefficients = [self._coefficients[k][:, :, j] for j, k in enumerate(self._chosen_sizes())]
+        n, n_blocks, d = z.shape
+        n_folds, n_outputs = int(folds.max()) + 1, len(coefficients)
+        largest = max(c.shape[1] for c in coefficients)
+        weight = members[:largest].astype(np.float64)
+        residuals = np.empty((n_outputs, n, n_blocks))
+        slopes = np.empty((n_outputs, n, members.shape[1]))
+        scores = np.zeros((n_outputs, n_folds, largest))
+        starts = np.searchsorted(folds, np.arange(n_folds + 1))
+        for r in range(n_folds):
+            for piece in _chunks(starts[r + 1] - starts[r], _ROWS):
+                rows = slice(starts[r] + piece.start, min(starts[r] + piece.stop, starts[r + 1]))
+                psi = basis(z[rows].reshape(-1, d), self.index[:largest], self._bounded)
+                psi = psi.reshape(-1, n_blocks, largest)
+                for j, fit in enumerate(coefficients):
+                    c = fit[r]
+                    own = psi[..., : len(c)]
+                    e = Y[rows, :, j] - own @ c
+                    g = np.einsum("tbk,tb->tk", own, e * W[rows]) / n_blocks
+                    residuals[j, rows] = e
+                    slopes[j, rows] = 2.0 * (g * c) @ weight[: len(c)]
+                    scores[j, r, : len(c)] += g.sum(axis=0)
+        scores /= np.diff(starts)[:, None]
+        return [
+            self._of_output(fit, residuals[j], slopes[j], scores[j], weight)
+            for j, fit in enumerate(coefficients)
+        ]
+
+    def _of_output(
+        self, fit: Array, residuals: Array, slopes: Array, scores: Array, weight: Array
+    ) -> Parts:
+        n_folds, size = fit.shape
+        known = np.square(fit) @ weight[:size]  # (1)
+        first, second = np.triu_indices(n_folds, 1)
+        coupling = 2.0 / (n_folds - 1) * (scores[first] * scores[second]) @ weight  # (3)
+        variable = fit.copy()
+        variable[:, 0] = 0.0
+        seen = (fit * (variable @ self._gram[:size, :size])) @ weight[:size]
+        return Parts(
+            f"polynomial of {size} terms",
+            residuals,
+            known,
+            slopes,
+            coupling - coupling.mean(axis=0),
+            known - seen,  # (4)
+        )
 
 
 @dataclass(frozen=True)
 class _Runs:
+    """Points (N, d), outputs (N, J), weights (N,) and folds (N,)."""
+
     z: Array
     Y: Array
+    W: Array
     folds: Labels
 
 
-def _fitted_rows(z: Array, Y: Array, folds: Labels, terms: int) -> _Runs:
+def _fitted_runs(z: Array, Y: Array, W: Array, folds: Labels, terms: int) -> _Runs:
     """Enough runs for a fit: the first rows of each fold, and of them as many blocks as needed."""
     n, n_blocks, d = z.shape
     counts = np.bincount(folds)
@@ -174,73 +301,12 @@ def _fitted_rows(z: Array, Y: Array, folds: Labels, terms: int) -> _Runs:
     most = -(-wanted // (blocks * len(counts)))
     place = np.arange(n) - np.repeat(np.cumsum(counts) - counts, counts)
     rows = place < most
-    labels = np.repeat(folds[rows], blocks)
-    return _Runs(z[rows, :blocks].reshape(-1, d), Y[rows, :blocks].reshape(-1, Y.shape[2]), labels)
-
-
-def _chosen_sizes(
-    runs: _Runs, coefficients: dict[int, Array], index: NDArray[np.int64], bounded: Mask
-) -> list[int]:
-    """For each output the smallest size that no larger one clearly beats, by the runs left out."""
-    squares = np.zeros((len(coefficients), runs.Y.shape[1]))
-    for rows in _chunks(len(runs.z), _ROWS):
-        psi = basis(runs.z[rows], index, bounded)
-        Y, labels = runs.Y[rows], runs.folds[rows]
-        for r in np.unique(labels):
-            here = labels == r
-            for k, (size, c) in enumerate(coefficients.items()):
-                squares[k] += np.square(Y[here] - psi[here, :size] @ c[r]).sum(axis=0)
-    sizes = list(coefficients)
-    chosen = []
-    for column in squares.T:
-        best = 0
-        for k in range(1, len(sizes)):
-            if column[k] < _BETTER * column[best]:
-                best = k
-        chosen.append(sizes[best])
-    return chosen
-
-
-def _parts(
-    z: Array,
-    Y: Array,
-    folds: Labels,
-    index: NDArray[np.int64],
-    bounded: Mask,
-    members: Mask,
-    coefficients: list[Array],
-) -> list[Parts]:
-    """Eqs. (1) to (3) with the coefficients (R, size) of each output, in one pass over the runs."""
-    n, n_blocks, d = z.shape
-    n_folds, n_outputs, n_parts = int(folds.max()) + 1, len(coefficients), members.shape[1]
-    largest = max(c.shape[1] for c in coefficients)
-    weight = members[:largest].astype(np.float64)
-    residuals = np.empty((n_outputs, n, n_blocks))
-    slopes = np.empty((n_outputs, n, n_parts))
-    scores = np.zeros((n_outputs, n_folds, largest))
-    starts = np.searchsorted(folds, np.arange(n_folds + 1))
-    for r in range(n_folds):
-        for piece in _chunks(starts[r + 1] - starts[r], _ROWS):
-            rows = slice(starts[r] + piece.start, min(starts[r] + piece.stop, starts[r + 1]))
-            psi = basis(z[rows].reshape(-1, d), index[:largest], bounded)
-            for j, fit in enumerate(coefficients):
-                c = fit[r]
-                own = psi[:, : len(c)]
-                e = Y[rows, :, j] - (own @ c).reshape(-1, n_blocks)
-                g = np.einsum("tbk,tb->tk", own.reshape(len(e), n_blocks, -1), e) / n_blocks
-                residuals[j, rows] = e
-                slopes[j, rows] = 2.0 * (g * c) @ weight[: len(c)]
-                scores[j, r, : len(c)] += g.sum(axis=0)
-    scores /= np.diff(starts)[:, None]
-    first, second = np.triu_indices(n_folds, 1)
-    parts = []
-    for j, fit in enumerate(coefficients):
-        known = np.square(fit) @ weight[: fit.shape[1]]  # (1)
-        coupling = 2.0 / (n_folds - 1) * (scores[j, first] * scores[j, second]) @ weight
-        coupling -= coupling.mean(axis=0)
-        name = f"polynomial of {fit.shape[1]} terms"
-        parts.append(Parts(name, residuals[j], known, slopes[j], coupling))
-    return parts
+    return _Runs(
+        z[rows, :blocks].reshape(-1, d),
+        Y[rows, :blocks].reshape(-1, Y.shape[2]),
+        W[rows, :blocks].reshape(-1),
+        np.repeat(folds[rows], blocks),
+    )
 
 
 def _chunks(n: int, step: int) -> Iterator[slice]:
