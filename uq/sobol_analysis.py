@@ -209,7 +209,7 @@ def _shared_by_fits(parts: Parts, slope: Array, pseudo_values: Array) -> Array:
     n_folds = len(pseudo_values)
     coupling = np.square(of_indices(parts.coupling)).mean(axis=0)
     unseen = of_indices(parts.unseen)
-    changes = np.square(unseen - unseen.mean(axis=0)).sum(axis=0) * (n_folds - 1) / n_folds
+    changes = np.square(unseen).sum(axis=0) * (n_folds - 1) / n_folds
     shown = pseudo_values.var(axis=0, ddof=1) / n_folds
     variance: Array = coupling + np.maximum(changes - shown, 0.0)
     return variance

@@ -24,9 +24,9 @@ What the fits share, the spread of the folds' values does not show. Two parts of
 stands in the slope of fold r and again in that of fold s, a covariance of Var(b_rs). It matters
 where all c_a of a family are noise. And where no fold has points all h_r err alike:
 
-    u_rF = Q_F(h_r) - mean W h_rF h_r                                                          (4)
+    v_rF = 2 c_F' (I - G) (c_r - c),      G = mean W psi psi'                                  (4)
 
-is what the points do not see of h_r; how it changes from fit to fit tells its error.
+is what a change of the fit does to the estimate where no point sees it, c the mean of the c_r.
 
 Terms are where the model needs them: a first fit tells how fast coefficients fall in each column.
 A Hermite polynomial of degree k lives within |z| < 2 sqrt(k): beyond what points reach it would be
@@ -269,16 +269,15 @@ class _Fit:
         known = np.square(fit) @ weight[:size]  # (1)
         first, second = np.triu_indices(n_folds, 1)
         coupling = 2.0 / (n_folds - 1) * (scores[first] * scores[second]) @ weight  # (3)
-        variable = fit.copy()
-        variable[:, 0] = 0.0
-        seen = (fit * (variable @ self._gram[:size, :size])) @ weight[:size]
+        mean = fit.mean(axis=0)
+        not_seen = np.eye(size) - self._gram[:size, :size]
         return Parts(
             f"polynomial of {size} terms",
             residuals,
             known,
             slopes,
             coupling - coupling.mean(axis=0),
-            known - seen,  # (4)
+            2.0 * ((fit - mean) @ not_seen * mean) @ weight[:size],  # (4)
         )
 
 
