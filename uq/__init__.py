@@ -9,7 +9,12 @@ _ROOM_OF = {
     "Expectations": "estimates",
     "Inputs": "inputs",
     "JointLaw": "joint_laws",
+    "SobolDesign": "pick_freeze",
+    "SobolIndices": "sobol_results",
     "expectations": "adaptive",
+    "sobol_design": "pick_freeze",
+    "sobol_estimate": "sobol",
+    "sobol_indices": "sobol",
 }
 
 __all__ = sorted(_ROOM_OF)

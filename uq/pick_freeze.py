@@ -202,6 +202,10 @@ class SobolDesign:
             design = design._doubled()
         return design
 
+    def part(self, rows: NDArray[np.bool_]) -> "SobolDesign":
+        """Return the design of some of the rows (n,)."""
+        return replace(self, uniforms=self.uniforms[rows], folds=self.folds[rows])
+
     def _doubled(self) -> "SobolDesign":
         order = np.argsort(self.folds, kind="stable")
         folds = Folds(self.n_folds, self.n // self.n_folds, self.sampling)

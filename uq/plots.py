@@ -1,5 +1,6 @@
 """Pictures from plain arrays; matplotlib is imported on use."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -28,10 +29,7 @@ def relative_errors(
     -------
     matplotlib.axes.Axes
     """
-    if ax is None:
-        import matplotlib.pyplot as plt
-
-        ax = plt.subplots(figsize=(6.4, 3.6), layout="constrained")[1]
+    ax = _axes(ax)
     number = np.arange(len(estimate))
     size = np.abs(estimate)
     shown = (size > 0.0) & (half_width > 0.0)
@@ -48,3 +46,82 @@ def relative_errors(
     ax.legend(frameon=False, fontsize="small")
     ax.spines[["top", "right"]].set_visible(False)
     return ax
+
+
+def index_bars(names: Sequence[str], bars: Mapping[str, tuple[Array, ...]], ax: Any = None) -> Any:
+    """Bars of indices with their intervals, one group for each factor.
+
+    Parameters
+    ----------
+    names
+        Of the k factors.
+    bars
+        Kinds of indices to (estimate, low, high), each (k,).
+    ax
+        matplotlib axes; new ones when None.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+    """
+    ax = _axes(ax, max(6.4, 0.55 * len(names)))
+    place, width = np.arange(len(names)), 0.8 / max(len(bars), 1)
+    for k, (kind, (estimate, low, high)) in enumerate(bars.items()):
+        at = place + (k - (len(bars) - 1) / 2) * width
+        ax.bar(at, estimate, 0.9 * width, color=f"C{k}", label=kind)
+        ends = np.maximum(np.stack([estimate - low, high - estimate]), 0.0)
+        ax.errorbar(at, estimate, ends, fmt="none", ecolor="0.2", elinewidth=1.0, capsize=2.5)
+    ax.axhline(0.0, color="0.2", linewidth=0.8)
+    turned = sum(len(name) + 2 for name in names) > 70
+    ax.set_xticks(place, names, rotation=45 if turned else 0, ha="right" if turned else "center")
+    ax.set_ylabel("share of the variance")
+    ax.legend(frameon=False, fontsize="small")
+    ax.spines[["top", "right"]].set_visible(False)
+    return ax
+
+
+def index_convergence(
+    runs: NDArray[np.int64],
+    names: Sequence[str],
+    lines: Mapping[str, tuple[Array, ...]],
+    ax: Any = None,
+) -> Any:
+    """Indices and their intervals by runs of the model, one colour for each factor.
+
+    Parameters
+    ----------
+    runs
+        (m,) runs behind each estimate.
+    names
+        Of the k factors.
+    lines
+        Kinds of indices to (estimate, low, high), each (m, k); the first kind is drawn solid, the
+        second dashed.
+    ax
+        matplotlib axes; new ones when None.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+    """
+    ax = _axes(ax)
+    for style, (kind, (estimate, low, high)) in zip(("-", "--", ":"), lines.items(), strict=False):
+        for i, name in enumerate(names):
+            label = name if style == "-" else None
+            ax.plot(runs, estimate[:, i], style, color=f"C{i % 10}", marker=".", label=label)
+            ax.fill_between(runs, low[:, i], high[:, i], color=f"C{i % 10}", alpha=0.15, lw=0)
+        ax.plot([], [], style, color="0.4", label=kind)
+    ax.set_xscale("log", base=2)
+    ax.set_xticks(runs, [str(run) for run in runs])
+    ax.set(xlabel="runs of the model", ylabel="share of the variance")
+    ax.legend(frameon=False, fontsize="small", ncols=2)
+    ax.spines[["top", "right"]].set_visible(False)
+    return ax
+
+
+def _axes(ax: Any, width: float = 6.4) -> Any:
+    if ax is not None:
+        return ax
+    import matplotlib.pyplot as plt
+
+    return plt.subplots(figsize=(width, 3.6), layout="constrained")[1]

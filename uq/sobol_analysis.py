@@ -147,7 +147,9 @@ class _Candidate:
         pair_weights: Array | None,
         estimator: str,
     ) -> "_Candidate":
-        M = row_moments(Y if parts is None else parts.residuals, parts, folds, targets, pair_weights)
+        M = row_moments(
+            Y if parts is None else parts.residuals, parts, folds, targets, pair_weights
+        )
         if estimator == "auto":
             M[..., 0] -= _coefficients(M, folds)[folds] * M[..., 5]
         formula = _formula(estimator)
@@ -207,11 +209,11 @@ def _shared_by_fits(parts: Parts, slope: Array, pseudo_values: Array) -> Array:
         return counted
 
     n_folds = len(pseudo_values)
-    coupling = np.square(of_indices(parts.coupling)).mean(axis=0)
+    hidden = np.square(of_indices(parts.hidden)).mean(axis=0)
     unseen = of_indices(parts.unseen)
     changes = np.square(unseen).sum(axis=0) * (n_folds - 1) / n_folds
     shown = pseudo_values.var(axis=0, ddof=1) / n_folds
-    variance: Array = coupling + np.maximum(changes - shown, 0.0)
+    variance: Array = hidden + np.maximum(changes - shown, 0.0)
     return variance
 
 
@@ -229,7 +231,8 @@ def row_moments(
         weighted = values if pair_weights is None else values * pair_weights[:, -1, 0]
         M[..., k] = weighted[:, None]
     if parts is not None:
-        corrections = parts.known[folds] + parts.slopes
+        known = parts.known if len(parts.known) == 1 else parts.known[folds]
+        corrections = known + parts.slopes
         M[..., 10], M[..., 11] = corrections[:, :-1], corrections[:, -1:]
     return M
 

@@ -72,20 +72,21 @@ class Parts:
     residuals
         (n, n_blocks) e.
     known
-        (R, T + 1) Eq. (1), the whole variance last.
+        (R, T + 1) Eq. (1), the whole variance last; (1, T + 1) where it is the same for all folds.
     slopes
         (n, T + 1) rows of 2 h_F e, averaged over the blocks.
-    coupling
-        (R (R - 1) / 2, T + 1) b_rs of Eq. (3), less its mean.
+    hidden
+        (m, T + 1) values that the folds do not show and whose mean square is a variance: b_rs of
+        Eq. (3) less its mean, m = R (R - 1) / 2.
     unseen
-        (R, T + 1) Eq. (4).
+        (R, T + 1) Eq. (4); its sum of squares is a variance that the folds show in part.
     """
 
     name: str
     residuals: Array
     known: Array
     slopes: Array
-    coupling: Array
+    hidden: Array
     unseen: Array
 
 
