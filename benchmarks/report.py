@@ -25,7 +25,17 @@ from benchmarks.problems import bbob_group
 from benchmarks.record import Run
 
 _ENOUGH_PAIRS = 8
-PACKAGES = ("bayesopt-uq", "optuna", "botorch", "gpytorch", "torch", "numpy", "scipy")
+PACKAGES = (
+    "bayesopt-uq",
+    "optuna",
+    "botorch",
+    "gpytorch",
+    "torch",
+    "numpy",
+    "scipy",
+    "SALib",
+    "openturns",
+)
 
 
 def report(runs: Sequence[Run], reference: str) -> str:

@@ -10,7 +10,8 @@ e           f - g
     E[(f_P - f_Q)^2] / 2    = N(g) + E[(g_P - g_Q)(e_P - e_Q)] + E[(e_P - e_Q)^2] / 2
     Var f                   = Var g + 2 E[g' e] + Var e
 
-N(g) comes from many cheap runs of g on replicated designs; its error is counted.
+g is scaled by the slope of f on it, fitted on the other folds of the design. N(g) comes from many
+cheap runs of g on replicated designs; its error is counted.
 """
 
 from collections.abc import Callable
@@ -27,7 +28,7 @@ from uq.variance_parts import Parts
 
 Array = NDArray[np.float64]
 
-_REPLICATES, _ROWS = 16, 1024  # of the designs of the cheap model
+_REPLICATES, _ROWS = 16, 4096  # of the designs of the cheap model
 
 
 def cheap_model_parts(
@@ -36,6 +37,7 @@ def cheap_model_parts(
     z: Array,
     values: Array,
     Y: Array,
+    folds: NDArray[np.int64],
     W: Array,
     log_weights: Array | None,
     targets: Targets,
@@ -54,6 +56,8 @@ def cheap_model_parts(
         (n, n_blocks, d) normal variables behind the points of the design.
     values, Y
         (n, n_blocks, J) outputs, and the same shifted and scaled.
+    folds
+        (n,) labels of the rows.
     W, log_weights
         Weights of blocks (n, n_blocks), and logarithms of those of factors (n, 2, k) or None.
     targets, factors
@@ -71,10 +75,10 @@ def cheap_model_parts(
     order = 1 if n_blocks == len(factors) + 2 else 2
     own = _evaluated(model, inputs.from_normal(z.reshape(-1, d)), Y.shape[2])
     own = (own.reshape(n, n_blocks, -1) - shift) / scale
-    folds = Folds(_REPLICATES, _ROWS, "qmc")
+    replicates = Folds(_REPLICATES, _ROWS, "qmc")
     rng = np.random.default_rng([seed, 1])
     cheap = SobolDesign(
-        inputs, factors, order, folds.uniforms(2 * d, rng), folds.labels, "qmc", False, 0
+        inputs, factors, order, replicates.uniforms(2 * d, rng), replicates.labels, "qmc", False, 0
     )
     far = _evaluated(model, cheap.points, Y.shape[2]).reshape(cheap.n, n_blocks, -1)
     far = (far - shift) / scale
@@ -82,7 +86,7 @@ def cheap_model_parts(
     if log_weights is not None:
         weights = weights_of_pairs(log_weights, blocks_of(len(factors), order), targets)
     return [
-        _of_output(own[..., j], far[..., j], Y[..., j], W, weights, targets)
+        _of_output(own[..., j], far[..., j], Y[..., j], folds, W, weights, targets)
         for j in range(Y.shape[2])
     ]
 
@@ -108,10 +112,18 @@ def _evaluated(model: Callable[[Array], ArrayLike], x: Array, n_outputs: int) ->
 
 
 def _of_output(
-    own: Array, far: Array, y: Array, W: Array, pair_weights: Array, targets: Targets
+    own: Array,
+    far: Array,
+    y: Array,
+    folds: NDArray[np.int64],
+    W: Array,
+    pair_weights: Array,
+    targets: Targets,
 ) -> Parts:
     mean = far.mean()
-    g, e = own - mean, y - own
+    slope = _slopes(own - mean, y, folds, W)
+    g = slope[folds, None] * (own - mean)
+    e = y - g
     known = _known(far - mean, targets).reshape(_REPLICATES, _ROWS, -1).mean(axis=1)
     one, other = targets.pairs[..., 0], targets.pairs[..., 1]
     cross = np.where(
@@ -122,8 +134,19 @@ def _of_output(
     slopes = np.empty((len(y), len(targets.total) + 1))
     slopes[:, :-1] = (cross * pair_weights[:, :-1]).mean(axis=2)
     slopes[:, -1] = 2.0 * (W * g * e).mean(axis=1)
-    spread = (known - known.mean(axis=0)) / np.sqrt(_REPLICATES - 1.0)
-    return Parts("cheap model", e, known.mean(axis=0)[None], slopes, spread, 0.0 * spread)
+    hidden = (slope**2).mean() * (known - known.mean(axis=0)) / np.sqrt(_REPLICATES - 1.0)
+    return Parts(
+        "cheap model", e, np.outer(slope**2, known.mean(axis=0)), slopes, hidden, 0.0 * hidden
+    )
+
+
+def _slopes(g: Array, y: Array, folds: NDArray[np.int64], W: Array) -> Array:
+    """(R,) slope of y on g without each fold."""
+    above = np.bincount(folds, (W * g * y).sum(axis=1))
+    below = np.bincount(folds, (W * g * g).sum(axis=1))
+    above, below = above.sum() - above, below.sum() - below
+    slopes: Array = above / np.where(below > 0.0, below, 1.0)
+    return slopes
 
 
 def _known(g: Array, targets: Targets) -> Array:

@@ -17,8 +17,8 @@ otherwise. So each pair of blocks carries the closed index of what it shares:
     all but i   (A, C_i), (B, D_i)          one less this is the total index of i
     {i, j}      (C_i, D_j), (C_j, D_i)
 
-A row and all its blocks come from one point of a net in 2 d dimensions. In a widened design unbounded
-inputs come more often from their tails (`widened_tails`), and every factor of a row has a weight
+A row and all its blocks come from one point of a net in 2 d dimensions. In a widened design
+unbounded inputs come more often from their tails (`widened_tails`); every factor has a weight
 
     w_A, w_B        (n, k) of its values in A and in B
     W_block         product of the weights of the block's factors
@@ -156,7 +156,8 @@ class SobolDesign:
         if self.widened:
             wide = np.concatenate([~self.bounded, ~self.bounded])
             z[:, wide] = widened_tails.from_uniform(self.uniforms[:, wide])
-        return z
+        scores: Array = z
+        return scores
 
     def _assembled(self, of_normal: Callable[[Array], Array]) -> Array:
         d = self.inputs.dimension

@@ -1,4 +1,4 @@
-"""From a pick-freeze design and its outputs to a result: failed rows, scales, all outputs, all kinds.
+"""From a design and its outputs to a result: failed rows, scales, all outputs, all kinds.
 
 Notation
 --------
@@ -117,7 +117,7 @@ class _Rows:
     @staticmethod
     def of(design: SobolDesign, Y: Array) -> "_Rows":
         values = Y.reshape(design.n, design.n_blocks, -1)
-        ok = np.isfinite(values).all(axis=(1, 2))
+        ok = np.asarray(np.isfinite(values).all(axis=(1, 2)))
         order = np.argsort(design.folds, kind="stable")
         order = order[ok[order]]
         labels = np.unique(design.folds[order], return_inverse=True)[1]
@@ -144,7 +144,7 @@ class _Rows:
         mean = np.average(unit, axis=(0, 1), weights=self._weights)
         centred = unit - mean
         sd = np.sqrt(np.average(centred**2, axis=(0, 1), weights=self._weights))
-        constant = spread <= _CONSTANT
+        constant = np.asarray(spread <= _CONSTANT)
         return centred / np.where(constant, 1.0, sd), constant
 
     @property
@@ -170,10 +170,11 @@ def _parts(
         return none
     design = rows.design
     live = np.flatnonzero(~constant)
+    found: list[Parts] | None
     if callable(options.surrogate):
         found = cheap_model_parts(
-            options.surrogate, design.inputs, rows.z, rows.Y[..., live], Y[..., live], rows.W,
-            rows.log_weights, targets, design.factors, options.seed,
+            options.surrogate, design.inputs, rows.z, rows.Y[..., live], Y[..., live], rows.folds,
+            rows.W, rows.log_weights, targets, design.factors, options.seed,
         )  # fmt: skip
     else:
         shared = np.zeros((len(targets.total), design.inputs.dimension), dtype=bool)

@@ -231,8 +231,7 @@ def row_moments(
         weighted = values if pair_weights is None else values * pair_weights[:, -1, 0]
         M[..., k] = weighted[:, None]
     if parts is not None:
-        known = parts.known if len(parts.known) == 1 else parts.known[folds]
-        corrections = known + parts.slopes
+        corrections = parts.known[folds] + parts.slopes
         M[..., 10], M[..., 11] = corrections[:, :-1], corrections[:, -1:]
     return M
 

@@ -132,7 +132,7 @@ class SobolIndices:
 
     @property
     def second_order(self) -> Array:
-        """(k, k) or (k, k, J) shares of the interaction of two factors alone; NaN on the diagonal."""
+        """(k, k) or (k, k, J) shares of the interaction of two factors; NaN on the diagonal."""
         return self._of("second_order").estimate
 
     @property

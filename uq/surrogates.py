@@ -211,8 +211,8 @@ class CrossFit:
     @property
     def gram(self) -> Array:
         """(K, K) weighted mean of psi psi' over all runs."""
-        total = sum(triangle.T @ triangle for triangle, _ in self._without)
-        gram: Array = total / ((len(self._rows) - 1) * self._mass)
+        squares = np.stack([triangle.T @ triangle for triangle, _ in self._without])
+        gram: Array = squares.sum(axis=0) / ((len(self._rows) - 1) * self._mass)
         return gram
 
     def predictions(self, size: int) -> Array:

@@ -72,7 +72,7 @@ class Parts:
     residuals
         (n, n_blocks) e.
     known
-        (R, T + 1) Eq. (1), the whole variance last; (1, T + 1) where it is the same for all folds.
+        (R, T + 1) Eq. (1), the whole variance last.
     slopes
         (n, T + 1) rows of 2 h_F e, averaged over the blocks.
     hidden
@@ -162,7 +162,7 @@ def _indices(z: Array, bounded: Mask, size: int, weights: Array) -> Indices:
     most = np.where(bounded, _LARGEST_DEGREE, np.square(reach / 2.0).astype(np.int64) + _BEYOND)
     wanted, available = size, math.comb(z.shape[2] + _LARGEST_DEGREE, z.shape[2])
     while True:
-        index = index_set(z.shape[2], min(wanted, available), weights=weights)
+        index = index_set(z.shape[2], min(wanted, available), weights=weights.tolist())
         kept = index[(index <= most).all(axis=1)]
         if len(kept) >= size or wanted >= min(available, _LOOKED_AT * size):
             return kept[:size]
