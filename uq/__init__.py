@@ -7,9 +7,11 @@ from importlib import import_module
 
 _ROOM_OF = {
     "Expectations": "estimates",
+    "InputImpact": "law_impacts",
     "Inputs": "inputs",
     "JointLaw": "joint_laws",
     "expectations": "adaptive",
+    "input_impact": "impact_of_inputs",
 }
 
 __all__ = sorted(_ROOM_OF)
