@@ -113,7 +113,7 @@ def input_impact(
 
     Notes
     -----
-    Quantiles come from the weighted runs, their errors from leaving out folds; all else comes from
+    Quantiles come from the weighted runs and their errors from the folds; all else comes from
     expectations with their control variates, its errors by the delta method.
     """
     wanted = checked_quantities(quantity, level, threshold)

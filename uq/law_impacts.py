@@ -21,12 +21,11 @@ from uq.importance_sampling import effective_sample_size, max_weight_share
 from uq.joint_laws import Law, law_of
 from uq.law_labels import LawLabel, axis_label, lines
 from uq.law_quantities import Quantities
-from uq.law_reach import FEW_RUNS, few_runs_beyond, out_of_reach
+from uq.law_reach import out_of_reach, reach_flags
 
 Array = NDArray[np.float64]
 
 _PREFIXES: dict[What, str] = {"estimate": "", "index": "index_", "difference": "difference_"}
-_CLEAR = 3.0  # standard errors of the reference from 0, below which it is no good divisor
 
 
 @dataclass(frozen=True, eq=False)
@@ -328,12 +327,7 @@ def impact(
     estimates = tuple(one.of_laws(columns) for one in quantities.estimates(r, y))
     log_weights = r.log_weights[:, columns]
     names = ["the reference", *map(str, labels)]
-    flags = [
-        f"{name}: {reason} What is said of it is not to be trusted."
-        for name, reason in zip(names, out_of_reach(log_weights), strict=True)
-        if reason
-    ]
-    flags += _quantity_flags(quantities, estimates, y, log_weights, names)
+    flags = reach_flags(quantities, estimates, y, log_weights, names)
     if len(r.failed_points):
         flags.append(
             f"{len(r.failed_points)} of {r.n_evaluations} runs failed: all is given that a run "
@@ -344,32 +338,6 @@ def impact(
         log_weights, r.folds, r.independent, r.n_evaluations, r.failed_points, r.history,
         message, flags,
     )  # fmt: skip
-
-
-def _quantity_flags(
-    quantities: Quantities,
-    estimates: Sequence[ComparedEstimates],
-    y: Array,
-    log_weights: Array,
-    names: Sequence[str],
-) -> list[str]:
-    """References that are no divisor, and quantities that rest on few runs."""
-    flags = []
-    for name, one in zip(quantities.names, estimates, strict=True):
-        if not abs(one.values[0]) > _CLEAR * one.standard_error[0]:
-            flags.append(
-                f"{name}: under the reference it is not clear of 0, or its error is not known; "
-                "look at the differences and not at the indices."
-            )
-        if name in ("quantile", "failure_probability"):
-            ends = one.values if name == "quantile" else np.full(len(names), quantities.threshold)
-            few = np.flatnonzero(few_runs_beyond(y, ends, log_weights)).tolist()
-            if few:
-                flags.append(
-                    f"{name}: fewer than {FEW_RUNS} effective runs lie on one side of it under "
-                    f"{', '.join(names[k] for k in few)}; its error may be larger than it looks."
-                )
-    return flags
 
 
 def _outside(confidence_level: float) -> float:

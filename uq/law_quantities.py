@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 from bayesopt.arguments import check_name, finite_number
 from uq.compared_estimates import ComparedEstimates
 from uq.estimates import Expectations
-from uq.weighted_quantiles import jackknife_covariance, weighted_quantiles
+from uq.weighted_quantiles import quantiles_and_covariance
 
 Array = NDArray[np.float64]
 Quantity = Literal["mean", "variance", "sd", "quantile", "failure_probability"]
@@ -156,8 +156,7 @@ class Quantities:
         ok = np.isfinite(y)
         largest = log_weights.max(axis=0)
         weights = np.exp(log_weights - np.where(np.isfinite(largest), largest, 0.0))[ok]
-        values = weighted_quantiles(y[ok], weights, self.level)
-        covariance = jackknife_covariance(y[ok], weights, self.level, folds[ok])
+        values, covariance = quantiles_and_covariance(y[ok], weights, self.level, folds[ok])
         return ComparedEstimates(values, covariance, float(len(np.unique(folds[ok])) - 1))
 
 

@@ -6,15 +6,61 @@ n, L        runs, laws
 log_weights (n, L) log f_l - log g at the runs
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
+from uq.compared_estimates import ComparedEstimates
+from uq.estimates import FEW, FEW_RUNS
 from uq.importance_sampling import effective_sample_size
+from uq.law_quantities import Quantities
 
 Array = NDArray[np.float64]
 
-FEW, FEW_RUNS = 50, 20
-"""Below so many effective points of a law, and effective runs of a quantity, it is flagged."""
+_CLEAR = 3.0  # standard errors of the reference from 0, below which it is no good divisor
+
+
+def reach_flags(
+    quantities: Quantities,
+    estimates: Sequence[ComparedEstimates],
+    y: Array,
+    log_weights: Array,
+    names: Sequence[str],
+) -> list[str]:
+    """What to be careful about.
+
+    Parameters
+    ----------
+    quantities, estimates
+        Q of them, under the reference and L laws.
+    y
+        (n,) outputs, NaN where a run failed.
+    log_weights
+        (n, 1 + L).
+    names
+        1 + L, of the reference and the laws.
+    """
+    flags = [
+        f"{name}: {reason} What is said of it is not to be trusted."
+        for name, reason in zip(names, out_of_reach(log_weights), strict=True)
+        if reason
+    ]
+    for name, one in zip(quantities.names, estimates, strict=True):
+        if not abs(one.values[0]) > _CLEAR * one.standard_error[0]:
+            flags.append(
+                f"{name}: under the reference it is not clear of 0, or its error is not known; "
+                "look at the differences and not at the indices."
+            )
+        if name in ("quantile", "failure_probability"):
+            ends = one.values if name == "quantile" else np.full(len(names), quantities.threshold)
+            few = np.flatnonzero(few_runs_beyond(y, ends, log_weights)).tolist()
+            if few:
+                flags.append(
+                    f"{name}: fewer than {FEW_RUNS} effective runs lie on one side of it under "
+                    f"{', '.join(names[k] for k in few)}; its error may be larger than it looks."
+                )
+    return flags
 
 
 def out_of_reach(log_weights: Array) -> list[str]:

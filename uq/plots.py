@@ -122,7 +122,8 @@ def weights_of_laws(
         ax = plt.subplots(figsize=(6.4, 3.6), layout="constrained")[1]
     number = np.arange(len(ess_share))
     for k in number[~in_reach]:
-        ax.axvspan(k - 0.5, k + 0.5, color="0.9", linewidth=0)
+        first = "out of reach" if k == number[~in_reach][0] else None
+        ax.axvspan(k - 0.5, k + 0.5, color="0.9", linewidth=0, label=first)
     for share, marker, name in (
         (ess_share, "o", "effective / drawn points"),
         (largest_share, "s", "largest weight / sum of weights"),
