@@ -10,12 +10,12 @@ S_ik        w_1k + ... + w_ik
     q_k(p)  interpolates y_(i) at the middle S_ik - w_ik / 2 of its weight, at p S_nk            (1)
     u_rk    = R sum_{i in r} w_ik (1{y_i <= q_k} - p) / S_nk
     V_kl    = sum_r (u_rk - mean u_k) (u_rl - mean u_l) / (R (R - 1))       of the level reached (2)
-    V_kk   >= R / (12 m_k^2),       m_k = S_nk^2 / sum_i w_ik^2                                  (3)
+    V_kk   >= R v_k^2 / (12 S_nk^2),    v_k^2 the mean of w_ik^2 over the 2 R runs nearest q_k   (3)
     C_kl    = s_k V_kl s_l,         s_k = (q_k(p + h_k) - q_k(p - h_k)) / (2 h_k)                (4)
 
 The slope s_k of the quantile is taken over h_k = 2 V_kk^(1/2), as wide as an interval of the
 level (Woodruff 1952): no density is estimated. Without (3) nets that happen to agree would leave no
-error; one effective point of each is undecided, a uniform part of it.
+error; in each one run at q_k is undecided, a uniform part of its weight.
 
 In trials with 150 seeds, 400 to 2000 runs and levels 0.5 to 0.99, intervals of 95 % held in 94 to
 95 % of cases; 87 to 92 % where errors came from the quantiles without each fold (jackknife).
@@ -69,6 +69,7 @@ def quantiles_and_covariance(
     q = _quantiles(y, weights, level)
     V = _covariance_of_levels(y, weights, level, labels, q)
     h = np.minimum(_WIDTH * np.sqrt(np.diagonal(V)), _INSIDE * min(level, 1.0 - level))
+    h[~(h > 0.0)] = np.nan
     slope = (_quantiles(y, weights, level + h) - _quantiles(y, weights, level - h)) / (2.0 * h)
     slope[~(slope > 0.0)] = np.nan
     covariance: Array = slope[:, None] * V * slope  # (4)
@@ -78,14 +79,17 @@ def quantiles_and_covariance(
 def _covariance_of_levels(
     y: Array, weights: Array, level: float, labels: NDArray[np.intp], q: Array
 ) -> Array:
-    total, squares = weights.sum(axis=0), np.square(weights).sum(axis=0)
-    total, squares = (np.where(total > 0.0, one, np.nan) for one in (total, squares))
+    total = weights.sum(axis=0)
+    total = np.where(total > 0.0, total, np.nan)
     R = int(labels.max()) + 1
     missed = weights * ((y[:, None] <= q) - level)
     u = R * np.stack([missed[labels == r].sum(axis=0) for r in range(R)]) / total
     spread = u - u.mean(axis=0)
     V: Array = spread.T @ spread / (R * (R - 1))  # (2)
-    least = R / 12.0 * np.square(squares / total**2)
+    first = np.clip(np.searchsorted(y, q) - R, 0, max(len(y) - 2 * R, 0))
+    rows = np.minimum(first + np.arange(2 * R)[:, None], len(y) - 1)
+    near = np.square(np.take_along_axis(weights, rows, axis=0)).mean(axis=0)
+    least = R / 12.0 * near / total**2
     np.fill_diagonal(V, np.maximum(np.diagonal(V), least))  # (3)
     return V
 
