@@ -63,9 +63,7 @@ def test_distribution_function(name, shift, factor):
     np.testing.assert_allclose(one.to_score(x), score, rtol=1e-9, atol=1e-9)
 
 
-@given(
-    st.sampled_from(sorted(LAWS)), st.floats(-2, 2), st.floats(0.5, 2.0), st.floats(-3.0, 3.0)
-)
+@given(st.sampled_from(sorted(LAWS)), st.floats(-2, 2), st.floats(0.5, 2.0), st.floats(-3.0, 3.0))
 def test_round_trip(name, shift, factor, z):
     one = law(name, shift, factor)
     back = one.to_score(one.from_score(np.array([z])))[0]
