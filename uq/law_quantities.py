@@ -15,7 +15,8 @@ a, b        b_k = E_k[t], a_k = E_k[t^2]; C the covariance of the estimates unde
 
 Errors of the second and third are those of their linearisation. Since c is near all the means,
 nothing cancels; Var b_k takes the bias of b_k^2 away. The quantile is no expectation: what the
-density is sought for in its place is P(y > q), q the quantile of the first runs.
+density is sought for in its place is P(y > q), q a quantile of the first runs. These lie wider than
+the laws do, so that q leaves out more of them than the level says.
 """
 
 import math
@@ -43,7 +44,8 @@ _FUNCTIONS = {
     "quantile": ("y > q",),
     "failure_probability": ("y > threshold",),
 }
-_BEYOND = 10  # of the first runs lie beyond q, where there are so many
+_NEARER = 3.0  # q leaves out so many times the tail; 2 to 4 do for levels from 0.7 to 0.98
+_BEYOND = 5  # of the first runs lie beyond q
 
 
 @dataclass(frozen=True)
@@ -84,8 +86,9 @@ class Quantities:
         known = 0.0 < size < math.inf
         # A power of two: dividing by it rounds nothing.
         scale = math.ldexp(1.0, math.frexp(size)[1] - 1) if known else 1.0
-        outer = min(_BEYOND / len(y), 0.5)
-        level = min(max(self.level, outer), 1.0 - outer)
+        tail = _NEARER * min(self.level, 1.0 - self.level)
+        tail = min(max(tail, _BEYOND / len(y)), 0.5)
+        level = tail if self.level < 0.5 else 1.0 - tail
         return replace(
             self, centre=centre, scale=scale, first_quantile=float(np.quantile(y, level))
         )
@@ -155,8 +158,13 @@ class Quantities:
     ) -> ComparedEstimates:
         ok = np.isfinite(y)
         largest = log_weights.max(axis=0)
-        weights = np.exp(log_weights - np.where(np.isfinite(largest), largest, 0.0))[ok]
-        values, covariance = quantiles_and_covariance(y[ok], weights, self.level, folds[ok])
+        largest = np.where(np.isfinite(largest), largest, 0.0)
+        weights = np.exp(log_weights - largest)[ok]
+        mass = None
+        if ok.all():  # else the weights of what did not fail have no known sum
+            with np.errstate(over="ignore"):
+                mass = len(y) * np.exp(-largest)
+        values, covariance = quantiles_and_covariance(y[ok], weights, self.level, folds[ok], mass)
         return ComparedEstimates(values, covariance, float(len(np.unique(folds[ok])) - 1))
 
 

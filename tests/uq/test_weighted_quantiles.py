@@ -75,3 +75,32 @@ def test_a_value_of_many_runs_has_no_known_error():
     y = np.round(np.random.default_rng(3).normal(size=400))
     q, covariance = quantiles_and_covariance(y, np.ones((400, 1)), 0.5, np.arange(400) // 40)
     assert q[0] == 0.0 and np.isnan(covariance[0, 0])
+
+
+def test_a_known_mass_saves_a_tail_from_the_bulk():
+    """A sample drawn for the upper tail of N(0, 1): few runs carry most of the mass."""
+    rng = np.random.default_rng(5)
+    folds = np.repeat(np.arange(10), 100)
+    errors = {True: [], False: []}
+    claimed = []
+    for _ in range(200):
+        y = rng.normal(2.3, 0.8, size=1000)
+        weights = np.exp(stats.norm.logpdf(y) - stats.norm.logpdf(y, 2.3, 0.8))[:, None]
+        for known in (True, False):
+            mass = np.array([1000.0]) if known else None
+            q, covariance = quantiles_and_covariance(y, weights, 0.99, folds, mass)
+            errors[known].append(q[0] - stats.norm.ppf(0.99))
+            if known:
+                claimed.append(covariance[0, 0])
+    spread = {known: np.sqrt(np.mean(np.square(one))) for known, one in errors.items()}
+    assert spread[True] < 0.5 * spread[False]
+    assert np.sqrt(np.mean(claimed)) == pytest.approx(spread[True], rel=0.25)
+
+
+def test_a_mass_that_cannot_be_is_not_used():
+    """The sample misses the law: its weights sum to a thousandth of what they should."""
+    rng = np.random.default_rng(6)
+    y, weights, folds = rng.normal(size=100), rng.random((100, 1)), np.arange(100) // 10
+    for mass in (1e5, np.inf):
+        q, covariance = quantiles_and_covariance(y, weights, 0.7, folds, np.array([mass]))
+        assert q[0] == weighted_quantiles(y, weights, 0.7)[0] and np.isfinite(covariance).all()
