@@ -157,18 +157,21 @@ def _perturbed(
 def chart_of(column: Sequence[Marginal]) -> Chart | ScoreChart:
     """The chart of one column under several laws.
 
-    The chart of the union of their supports, where that is bounded or makes all of them normal;
-    the scores of the one law of which all are perturbed ones; else the scores of the marginal
-    under which the ratios of the others' densities to its own have the smallest mean square.
+    The chart of the union of their supports, where that makes all of them normal; the scores of
+    the one law that all are, or of which they are perturbed ones; the chart of the union where it
+    is bounded; else the scores of the marginal under which the ratios of the others' densities to
+    its own have the smallest mean square.
     """
     low = min(marginal.support[0] for marginal in column)
     high = max(marginal.support[1] for marginal in column)
     chart = Chart.on(low, high)
-    if chart.kind == "interval" or all(chart.gaussian(one) is not None for one in column):
+    if all(chart.gaussian(one) is not None for one in column):
         return chart
     base = _base(column[0])
     if all(_base(one) is base for one in column):
         return ScoreChart(base)
+    if chart.kind == "interval":
+        return chart
     wide = [one for one in column if tuple(one.support) == (low, high)]
     wide = sorted(wide, key=lambda one: one.sd, reverse=True)[:_REFERENCES]
     if not wide:
