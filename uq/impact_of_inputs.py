@@ -78,7 +78,7 @@ def input_impact(
         Eq. (1), or the variance of the score is multiplied by 2^delta, Eq. (2), one input at a
         time. None: the mean of every input.
     deltas
-        Sizes of the perturbations; nine from -1 to 1 when left out.
+        Sizes of the perturbations, sorted and each taken once; nine from -1 to 1 when left out.
     quantity
         "mean", "variance", "sd", "quantile", "failure_probability", or a list of them.
     level

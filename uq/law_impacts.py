@@ -141,7 +141,7 @@ class InputImpact:
     @property
     def in_reach(self) -> NDArray[np.bool_]:
         """(L,) whether the sample carries what is said of the law; one row."""
-        return np.array([not reason for reason in out_of_reach(self.log_weights)[1:]])
+        return np.array([reason is None for reason in out_of_reach(self.log_weights)[1:]])
 
     @property
     def n_failed(self) -> int:
@@ -196,6 +196,7 @@ class InputImpact:
         functions = self.quantities.of(self.values)
         n, F = functions.shape
         K = 1 + len(laws)
+        message = f"{len(laws)} laws by the weights of the {n} runs at hand; no new evaluation."
         weighted = Expectations(
             estimate=np.zeros(F * K),
             covariance=np.zeros((F * K, F * K)),
@@ -209,13 +210,12 @@ class InputImpact:
             log_weights=np.zeros((n, F * K)),
             folds=self.folds,
             independent=self.independent,
-            message=f"{len(laws)} laws by the weights of the {n} runs at hand; no new evaluation.",
+            message=message,
         ).reweight([self.reference, *laws] * F)
         labels = tuple(LawLabel("", "law", float(k)) for k in range(len(laws)))
         return impact(
             weighted, self.values, self.quantity, self.quantities, labels, self.reference,
-            np.arange(K), f"{len(laws)} laws by the weights of the {n} runs at hand; no new "
-            "evaluation.",
+            np.arange(K), message,
         )  # fmt: skip
 
     def to_dataframe(self, confidence_level: float = 0.95) -> Any:

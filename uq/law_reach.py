@@ -7,6 +7,7 @@ log_weights (n, L) log f_l - log g at the runs
 """
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,21 @@ from uq.law_quantities import Quantities
 Array = NDArray[np.float64]
 
 _CLEAR = 3.0  # standard errors of the reference from 0, below which it is no good divisor
+
+
+class OutOfReach(NamedTuple):
+    """Why a sample does not carry a law.
+
+    Parameters
+    ----------
+    kind
+        In words.
+    figure
+        What was found: effective points, or the mean weight.
+    """
+
+    kind: str
+    figure: float
 
 
 def reach_flags(
@@ -41,10 +57,13 @@ def reach_flags(
     names
         1 + L, of the reference and the laws.
     """
+    by_reason: dict[str, list[str]] = {}
+    for name, reason in zip(names, out_of_reach(log_weights), strict=True):
+        if reason:
+            by_reason.setdefault(reason.kind, []).append(f"{name} ({reason.figure:.3g})")
     flags = [
-        f"{name}: {reason} What is said of it is not to be trusted."
-        for name, reason in zip(names, out_of_reach(log_weights), strict=True)
-        if reason
+        f"{kind}: {', '.join(laws)}. What is said of them is not to be trusted."
+        for kind, laws in by_reason.items()
     ]
     for name, one in zip(quantities.names, estimates, strict=True):
         if not abs(one.values[0]) > _CLEAR * one.standard_error[0]:
@@ -63,25 +82,23 @@ def reach_flags(
     return flags
 
 
-def out_of_reach(log_weights: Array) -> list[str]:
-    """For each law why the sample does not carry it, or "" where it does."""
+def out_of_reach(log_weights: Array) -> list[OutOfReach | None]:
+    """For each law why the sample does not carry it, or None where it does."""
     n = len(log_weights)
     ess = effective_sample_size(log_weights)
     with np.errstate(over="ignore", invalid="ignore"):
         W = np.exp(log_weights)
         mean, error = W.mean(axis=0), W.std(axis=0) / np.sqrt(n)
         apart = ~(np.abs(mean - 1.0) <= np.maximum(6.0 * error, 0.05))
-    reasons = []
+    reasons: list[OutOfReach | None] = []
     for k in range(log_weights.shape[1]):
         if ess[k] < min(FEW, n / 4):
-            reasons.append(f"only {ess[k]:.1f} effective points of {n}.")
+            reasons.append(OutOfReach(f"Few effective points of {n}", float(ess[k])))
         elif apart[k]:
-            reasons.append(
-                f"its weights average {mean[k]:.3g} and not 1, so that the sample does not cover "
-                "it or its density is not normalised."
-            )
+            kind = "Weights that do not average 1, for want of points or a density not normalised"
+            reasons.append(OutOfReach(kind, float(mean[k])))
         else:
-            reasons.append("")
+            reasons.append(None)
     return reasons
 
 

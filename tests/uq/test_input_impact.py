@@ -122,6 +122,7 @@ def test_rare_failures_are_found():
         linear, NORMAL, deltas=[-0.5, 0.5], quantity="failure_probability", threshold=threshold,
         budget=3000, rng=1,
     )  # fmt: skip
+    assert r.in_reach.all()
     expected = np.array([
         truth("failure_probability", label, threshold=threshold) for label in r.labels
     ])  # fmt: skip
@@ -305,7 +306,7 @@ def test_further_laws_from_the_same_runs(study):
     ]
     r = study.reweight(laws)
     assert r.in_reach.tolist() == [True, False]
-    assert any("law 1" in flag and "effective points" in flag for flag in r.flags)
+    assert any("Few effective points" in flag and "law 1 (" in flag for flag in r.flags)
     assert not any("law 0" in flag for flag in r.flags)
     assert r.ess[1] < 20 < r.ess[0] and r.max_weight_share[1] > 0.05
     assert r.n_evaluations == 2000 and "no new evaluation" in r.message
@@ -320,6 +321,15 @@ def test_further_laws_from_the_same_runs(study):
         study.reweight(stats.norm())
     with pytest.raises(ValueError, match="empty list"):
         study.reweight([])
+
+
+def test_a_density_that_is_not_normalised_is_said(study):
+    half = uq.JointLaw(
+        lambda n, rng: NORMAL.sample(n, rng), lambda x: NORMAL.log_density(x) - 0.7, 3, NAMES
+    )
+    r = study.reweight(half)
+    assert not r.in_reach[0]
+    assert any("Weights that do not average 1" in flag and "(0.49" in flag for flag in r.flags)
 
 
 @pytest.mark.parametrize("quantity", ["mean", "quantile", "failure_probability"])

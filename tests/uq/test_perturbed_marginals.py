@@ -131,7 +131,7 @@ def test_perturbed_twice():
     assert perturbed(law("gamma", 1.0, 1.0), -1.0, 1.0) == law("gamma", 0.0, 1.0)
 
 
-@pytest.mark.parametrize("name", ["uniform", "gamma", "t"])
+@pytest.mark.parametrize("name", ["uniform", "gamma", "t", "triangular"])
 def test_in_the_coordinates_of_a_study_they_are_normal(name):
     """All perturbed laws of one law are normal in its scores; the density agrees with f(x)."""
     base = marginal_of(LAWS[name])
