@@ -21,7 +21,7 @@ from uq.importance_sampling import effective_sample_size, max_weight_share
 from uq.joint_laws import Law, law_of
 from uq.law_labels import LawLabel, axis_label, lines
 from uq.law_quantities import Quantities
-from uq.law_reach import out_of_reach, reach_flags
+from uq.law_reach import reach, reach_flags
 
 Array = NDArray[np.float64]
 
@@ -52,6 +52,8 @@ class InputImpact:
         (n,) of the density the sample was drawn from.
     log_weights
         (n, 1 + L) log f_l - log g, the reference first.
+    in_reach
+        (L,) whether the sample carries what is said of the law; one row, whatever was asked for.
     folds
         (n,) labels of independent folds.
     independent
@@ -77,6 +79,7 @@ class InputImpact:
     values: Array
     log_density: Array
     log_weights: Array
+    in_reach: NDArray[np.bool_]
     folds: NDArray[np.int64]
     independent: bool
     n_evaluations: int
@@ -137,11 +140,6 @@ class InputImpact:
     def max_weight_share(self) -> Array:
         """(L,) share of the largest weight in the sum of weights; one row."""
         return max_weight_share(self.log_weights)[1:]
-
-    @property
-    def in_reach(self) -> NDArray[np.bool_]:
-        """(L,) whether the sample carries what is said of the law; one row."""
-        return np.array([reason is None for reason in out_of_reach(self.log_weights)[1:]])
 
     @property
     def n_failed(self) -> int:
@@ -327,16 +325,18 @@ def impact(
     estimates = tuple(one.of_laws(columns) for one in quantities.estimates(r, y))
     log_weights = r.log_weights[:, columns]
     names = ["the reference", *map(str, labels)]
-    flags = reach_flags(quantities, estimates, y, log_weights, names)
+    reasons = reach(quantities, estimates, y, log_weights)
+    flags = reach_flags(quantities, estimates, y, log_weights, reasons, names)
     if len(r.failed_points):
         flags.append(
             f"{len(r.failed_points)} of {r.n_evaluations} runs failed: all is given that a run "
             "does not fail."
         )
+    in_reach = np.array([reason is None for reason in reasons[1:]])
     return InputImpact(
         quantity, labels, estimates, quantities, reference, r.sample, y, r.log_density,
-        log_weights, r.folds, r.independent, r.n_evaluations, r.failed_points, r.history,
-        message, flags,
+        log_weights, in_reach, r.folds, r.independent, r.n_evaluations, r.failed_points,
+        r.history, message, flags,
     )  # fmt: skip
 
 

@@ -4,6 +4,11 @@ Notation
 --------
 n, L        runs, laws
 log_weights (n, L) log f_l - log g at the runs
+tail        runs beyond a quantile or threshold, on the side that is the rarer one
+
+A law is out of reach where few runs carry its weight, or its weights do not average 1. Of a
+quantile or a failure probability the tail is what counts: a density drawn for it leaves few
+effective runs to the rest of the law, and needs no more.
 """
 
 from collections.abc import Sequence
@@ -37,55 +42,28 @@ class OutOfReach(NamedTuple):
     figure: float
 
 
-def reach_flags(
-    quantities: Quantities,
-    estimates: Sequence[ComparedEstimates],
-    y: Array,
-    log_weights: Array,
-    names: Sequence[str],
-) -> list[str]:
-    """What to be careful about.
+def reach(
+    quantities: Quantities, estimates: Sequence[ComparedEstimates], y: Array, log_weights: Array
+) -> list[OutOfReach | None]:
+    """For each law why the sample does not carry all quantities, or None where it does.
 
     Parameters
     ----------
     quantities, estimates
-        Q of them, under the reference and L laws.
+        Q of them, under L laws.
     y
         (n,) outputs, NaN where a run failed.
     log_weights
-        (n, 1 + L).
-    names
-        1 + L, of the reference and the laws.
+        (n, L).
     """
-    by_reason: dict[str, list[str]] = {}
-    for name, reason in zip(names, out_of_reach(log_weights), strict=True):
-        if reason:
-            by_reason.setdefault(reason.kind, []).append(f"{name} ({reason.figure:.3g})")
-    flags = [
-        f"{kind}: {', '.join(laws)}. What is said of them is not to be trusted."
-        for kind, laws in by_reason.items()
-    ]
-    for name, one in zip(quantities.names, estimates, strict=True):
-        if not abs(one.values[0]) > _CLEAR * one.standard_error[0]:
-            flags.append(
-                f"{name}: under the reference it is not clear of 0, or its error is not known; "
-                "look at the differences and not at the indices."
-            )
-        if name in ("quantile", "failure_probability"):
-            ends = one.values if name == "quantile" else np.full(len(names), quantities.threshold)
-            few = np.flatnonzero(few_runs_beyond(y, ends, log_weights)).tolist()
-            if few:
-                flags.append(
-                    f"{name}: fewer than {FEW_RUNS} effective runs lie on one side of it under "
-                    f"{', '.join(names[k] for k in few)}; its error may be larger than it looks."
-                )
-    return flags
-
-
-def out_of_reach(log_weights: Array) -> list[OutOfReach | None]:
-    """For each law why the sample does not carry it, or None where it does."""
-    n = len(log_weights)
     ess = effective_sample_size(log_weights)
+    if not {"mean", "variance", "sd"} & set(quantities.names):
+        tails = [
+            _effective_tail(quantities, name, one, y, log_weights)
+            for name, one in zip(quantities.names, estimates, strict=True)
+        ]
+        ess = np.maximum(ess, np.min(tails, axis=0))
+    n = len(log_weights)
     with np.errstate(over="ignore", invalid="ignore"):
         W = np.exp(log_weights)
         mean, error = W.mean(axis=0), W.std(axis=0) / np.sqrt(n)
@@ -102,20 +80,57 @@ def out_of_reach(log_weights: Array) -> list[OutOfReach | None]:
     return reasons
 
 
-def few_runs_beyond(y: Array, ends: Array, log_weights: Array) -> NDArray[np.bool_]:
-    """(L,) laws under which few effective runs lie above `ends` (L,), or few below.
+def reach_flags(
+    quantities: Quantities,
+    estimates: Sequence[ComparedEstimates],
+    y: Array,
+    log_weights: Array,
+    reasons: Sequence[OutOfReach | None],
+    names: Sequence[str],
+) -> list[str]:
+    """What to be careful about.
 
     Parameters
     ----------
-    y
-        (n,) outputs; NaN, a failed run, lies on neither side.
-    ends
-        (L,) a quantile or threshold under each law.
-    log_weights
-        (n, L).
+    quantities, estimates, y, log_weights
+        As in `reach`; the first law is the reference.
+    reasons
+        What `reach` gave.
+    names
+        Of the laws.
     """
-    least = np.full(len(ends), np.inf)
-    for side in (y[:, None] > ends, y[:, None] <= ends):
-        least = np.minimum(least, effective_sample_size(np.where(side, log_weights, -np.inf)))
-    few: NDArray[np.bool_] = least < FEW_RUNS
-    return few
+    by_kind: dict[str, list[str]] = {}
+    for name, reason in zip(names, reasons, strict=True):
+        if reason:
+            by_kind.setdefault(reason.kind, []).append(f"{name} ({reason.figure:.3g})")
+    flags = [
+        f"{kind}: {', '.join(laws)}. What is said of them is not to be trusted."
+        for kind, laws in by_kind.items()
+    ]
+    for name, one in zip(quantities.names, estimates, strict=True):
+        if not abs(one.values[0]) > _CLEAR * one.standard_error[0]:
+            flags.append(
+                f"{name}: under the reference it is not clear of 0, or its error is not known; "
+                "look at the differences and not at the indices."
+            )
+        if name in ("quantile", "failure_probability"):
+            tail = _effective_tail(quantities, name, one, y, log_weights)
+            few = np.flatnonzero(tail < FEW_RUNS).tolist()
+            if few:
+                flags.append(
+                    f"{name}: fewer than {FEW_RUNS} effective runs lie beyond it under "
+                    f"{', '.join(names[k] for k in few)}; its error may be larger than it looks."
+                )
+    return flags
+
+
+def _effective_tail(
+    quantities: Quantities, name: str, one: ComparedEstimates, y: Array, log_weights: Array
+) -> Array:
+    """(L,) effective runs on the rarer side of a quantile or threshold."""
+    if name == "quantile":
+        ends, upper = one.values, np.full(len(one.values), quantities.level >= 0.5)
+    else:
+        ends, upper = np.full(len(one.values), quantities.threshold), one.values <= 0.5
+    tail = np.where(upper, y[:, None] > ends, y[:, None] <= ends)  # NaN lies on neither side
+    return effective_sample_size(np.where(tail, log_weights, -np.inf))

@@ -132,6 +132,8 @@ def weights_of_laws(
         ax.semilogy(number[shown], share[shown], marker, markersize=4, label=name)
     ax.set(xlabel="law", ylabel="share")
     ax.xaxis.get_major_locator().set_params(integer=True)
-    ax.legend(frameon=False, fontsize="small")
+    ax.legend(
+        frameon=False, fontsize="small", loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3
+    )
     ax.spines[["top", "right"]].set_visible(False)
     return ax
