@@ -128,7 +128,7 @@ def play(task: tuple[str, str, int, int]) -> Run:
 def table(runs: Sequence[Run]) -> str:
     """Markdown: one line a case, n and method."""
     lines = [
-        "| case | n | method | seeds | RMSE | cover | worst, best | zeros cover | width | seconds |",
+        "| case | n | method | seeds | RMSE | cover | worst, best | zeros | width | seconds |",
         "|---|---|---|---|---|---|---|---|---|---|",
     ]
     groups: dict[tuple[str, int, str], list[Run]] = {}

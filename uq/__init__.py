@@ -7,11 +7,13 @@ from importlib import import_module
 
 _ROOM_OF = {
     "Expectations": "estimates",
+    "InputImpact": "law_impacts",
     "Inputs": "inputs",
     "JointLaw": "joint_laws",
     "SobolDesign": "pick_freeze",
     "SobolIndices": "sobol_results",
     "expectations": "adaptive",
+    "input_impact": "impact_of_inputs",
     "sobol_design": "pick_freeze",
     "sobol_estimate": "sobol",
     "sobol_indices": "sobol",

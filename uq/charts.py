@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri
 
 from uq.marginals import LogNormalMarginal, Marginal, NormalMarginal, UniformMarginal
+from uq.perturbed_marginals import PerturbedMarginal
 
 Array = NDArray[np.float64]
 
@@ -89,6 +90,8 @@ class Chart:
 
     def gaussian(self, marginal: Marginal) -> tuple[float, float] | None:
         """Mean and standard deviation of t when it is normal under `marginal`, else None."""
+        if isinstance(marginal, PerturbedMarginal):
+            return _perturbed(self.gaussian(marginal.base), marginal)
         if self.kind == "identity" and isinstance(marginal, NormalMarginal):
             return marginal.mean, marginal.sd
         if self.kind == "lower" and isinstance(marginal, LogNormalMarginal):
@@ -137,21 +140,37 @@ class ScoreChart:
         return slope
 
     def gaussian(self, marginal: Marginal) -> tuple[float, float] | None:
-        """Standard normal for the reference itself, else None."""
+        """Standard normal for the reference itself, (m, s) where its scores are N(m, s^2)."""
+        if isinstance(marginal, PerturbedMarginal):
+            return _perturbed(self.gaussian(marginal.base), marginal)
         return (0.0, 1.0) if marginal is self.reference else None
+
+
+def _perturbed(
+    base: tuple[float, float] | None, marginal: PerturbedMarginal
+) -> tuple[float, float] | None:
+    if base is None:
+        return None
+    return base[0] + base[1] * marginal.shift, base[1] * marginal.factor
 
 
 def chart_of(column: Sequence[Marginal]) -> Chart | ScoreChart:
     """The chart of one column under several laws.
 
-    The chart of the union of their supports, where that is bounded or makes all of them normal;
-    else the scores of the marginal under which the ratios of the others' densities to its own
-    have the smallest mean square.
+    The chart of the union of their supports, where that makes all of them normal; the scores of
+    the one law that all are, or of which they are perturbed ones; the chart of the union where it
+    is bounded; else the scores of the marginal under which the ratios of the others' densities to
+    its own have the smallest mean square.
     """
     low = min(marginal.support[0] for marginal in column)
     high = max(marginal.support[1] for marginal in column)
     chart = Chart.on(low, high)
-    if chart.kind == "interval" or all(chart.gaussian(one) is not None for one in column):
+    if all(chart.gaussian(one) is not None for one in column):
+        return chart
+    base = _base(column[0])
+    if all(_base(one) is base for one in column):
+        return ScoreChart(base)
+    if chart.kind == "interval":
         return chart
     wide = [one for one in column if tuple(one.support) == (low, high)]
     wide = sorted(wide, key=lambda one: one.sd, reverse=True)[:_REFERENCES]
@@ -159,6 +178,11 @@ def chart_of(column: Sequence[Marginal]) -> Chart | ScoreChart:
         return chart
     costs = [max(_mean_square(other, one) for other in column) for one in wide]
     return ScoreChart(wide[int(np.argmin(costs))])
+
+
+def _base(marginal: Marginal) -> Marginal:
+    """The law of which it is a perturbed one, or itself."""
+    return marginal.base if isinstance(marginal, PerturbedMarginal) else marginal
 
 
 def _mean_square(law: Marginal, reference: Marginal) -> float:

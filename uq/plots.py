@@ -119,6 +119,88 @@ def index_convergence(
     return ax
 
 
+def impacts(
+    groups: Mapping[str, Sequence[NDArray[Any]]],
+    x_label: str,
+    y_label: str,
+    ax: Any = None,
+) -> Any:
+    """Indices over the size of a perturbation, a line and a band each; or of single laws.
+
+    Parameters
+    ----------
+    groups
+        Name to positions, indices, low and high ends of intervals, and whether the sample carries
+        the law (if not its marker is hollow), each (m,).
+    x_label, y_label
+        Of the axes. Without `x_label` the positions are those of separate laws.
+    ax
+        matplotlib axes; new ones when None.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+    """
+    ax = _axes(ax)
+    ax.axhline(0.0, color="0.7", linewidth=0.8)
+    for k, (name, (position, index, low, high, reach)) in enumerate(groups.items()):
+        style = {"color": f"C{k % 10}", "markersize": 4}
+        line, marker = ("-", "--", ":")[k // 10 % 3], "osv"[k // 10 % 3]
+        ends = np.stack([index - low, high - index])
+        if x_label:
+            ax.fill_between(position, low, high, color=style["color"], alpha=0.2, linewidth=0)
+            ax.plot(position, index, line, color=style["color"], label=name)
+        else:
+            ax.errorbar(position, index, ends, fmt="none", ecolor=style["color"])
+        ax.plot(position[reach], index[reach], marker, **style)
+        ax.plot(position[~reach], index[~reach], marker, markerfacecolor="white", **style)
+    if x_label and len(groups) > 1:
+        ax.legend(frameon=False, fontsize="small")
+    ax.set(xlabel=x_label or "law", ylabel=y_label)
+    if not x_label:
+        ax.xaxis.get_major_locator().set_params(integer=True)
+    ax.spines[["top", "right"]].set_visible(False)
+    return ax
+
+
+def weights_of_laws(
+    ess_share: Array, largest_share: Array, in_reach: NDArray[np.bool_], ax: Any = None
+) -> Any:
+    """Effective over drawn points, and the largest weight over the sum, law by law.
+
+    Parameters
+    ----------
+    ess_share, largest_share
+        (L,).
+    in_reach
+        (L,); laws out of reach are shaded.
+    ax
+        matplotlib axes; new ones when None.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+    """
+    ax = _axes(ax)
+    number = np.arange(len(ess_share))
+    for k in number[~in_reach]:
+        first = "out of reach" if k == number[~in_reach][0] else None
+        ax.axvspan(k - 0.5, k + 0.5, color="0.9", linewidth=0, label=first)
+    for share, marker, name in (
+        (ess_share, "o", "effective / drawn points"),
+        (largest_share, "s", "largest weight / sum of weights"),
+    ):
+        shown = share > 0.0
+        ax.semilogy(number[shown], share[shown], marker, markersize=4, label=name)
+    ax.set(xlabel="law", ylabel="share")
+    ax.xaxis.get_major_locator().set_params(integer=True)
+    ax.legend(
+        frameon=False, fontsize="small", loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3
+    )
+    ax.spines[["top", "right"]].set_visible(False)
+    return ax
+
+
 def _axes(ax: Any, width: float = 6.4) -> Any:
     if ax is not None:
         return ax
