@@ -73,14 +73,14 @@ def cheap_model_parts(
     n, n_blocks, d = z.shape
     scale, shift = _scales(values, Y)
     order = 1 if n_blocks == len(factors) + 2 else 2
-    own = _evaluated(model, inputs.from_normal(z.reshape(-1, d)), Y.shape[2])
+    own = evaluated(model, inputs.from_normal(z.reshape(-1, d)), Y.shape[2])
     own = (own.reshape(n, n_blocks, -1) - shift) / scale
     replicates = Folds(_REPLICATES, _ROWS, "qmc")
     rng = np.random.default_rng([seed, 1])
     cheap = SobolDesign(
         inputs, factors, order, replicates.uniforms(2 * d, rng), replicates.labels, "qmc", False, 0
     )
-    far = _evaluated(model, cheap.points, Y.shape[2]).reshape(cheap.n, n_blocks, -1)
+    far = evaluated(model, cheap.points, Y.shape[2]).reshape(cheap.n, n_blocks, -1)
     far = (far - shift) / scale
     weights = np.ones((n, len(targets.total) + 1, targets.pairs.shape[1]))
     if log_weights is not None:
@@ -97,10 +97,17 @@ def _scales(values: Array, Y: Array) -> tuple[Array, Array]:
     return scale, values[0, 0] - scale * Y[0, 0]
 
 
-def _evaluated(model: Callable[[Array], ArrayLike], x: Array, n_outputs: int) -> Array:
-    """(n, J) finite values of the cheap model."""
+def evaluated(model: Callable[[Array], ArrayLike], x: Array, n_outputs: int | None) -> Array:
+    """(n, J) finite values of the cheap model; None takes as many outputs as it has.
+
+    Raises
+    ------
+    TypeError, ValueError
+        When it returns something else than finite numbers, one row a point.
+    """
     values = real_numbers(model(x.copy()), "surrogate(x)")
     columns = values[:, None] if values.ndim == 1 else values
+    n_outputs = n_outputs or (columns.shape[1] if columns.ndim == 2 else 1)
     if len(columns) != len(x) or columns.shape[1:] not in ((1,), (n_outputs,)):
         raise ValueError(
             f"`surrogate` must return ({len(x)},) or ({len(x)}, {n_outputs}) values for {len(x)} "

@@ -80,8 +80,9 @@ def _discrete(law: Any, name: str) -> ValueError:
 
 def _several(law: Any, name: str) -> ValueError:
     return ValueError(
-        f"The law of '{name}' must be that of one variable, but {law!r} is a law of several; "
-        "give one law for each input and their correlation, or a joint law: "
+        f"The law of '{name}' must be that of one variable, with `ppf`, `cdf`, `sf`, `isf` and "
+        f"`logpdf`, but {law!r} is a law of several, or of one without quantiles; give one law for "
+        "each input and their correlation, or a joint law: "
         "uq.JointLaw(sample, log_density, dimension)."
     )
 

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from bayesopt.arguments import check_name, real_numbers, whole_number
+from uq.cheap_models import evaluated
 from uq.model_runs import ModelRuns
 from uq.pick_freeze import SobolDesign, sobol_design
 from uq.pick_freeze_estimates import Options, Surrogate, estimate, prefixes
@@ -124,7 +125,7 @@ def sobol_indices(
         widened=surrogate is not None, rng=np.random.default_rng(rng),
     )  # fmt: skip
     if callable(surrogate):
-        surrogate(design.inputs.sample(2, 0))
+        evaluated(surrogate, design.inputs.sample(2, 0), None)
     evaluate = _Runs(func, batch_size, executor, progress)
     return _result(design, evaluate(design.points), options, evaluate)
 
