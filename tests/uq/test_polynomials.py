@@ -279,3 +279,26 @@ def test_laws_of_wrong_shapes_are_refused():
         product_expectations(indices, [x], [w, w], np.zeros(2, bool))
     with pytest.raises(ValueError, match="Nodes and weights of column 1"):
         product_expectations(indices, [x, x], [w, w[:2]], np.zeros(2, bool))
+
+
+@given(st.lists(st.floats(0.3, 8.0), min_size=2, max_size=4), st.integers(1, 40))
+@settings(deadline=None, max_examples=40)
+def test_weighted_order_by_brute_force(weights: list[float], n_terms: int) -> None:
+    d = len(weights)
+    indices = index_set(d, n_terms, max_degree=12, weights=weights)
+    grid = np.stack(np.meshgrid(*[np.arange(13)] * d, indexing="ij"), axis=-1).reshape(-1, d)
+    grid = grid[grid.sum(axis=1) <= 12]
+    sizes = np.sort((grid**0.75) @ np.array(weights))
+    own = (indices**0.75) @ np.array(weights)
+    assert own == pytest.approx(sizes[: len(own)], abs=1e-8)
+    seen = {tuple(a) for a in indices}
+    assert len(seen) == len(indices)
+    for a in seen:  # downward closed
+        for i in range(d):
+            if a[i]:
+                assert (*a[:i], a[i] - 1, *a[i + 1 :]) in seen
+
+
+def test_bad_weights() -> None:
+    with pytest.raises(ValueError, match="2 positive numbers"):
+        index_set(2, 3, weights=[1.0, 0.0])
