@@ -8,6 +8,8 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 
+_INCHES_PER_LETTER = 0.1  # of a label in matplotlib's usual size
+
 
 def relative_errors(
     estimate: Array, half_width: Array, ess: Array, n_points: int, ax: Any = None
@@ -72,7 +74,8 @@ def index_bars(names: Sequence[str], bars: Mapping[str, tuple[Array, ...]], ax: 
         ends = np.maximum(np.stack([estimate - low, high - estimate]), 0.0)
         ax.errorbar(at, estimate, ends, fmt="none", ecolor="0.2", elinewidth=1.0, capsize=2.5)
     ax.axhline(0.0, color="0.2", linewidth=0.8)
-    turned = sum(len(name) + 2 for name in names) > 70
+    inches = ax.get_position().width * ax.figure.get_figwidth()
+    turned = _INCHES_PER_LETTER * max(len(name) + 1 for name in names) * len(names) > inches
     ax.set_xticks(place, names, rotation=45 if turned else 0, ha="right" if turned else "center")
     ax.set_ylabel("share of the variance")
     ax.legend(frameon=False, fontsize="small")

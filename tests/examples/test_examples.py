@@ -17,6 +17,8 @@ TINY = {
         ["--budget", "500", "--n-laws", "5"],
         ["published procedure", "uq, default", "First law"],
     ),
+    "ishigami": (["--n", "32"], ["exact", "Interaction", "Extended to 640 runs"]),
+    "flood": (["--budget", "600"], ["river", "ground", "Probability that the river"]),
     "simplex_mixture": (["--n-evals", "12"], ["true best", "Length-scales", "limit 1.6"]),
 }
 
