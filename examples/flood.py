@@ -1,8 +1,8 @@
 """What decides how high a river stands, and what if the laws of its inputs are not known well?
 
 Eight uncertain inputs, three questions. Which of them move the height of the river, and which
-groups of them (Sobol' indices)? And how does the probability of a very high river change when one of
-the laws is not quite right (all laws from one sample)? The model is the flood case of Iooss &
+groups of them (Sobol' indices)? And how does the probability of a very high river change when one
+of the laws is not quite right (all laws from one sample)? The model is the flood case of Iooss &
 Lemaitre (2015).
 """
 
