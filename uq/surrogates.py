@@ -176,7 +176,6 @@ class CrossFit:
         self.indices = indices[: sizes[-1]]
         self.bounded = bounded
         self._z = z
-        self._mass = float(omega.sum())
         self._without = self._fit(values, np.sqrt(omega))
 
     def _fit(self, values: Array, roots: Array) -> list[_System]:
@@ -207,13 +206,6 @@ class CrossFit:
             lead = triangle[:size, :size]
             fits.append(solve_triangular(lead, right[:size], check_finite=False))
         return np.stack(fits)
-
-    @property
-    def gram(self) -> Array:
-        """(K, K) weighted mean of psi psi' over all runs."""
-        squares = np.stack([triangle.T @ triangle for triangle, _ in self._without])
-        gram: Array = squares.sum(axis=0) / ((len(self._rows) - 1) * self._mass)
-        return gram
 
     def predictions(self, size: int) -> Array:
         """Predictions (n, J) at every run by the fit without the run's own fold.

@@ -188,7 +188,6 @@ class _Fit:
         self.index, self._bounded = index, bounded
         fit = CrossFit(runs.z, runs.Y, runs.W, runs.folds, index, bounded, self._sizes)
         self._coefficients = {size: fit.coefficients(size) for size in self._sizes}
-        self._gram = fit.gram
 
     def column_weights(self) -> Array:
         """(d,) weights of `index_set`: how fast the coefficients fall in each column.
@@ -243,6 +242,8 @@ class _Fit:
         residuals = np.empty((n_outputs, n, n_blocks))
         slopes = np.empty((n_outputs, n, members.shape[1]))
         scores = np.zeros((n_outputs, n_folds, largest))
+        changes = [fit - fit.mean(axis=0) for fit in coefficients]
+        seen = [np.zeros_like(fit) for fit in coefficients]  # G (c_r - c)
         starts = np.searchsorted(folds, np.arange(n_folds + 1))
         for r in range(n_folds):
             for piece in _chunks(starts[r + 1] - starts[r], _ROWS):
@@ -257,29 +258,30 @@ class _Fit:
                     residuals[j, rows] = e
                     slopes[j, rows] = 2.0 * (g * c) @ weight[: len(c)]
                     scores[j, r, : len(c)] += g.sum(axis=0)
+                    flat = own.reshape(-1, len(c))
+                    seen[j] += (W[rows].reshape(-1, 1) * (flat @ changes[j].T)).T @ flat
         scores /= np.diff(starts)[:, None]
         return [
-            self._of_output(fit, residuals[j], slopes[j], scores[j], weight)
+            _of_output(fit, residuals[j], slopes[j], scores[j], seen[j] / W.size, weight)
             for j, fit in enumerate(coefficients)
         ]
 
-    def _of_output(
-        self, fit: Array, residuals: Array, slopes: Array, scores: Array, weight: Array
-    ) -> Parts:
-        n_folds, size = fit.shape
-        known = np.square(fit) @ weight[:size]  # (1)
-        first, second = np.triu_indices(n_folds, 1)
-        coupling = 2.0 / (n_folds - 1) * (scores[first] * scores[second]) @ weight  # (3)
-        mean = fit.mean(axis=0)
-        not_seen = np.eye(size) - self._gram[:size, :size]
-        return Parts(
-            f"polynomial of {size} terms",
-            residuals,
-            known,
-            slopes,
-            coupling - coupling.mean(axis=0),
-            2.0 * ((fit - mean) @ not_seen * mean) @ weight[:size],  # (4)
-        )
+
+def _of_output(
+    fit: Array, residuals: Array, slopes: Array, scores: Array, seen: Array, weight: Array
+) -> Parts:
+    n_folds, size = fit.shape
+    first, second = np.triu_indices(n_folds, 1)
+    coupling = 2.0 / (n_folds - 1) * (scores[first] * scores[second]) @ weight  # (3)
+    mean = fit.mean(axis=0)
+    return Parts(
+        f"polynomial of {size} terms",
+        residuals,
+        np.square(fit) @ weight[:size],  # (1)
+        slopes,
+        coupling - coupling.mean(axis=0),
+        2.0 * ((fit - mean - seen) * mean) @ weight[:size],  # (4)
+    )
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from scipy.special import ndtr, ndtri
 
 Array = NDArray[np.float64]
 
-SHARE, WIDTH, REACH = 0.15, 1.5, 4.5
+SHARE, WIDTH, REACH = 0.15, 1.5, 5.0
 _INSIDE = math.erf(REACH / WIDTH / math.sqrt(2.0))  # P
 _NODES = np.linspace(-REACH, 0.0, 2001)
 _ROOT_2PI = math.sqrt(2.0 * math.pi)
