@@ -12,6 +12,7 @@ _ROOM_OF = {
     "SobolDesign": "pick_freeze",
     "SobolIndices": "sobol_results",
     "expectations": "adaptive",
+    "shapley_effects": "shapley",
     "sobol_design": "pick_freeze",
     "sobol_estimate": "sobol",
     "sobol_indices": "sobol",

@@ -36,6 +36,7 @@ extrapolation, and so the degree ends there.
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,6 +53,7 @@ _MOST_TERMS = 500
 _LARGEST_DEGREE = 40  # of `index_set`
 _BEYOND = 4  # degrees more than points reach, with their error counted by Eq. (4)
 _LOOKED_AT = 64  # multi-indices for each that is kept, where degrees end early
+_LEAST_RUNS_PER_TERM = 12  # of complete degrees
 _RUNS_PER_TERM = 24  # that are fitted: more do not help where the model is smooth
 _BETTER = 0.8  # a larger size must bring the mean square of the residuals below this share
 _PILOT = 100  # terms of the first fit, at most
@@ -59,6 +61,31 @@ _NORM = 0.75  # of `index_set`
 _STEEPEST = 10.0  # largest ratio of two weights
 _ABOVE = 20.0  # keeps the intercept of the fall positive
 _ROWS = 512  # of all blocks, in one chunk
+
+
+class Forms(Protocol):
+    """Quadratic forms c' A_t c of coefficients, T of them and the sum of squares but the mean's."""
+
+    def half_gradient(self, c: Array) -> Array:
+        """(..., K, T + 1) A_t c of coefficients (..., K), the first K of all terms."""
+
+
+@dataclass(frozen=True)
+class Shares:
+    """Forms sum_a w_at c_a^2.
+
+    Parameters
+    ----------
+    weights
+        (K, T + 1) w, the last column is that of the whole variance; a mask of families, or shares.
+    """
+
+    weights: Array | Mask
+
+    def half_gradient(self, c: Array) -> Array:
+        """(..., K, T + 1) w c."""
+        halves: Array = c[..., None] * self.weights[: c.shape[-1]]
+        return halves
 
 
 @dataclass(frozen=True)
@@ -134,13 +161,39 @@ def polynomial_parts(
     shared, total
         See `families`.
     """
+    fit = polynomial_fit(z, Y, W, folds, bounded)
+    if fit is None:
+        return None
+    return fit.parts(z, Y, W, folds, Shares(families(fit.index, shared, total)))
+
+
+def polynomial_fit(
+    z: Array, Y: Array, W: Array, folds: Labels, bounded: Mask
+) -> "PolynomialFit | None":
+    """Polynomials with terms where the model needs them; see `polynomial_parts`."""
     n, n_blocks, d = z.shape
     sizes = offered_sizes(n * n_blocks, d, _MOST_TERMS)[1:]
     if not sizes:
         return None
     runs = z, Y, W, folds, bounded
     index = _indices(z, bounded, sizes[-1], _column_weights(*runs, sizes))
-    return _Fit(*runs, index, sizes).parts(z, Y, W, folds, families(index, shared, total))
+    return PolynomialFit(*runs, index, sizes)
+
+
+def complete_fit(z: Array, Y: Array, W: Array, folds: Labels) -> "PolynomialFit | None":
+    """Hermite polynomials of all total degrees up to one: no rotation of z leaves their span."""
+    n, n_blocks, d = z.shape
+    most = min(n * n_blocks // _LEAST_RUNS_PER_TERM, _MOST_TERMS)
+    reach = int(np.square(np.abs(z).max() / 2.0)) + _BEYOND
+    sizes = tuple(
+        size
+        for p in range(1, min(reach, _LARGEST_DEGREE) + 1)
+        if (size := math.comb(d + p, d)) <= most
+    )
+    if not sizes:
+        return None
+    index = index_set(d, sizes[-1], norm=1.0)
+    return PolynomialFit(z, Y, W, folds, np.zeros(d, dtype=bool), index, sizes)
 
 
 def _column_weights(
@@ -149,9 +202,9 @@ def _column_weights(
     """(d,) weights of the columns in `index_set`, where a small fit shows that they help."""
     size = max(k for k in sizes if k <= max(_PILOT, sizes[0]))
     equal = np.ones(z.shape[2])
-    first = _Fit(z, Y, W, folds, bounded, _indices(z, bounded, size, equal))
+    first = PolynomialFit(z, Y, W, folds, bounded, _indices(z, bounded, size, equal))
     weights = first.column_weights()
-    second = _Fit(z, Y, W, folds, bounded, _indices(z, bounded, size, weights))
+    second = PolynomialFit(z, Y, W, folds, bounded, _indices(z, bounded, size, weights))
     left = [np.log(fit.squares()[-1] + np.finfo(float).tiny).mean() for fit in (first, second)]
     return weights if left[1] < left[0] else equal
 
@@ -169,7 +222,7 @@ def _indices(z: Array, bounded: Mask, size: int, weights: Array) -> Indices:
         wanted *= 2
 
 
-class _Fit:
+class PolynomialFit:
     """Least squares without each fold, on as many runs as it needs."""
 
     def __init__(
@@ -233,15 +286,15 @@ class _Fit:
             chosen.append(self._sizes[best])
         return chosen
 
-    def parts(self, z: Array, Y: Array, W: Array, folds: Labels, members: Mask) -> list[Parts]:
+    def parts(self, z: Array, Y: Array, W: Array, folds: Labels, forms: Forms) -> list[Parts]:
         """Eqs. (1) to (4) of each output, in one pass over all runs."""
         coefficients = [self._coefficients[k][:, :, j] for j, k in enumerate(self._chosen_sizes())]
         n, n_blocks, d = z.shape
         n_folds, n_outputs = int(folds.max()) + 1, len(coefficients)
         largest = max(c.shape[1] for c in coefficients)
-        weight = members[:largest].astype(np.float64)
+        halves = [forms.half_gradient(c) for c in coefficients]
         residuals = np.empty((n_outputs, n, n_blocks))
-        slopes = np.empty((n_outputs, n, members.shape[1]))
+        slopes = np.empty((n_outputs, n, halves[0].shape[-1]))
         scores = np.zeros((n_outputs, n_folds, largest))
         starts = np.searchsorted(folds, np.arange(n_folds + 1))
         for r in range(n_folds):
@@ -255,21 +308,22 @@ class _Fit:
                     e = Y[rows, :, j] - own @ c
                     g = np.einsum("tbk,tb->tk", own, e * W[rows]) / n_blocks
                     residuals[j, rows] = e
-                    slopes[j, rows] = 2.0 * (g * c) @ weight[: len(c)]
+                    slopes[j, rows] = 2.0 * g @ halves[j][r]
                     scores[j, r, : len(c)] += g.sum(axis=0)
         scores /= np.diff(starts)[:, None]
         return [
-            self._of_output(fit, residuals[j], slopes[j], scores[j], weight)
+            self._of_output(fit, residuals[j], slopes[j], scores[j], forms)
             for j, fit in enumerate(coefficients)
         ]
 
     def _of_output(
-        self, fit: Array, residuals: Array, slopes: Array, scores: Array, weight: Array
+        self, fit: Array, residuals: Array, slopes: Array, scores: Array, forms: Forms
     ) -> Parts:
         n_folds, size = fit.shape
-        known = np.square(fit) @ weight[:size]  # (1)
+        known = _paired(fit, forms.half_gradient(fit))  # (1)
         first, second = np.triu_indices(n_folds, 1)
-        coupling = 2.0 / (n_folds - 1) * (scores[first] * scores[second]) @ weight  # (3)
+        coupled = _paired(scores[first], forms.half_gradient(scores[second]))
+        coupling = 2.0 / (n_folds - 1) * coupled  # (3)
         mean = fit.mean(axis=0)
         not_seen = np.eye(size) - self._gram[:size, :size]
         return Parts(
@@ -278,8 +332,14 @@ class _Fit:
             known,
             slopes,
             coupling - coupling.mean(axis=0),
-            2.0 * ((fit - mean) @ not_seen * mean) @ weight[:size],  # (4)
+            2.0 * (fit - mean) @ not_seen @ forms.half_gradient(mean),  # (4)
         )
+
+
+def _paired(c: Array, halves: Array) -> Array:
+    """(m, T + 1) c' A_t c' of coefficients (m, K) and half-gradients (m, K, T + 1)."""
+    paired: Array = np.einsum("mk,mkt->mt", c, halves)
+    return paired
 
 
 @dataclass(frozen=True)
