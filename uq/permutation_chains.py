@@ -13,10 +13,14 @@ In that order a score is made of the variables of those before it only. So z_0 a
 pi(k+1), ..., pi(d), and given these the others are independent draws of one law: their half mean
 square difference is
 
-    val(u) = E Var(f | all but X_u) = E (f(z_0) - f(z_k))^2 / 2,      u = pi(1), ..., pi(k)        (1)
+    val(u) = E Var(f | all but X_u) = E (f(z_0) - f(z_k))^2 / 2,      u = pi(1), ..., pi(k)      (1)
 
-for dependent inputs too. All points of all rows have the law of the inputs. Independent inputs have
-L = I, and then every pair of points has Eq. (1), with u those redrawn between them.
+for dependent inputs too. All points of all rows have the law of the inputs. Independent inputs
+have L = I, and then every pair of points has Eq. (1), with u those redrawn between them.
+
+In a widened design the variables of unbounded inputs, of all inputs where they are dependent, come
+more often from their tails (`widened_tails`). The weight of a point, or of a row, is the product of
+those of its variables.
 """
 
 import math
@@ -27,6 +31,7 @@ from numpy.typing import NDArray
 from scipy.linalg import solve_triangular
 from scipy.special import ndtri
 
+from uq import widened_tails
 from uq.inputs import Inputs
 from uq.sampling import Folds, Sampling
 
@@ -53,6 +58,8 @@ class ChainDesign:
         (n,) labels of independent folds; the rows of a fold stand together.
     sampling
         "qmc": the folds are scrambled nets; "mc": random numbers.
+    widened
+        Whether unbounded variables come more often from their tails.
     """
 
     inputs: Inputs
@@ -60,6 +67,7 @@ class ChainDesign:
     permutations: Permutations
     folds: NDArray[np.int64]
     sampling: Sampling
+    widened: bool
 
     @property
     def n(self) -> int:
@@ -74,14 +82,10 @@ class ChainDesign:
     @property
     def scores(self) -> Array:
         """(n (d + 1), d) normal scores of the points, row after row."""
-        d = self.inputs.dimension
-        normal = ndtri(self.uniforms)
-        place = np.argsort(self.permutations, axis=1)[:, None, :]
-        redrawn = place < np.arange(d + 1)[:, None]
-        e: Array = np.where(redrawn, normal[:, None, d:], normal[:, None, :d])
+        e = self._along_rows(self._variables())
         if not self.inputs.is_independent:
             e = _correlated(e, self.permutations, self.inputs.correlation)
-        return e.reshape(-1, d)
+        return e.reshape(-1, self.inputs.dimension)
 
     @property
     def points(self) -> Array:
@@ -98,8 +102,39 @@ class ChainDesign:
         normal: Array = z.reshape(self.n, self.n_blocks, -1)
         return normal
 
+    @property
+    def weights(self) -> tuple[Array, Array]:
+        """Weights of the points (n, d + 1) and of the rows (n,), all 1 if nothing is widened."""
+        logs = np.zeros_like(self.uniforms)
+        wide = self._wide()
+        logs[:, wide] = widened_tails.log_weight(self._variables()[:, wide])
+        return np.exp(self._along_rows(logs).sum(axis=2)), np.exp(logs.sum(axis=1))
 
-def chain_design(inputs: Inputs, folds: Folds, rng: np.random.Generator) -> ChainDesign:
+    def _variables(self) -> Array:
+        """(n, 2 d) e and e'."""
+        variables: Array = ndtri(self.uniforms)
+        wide = self._wide()
+        variables[:, wide] = widened_tails.from_uniform(self.uniforms[:, wide])
+        return variables
+
+    def _wide(self) -> NDArray[np.bool_]:
+        """(2 d,) which variables come more often from their tails."""
+        bounded = np.array([law.bounded for law in self.inputs.marginals])
+        unbounded = ~bounded if self.inputs.is_independent else np.ones_like(bounded)
+        return np.tile(unbounded & self.widened, 2)
+
+    def _along_rows(self, values: Array) -> Array:
+        """(n, d + 1, d) values (n, 2 d) of e and e', each point's own."""
+        d = self.inputs.dimension
+        place = np.argsort(self.permutations, axis=1)[:, None, :]
+        redrawn = place < np.arange(d + 1)[:, None]
+        along: Array = np.where(redrawn, values[:, None, d:], values[:, None, :d])
+        return along
+
+
+def chain_design(
+    inputs: Inputs, folds: Folds, widened: bool, rng: np.random.Generator
+) -> ChainDesign:
     """Rows in independent folds, every permutation equally likely in each.
 
     A further coordinate of the net is the rank of the permutation where there are few of them. Of
@@ -112,6 +147,8 @@ def chain_design(inputs: Inputs, folds: Folds, rng: np.random.Generator) -> Chai
         Their law.
     folds
         So many rows in so many folds.
+    widened
+        Whether unbounded variables come more often from their tails: what a polynomial needs.
     rng
         Source of random numbers.
     """
@@ -122,7 +159,8 @@ def chain_design(inputs: Inputs, folds: Folds, rng: np.random.Generator) -> Chai
         permutations = permutations_of_rank(u[:, -1], d)
     else:
         permutations = np.concatenate([_shifted(folds.size, d, rng) for _ in range(folds.n_folds)])
-    return ChainDesign(inputs, u[:, : 2 * d], permutations, folds.labels, folds.sampling)
+    uniforms = u[:, : 2 * d]
+    return ChainDesign(inputs, uniforms, permutations, folds.labels, folds.sampling, widened)
 
 
 def permutations_of_rank(u: Array, d: int) -> Permutations:

@@ -9,9 +9,9 @@ V           variance of the output
     Shapley effect i    mean over all orders of the inputs of (val(those before i, and i) -
                         val(those before i)) / V                                      Owen (2014)
 
-Rows of d + 1 points redraw one input after the other (`permutation_chains`), in independent scrambled
-nets; a polynomial fitted on the other nets is taken off where that wins (`shapley_forms`); the
-spread of the nets is the error (`shapley_estimates`).
+Rows of d + 1 points redraw one input after the other (`permutation_chains`), in independent
+scrambled nets; a polynomial fitted on the other nets is taken off where that wins
+(`shapley_forms`); the spread of the nets is the error (`shapley_estimates`).
 """
 
 import warnings
@@ -24,6 +24,8 @@ from numpy.typing import ArrayLike, NDArray
 from threadpoolctl import threadpool_limits
 
 from bayesopt.arguments import check_name, whole_number
+from uq.control_variates import fold_sums
+from uq.inputs import Inputs
 from uq.model_runs import ModelRuns
 from uq.permutation_chains import ChainDesign, chain_design
 from uq.pick_freeze import folds_of, given_inputs
@@ -36,6 +38,7 @@ from uq.variance_parts import Parts
 Array = NDArray[np.float64]
 
 _KINDS = ("shapley", "first_order", "total_order")
+_LEAST_SEEN = 8  # rows of a fold: with fewer the spread of the folds is too skewed for intervals
 _CONSTANT = 1e-13  # of the largest value: a spread that is rounding
 
 
@@ -87,8 +90,9 @@ def shapley_effects(
     -------
     SobolIndices
         With `shapley`; with `first_order` and `total_order`, Var E[Y | X_i] / V and
-        E Var(Y | all but X_i) / V, where every fold has rows for every input. Of dependent inputs
-        a first-order index may be larger than the total one (Kucherenko et al. 2012).
+        E Var(Y | all but X_i) / V, where every fold has 8 rows that tell of every input. Of
+        dependent inputs a first-order index may be larger than the total one (Kucherenko et al.
+        2012).
 
     Raises
     ------
@@ -117,7 +121,8 @@ def shapley_effects(
     if batch_size is not None:
         batch_size = whole_number(batch_size, "batch_size", 1)
     folds = folds_of(law.dimension + 1, budget, n, sampling)
-    design = chain_design(law, folds, np.random.default_rng(rng))
+    widened = surrogate is not None and _has_polynomial(law)
+    design = chain_design(law, folds, widened, np.random.default_rng(rng))
     points = design.points
     with ModelRuns(
         func, law.dimension, None, len(points),
@@ -127,22 +132,28 @@ def shapley_effects(
     return _result(design, values, surrogate is not None)
 
 
+def _has_polynomial(law: Inputs) -> bool:
+    return law.is_independent or law.dimension <= MOST_DEPENDENT
+
+
 @dataclass(frozen=True)
 class _Rows:
     """Rows that did not fail.
 
-    Outputs Y (n, d + 1, J), which of all rows they are `kept`, labels (n,) without gaps.
+    Outputs Y (n, d + 1, J), weights of the points (n, d + 1) and of the rows (n,), which of all
+    rows they are `kept`, labels (n,) without gaps.
     """
 
     design: ChainDesign
     Y: Array
+    weights: tuple[Array, Array]
     kept: NDArray[np.bool_]
     folds: NDArray[np.int64]
 
     @staticmethod
     def of(design: ChainDesign, values: Array) -> "_Rows":
         Y = values.reshape(design.n, design.n_blocks, -1)
-        kept = np.isfinite(Y).all(axis=(1, 2))
+        kept: NDArray[np.bool_] = np.all(np.isfinite(Y), axis=(1, 2))
         labels = np.unique(design.folds[kept], return_inverse=True)[1]
         n_left, n_folds = int(labels.max(initial=-1)) + 1, int(design.folds.max()) + 1
         if n_left < 3:
@@ -151,7 +162,8 @@ class _Rows:
                 f"{n_folds} folds: too few for an estimate. A row needs all its "
                 f"{design.n_blocks} runs."
             )
-        return _Rows(design, Y[kept], kept, labels)
+        points, rows = design.weights
+        return _Rows(design, Y[kept], (points[kept], rows[kept]), kept, labels)
 
     @property
     def permutations(self) -> NDArray[np.int64]:
@@ -167,7 +179,7 @@ class _Rows:
     def variance(self) -> Array:
         """(J,) of the outputs."""
         with np.errstate(over="ignore"):
-            variance: Array = self.Y.var(axis=(0, 1))
+            variance: Array = self._mean(np.square(self.Y - self._mean(self.Y)))
         return variance
 
     def scaled(self) -> tuple[Array, NDArray[np.bool_]]:
@@ -175,9 +187,15 @@ class _Rows:
         largest = np.abs(self.Y).max(axis=(0, 1))
         unit = self.Y / np.where(largest > 0.0, largest, 1.0)
         constant = np.ptp(unit, axis=(0, 1)) <= _CONSTANT
-        centred = unit - unit.mean(axis=(0, 1))
-        sd = centred.std(axis=(0, 1))
+        centred = unit - self._mean(unit)
+        sd = np.sqrt(self._mean(centred**2))
         return centred / np.where(constant, 1.0, sd), constant
+
+    def _mean(self, values: Array) -> Array:
+        """(J,) weighted means of values (n, d + 1, J) at the points."""
+        W = self.weights[0]
+        mean: Array = np.einsum("nkj,nk->j", values, W) / W.sum()
+        return mean
 
 
 def _result(design: ChainDesign, values: Array, with_surrogate: bool) -> SobolIndices:
@@ -189,7 +207,15 @@ def _result(design: ChainDesign, values: Array, with_surrogate: bool) -> SobolIn
         found = [
             None
             if constant[j]
-            else effects(scaled[..., j], rows.permutations, rows.folds, dependent, parts[j], random)
+            else effects(
+                scaled[..., j],
+                rows.weights,
+                rows.permutations,
+                rows.folds,
+                dependent,
+                parts[j],
+                random,
+            )  # fmt: skip
             for j in range(len(constant))
         ]
     _warn(rows, constant)
@@ -213,18 +239,18 @@ def _parts(
         return parts
     live = np.flatnonzero(~constant)
     z = rows.design.normal_points[rows.kept]
-    found = polynomial_corrections(z, Y[..., live], rows.folds, rows.design.inputs)
+    found = polynomial_corrections(z, Y[..., live], rows.weights[0], rows.folds, rows.design.inputs)
     for j, one in zip(live, found or [], strict=False):
         parts[j] = one
     return parts
 
 
 def _kinds(rows: _Rows, dependent: bool) -> tuple[str, ...]:
-    """First and total order only where every fold has rows for every input."""
+    """First and total order only where every fold has enough rows for every input."""
     counts = row_forms(rows.Y[..., 0], rows.permutations, dependent)[1]
-    seen = np.stack([counts[rows.folds == r].any(axis=0) for r in range(rows.folds[-1] + 1)])
-    of_kind = seen.all(axis=0).reshape(3, -1).all(axis=1)
-    return tuple(kind for kind, enough in zip(_KINDS, of_kind, strict=True) if enough)
+    of_fold = fold_sums(counts, rows.folds).min(axis=0).reshape(3, -1).min(axis=1)
+    least = (1, _LEAST_SEEN, _LEAST_SEEN)
+    return tuple(kind for kind, k, m in zip(_KINDS, of_fold, least, strict=True) if k >= m)
 
 
 def _of_each_kind(
@@ -277,7 +303,7 @@ def _flags(rows: _Rows, found: list[Effects | None], with_surrogate: bool) -> li
         for j, one in enumerate(found)
         if one is not None and np.isnan(one.estimate[:d]).any()
     ]
-    if with_surrogate and not rows.design.inputs.is_independent and d > MOST_DEPENDENT:
+    if with_surrogate and not _has_polynomial(rows.design.inputs):
         flags.append(
             f"No control variate: it is made for at most {MOST_DEPENDENT} dependent inputs, and "
             f"these are {d}."

@@ -9,8 +9,8 @@ k           the step at which input i is redrawn in a row: pi(k) = i
 V           variance, the sum of N_i over all inputs
 h, e        a polynomial fitted without the own fold, f - h; see `shapley_forms`
 
-    N_i = E (f_(k-1) - f_k) (f_0 - (f_(k-1) + f_k) / 4)          dependent inputs                  (1)
-    N_i = E (f_(k-1) - f_k) (f_0 - f_d) / 2                      independent inputs                (2)
+    N_i = E (f_(k-1) - f_k) (f_0 - (f_(k-1) + f_k) / 4)          dependent inputs                (1)
+    N_i = E (f_(k-1) - f_k) (f_0 - f_d) / 2                      independent inputs              (2)
     Shapley effect i = N_i / V
 
 With 1/2 in the place of 1/4 Eq. (1) is the step of E (f_0 - f_k)^2 / 2 (Song, Nelson & Staum 2016;
@@ -27,9 +27,10 @@ and E Var(Y | all but X_i) / V (Kucherenko, Tarantola & Annoni 2012).
 All of these are quadratic forms Q, and Q(f) = Q(h) + 2 E[h_Q e] + Q(e): the first is exact, the
 second a mean over all points, and only the last, small one is left to the rows. In all
 
-    N = mean A / mean B + mean C
+    N = mean w A / mean w B + mean C
 
-with B the number of rows (0 or 1 each) that tell of a target, and C what the polynomial knows.
+with B the number of times (0, 1, 2) that a row tells of a target, w its weight, and C what the
+polynomial knows.
 """
 
 from dataclasses import dataclass
@@ -67,6 +68,7 @@ class Effects:
 
 def effects(
     y: Array,
+    weights: tuple[Array, Array],
     permutations: NDArray[np.int64],
     folds: Labels,
     dependent: bool,
@@ -79,6 +81,8 @@ def effects(
     ----------
     y
         (n, d + 1) outputs, of mean 0 and variance 1 or so.
+    weights
+        (n, d + 1) of the points and (n,) of the rows.
     permutations
         (n, d) the order in which inputs are redrawn.
     folds
@@ -90,9 +94,9 @@ def effects(
     random
         Whether rows of one fold are independent draws.
     """
-    ways = [_Way.of(y, None, permutations, folds, dependent)]
+    ways = [_Way.of(y, None, weights, permutations, folds, dependent)]
     if parts is not None and len(y) >= _LEAST_FOLD * (int(folds.max()) + 1):
-        ways.append(_Way.of(y, parts, permutations, folds, dependent))
+        ways.append(_Way.of(y, parts, weights, permutations, folds, dependent))
     used = _chosen(ways, folds, random)
     columns = np.arange(len(used))
     return Effects(
@@ -102,9 +106,7 @@ def effects(
     )
 
 
-def row_forms(
-    f: Array, permutations: NDArray[np.int64], dependent: bool
-) -> tuple[Array, Array]:
+def row_forms(f: Array, permutations: NDArray[np.int64], dependent: bool) -> tuple[Array, Array]:
     """Numerators A (n, 3 d) of Eqs. (1) or (2), first and total order, and counts B (n, 3 d)."""
     n, d = permutations.shape
     start, end = f[:, :1], f[:, -1:]
@@ -141,14 +143,15 @@ class _Way:
     def of(
         y: Array,
         parts: Parts | None,
+        weights: tuple[Array, Array],
         permutations: NDArray[np.int64],
         folds: Labels,
         dependent: bool,
     ) -> "_Way":
         n, n_folds = len(y), int(folds.max()) + 1
         d = permutations.shape[1]
-        f = _centred(y if parts is None else parts.residuals, folds)
-        A, B = row_forms(f, permutations, dependent)
+        f = _centred(y if parts is None else parts.residuals, weights[0], folds)
+        A, B = (weights[1][:, None] * one for one in row_forms(f, permutations, dependent))
         C = np.zeros_like(A) if parts is None else (parts.known[folds] + parts.slopes)[:, :-1]
         M = np.stack([A, B, C])  # (3, n, 3 d)
         mean = M.mean(axis=1)
@@ -199,17 +202,15 @@ def _less_variance(changes: Array, estimate: Array) -> Array:
     return left
 
 
-def _centred(f: Array, folds: Labels) -> Array:
+def _centred(f: Array, W: Array, folds: Labels) -> Array:
     """Values (n, d + 1) less the mean of the other folds, which they do not depend on."""
-    sums, counts = fold_sums(f.mean(axis=1), folds), np.bincount(folds)
-    centred: Array = f - ((sums.sum() - sums) / (len(f) - counts))[folds, None]
+    sums, masses = fold_sums((W * f).sum(axis=1), folds), fold_sums(W.sum(axis=1), folds)
+    centred: Array = f - ((sums.sum() - sums) / (masses.sum() - masses))[folds, None]
     return centred
 
 
-def _shared_by_fits(
-    parts: Parts, estimate: Array, variance: Array, pseudo_values: Array
-) -> Array:
-    """(3 d,) variance that the fits share, see `variance_parts`; what the folds show is taken off."""
+def _shared_by_fits(parts: Parts, estimate: Array, variance: Array, pseudo_values: Array) -> Array:
+    """(3 d,) variance that the fits share, less what the folds show; see `variance_parts`."""
     n_folds = len(pseudo_values)
     hidden = _less_variance(parts.hidden[:, :-1] / variance, estimate)
     unseen = _less_variance(parts.unseen[:, :-1] / variance, estimate)

@@ -9,17 +9,20 @@ v           a set of inputs;  P_v projects z on the span of the rows v of L
 M_v         (K, K) Var E[h | X_v] = c' M_v c
 
     M_v[a, b] = E psi_a(z) psi_b(z*),    z* = P_v z + (1 - P_v) z',    z' independent of z
-    exp(s' P_v t) = sum_ab s^a t^b M_v[a, b] / sqrt(a! b!)                                         (1)
-    sqrt(a_i) M_v[a, b] = sum_j P_v[i, j] sqrt(b_j) M_v[a - 1_i, b - 1_j]                          (2)
+    exp(s' P_v t) = sum_ab s^a t^b M_v[a, b] / sqrt(a! b!)                                       (1)
+    sqrt(a_i) M_v[a, b] = sum_j P_v[i, j] sqrt(b_j) M_v[a - 1_i, b - 1_j]                        (2)
 
-    Shapley effect i        sum over v without i of |v|! (d - |v| - 1)! / d! (M_(v + i) - M_v)     (3)
+    Shapley effect i        sum over v without i of |v|! (d - |v| - 1)! / d! (M_(v + i) - M_v)   (3)
     first order i           M_i
     total order i           1 - M_(all but i)
 
-Eq. (1) is the product of the generating functions of Hermite polynomials, and Eq. (2) its derivative
-by s_i. Degrees do not mix, so that the forms of polynomials of complete degrees stay in their span.
-For independent inputs M_v is 1 where all inputs of a = b are in v, and the share in Eq. (3) of a
+Eq. (1) is the product of the generating functions of Hermite polynomials, and Eq. (2) its
+derivative by s_i. Degrees do not mix, so that the forms of polynomials of complete degrees stay in
+their span. For independent inputs M_v is 1 where all inputs of a = b are in v, and the share in Eq. (3) of a
 multi-index is one over the number of its inputs (Owen 2014).
+
+No polynomial has a higher degree than the points reach: a larger one had smaller residuals in
+trials, but its squares beyond the points were too large, and so were its effects.
 """
 
 import math
@@ -40,7 +43,9 @@ MOST_DEPENDENT = 10
 _NUMBERS = 1 << 22  # of the matrices made at once
 
 
-def polynomial_corrections(z: Array, Y: Array, folds: Labels, inputs: Inputs) -> list[Parts] | None:
+def polynomial_corrections(
+    z: Array, Y: Array, W: Array, folds: Labels, inputs: Inputs
+) -> list[Parts] | None:
     """Polynomials of each output with all forms of Eq. (3), first and total order.
 
     Parameters
@@ -49,6 +54,8 @@ def polynomial_corrections(z: Array, Y: Array, folds: Labels, inputs: Inputs) ->
         (n, d + 1, d) independent standard normal variables behind the points.
     Y
         (n, d + 1, J) outputs, of mean 0 and variance 1 or so.
+    W
+        (n, d + 1) weights of the points.
     folds
         (n,) labels; the rows of a fold stand together.
     inputs
@@ -60,15 +67,16 @@ def polynomial_corrections(z: Array, Y: Array, folds: Labels, inputs: Inputs) ->
         Targets in the order of Eq. (3), first, total, d each; None where runs are too few, or
         dependent inputs too many.
     """
-    W = np.ones(Y.shape[:2])
     if inputs.is_independent:
         bounded = np.array([law.bounded for law in inputs.marginals])
-        fit = polynomial_fit(z, Y, W, folds, bounded)
-        return fit and fit.parts(z, Y, W, folds, independent_forms(fit.index))
+        fit = polynomial_fit(z, Y, W, folds, bounded, beyond=0)
+        return fit.parts(z, Y, W, folds, independent_forms(fit.index)) if fit else None
     if inputs.dimension > MOST_DEPENDENT:
         return None
     fit = complete_fit(z, Y, W, folds)
-    return fit and fit.parts(z, Y, W, folds, GaussianForms(fit.index, inputs.correlation))
+    if fit is None:
+        return None
+    return fit.parts(z, Y, W, folds, GaussianForms(fit.index, inputs.correlation))
 
 
 class GaussianForms:

@@ -168,15 +168,18 @@ def polynomial_parts(
 
 
 def polynomial_fit(
-    z: Array, Y: Array, W: Array, folds: Labels, bounded: Mask
+    z: Array, Y: Array, W: Array, folds: Labels, bounded: Mask, beyond: int = _BEYOND
 ) -> "PolynomialFit | None":
-    """Polynomials with terms where the model needs them; see `polynomial_parts`."""
+    """Polynomials with terms where the model needs them; see `polynomial_parts`.
+
+    Hermite columns have `beyond` degrees more than points reach.
+    """
     n, n_blocks, d = z.shape
     sizes = offered_sizes(n * n_blocks, d, _MOST_TERMS)[1:]
     if not sizes:
         return None
     runs = z, Y, W, folds, bounded
-    index = _indices(z, bounded, sizes[-1], _column_weights(*runs, sizes))
+    index = _indices(z, bounded, sizes[-1], _column_weights(*runs, sizes, beyond), beyond)
     return PolynomialFit(*runs, index, sizes)
 
 
@@ -184,7 +187,7 @@ def complete_fit(z: Array, Y: Array, W: Array, folds: Labels) -> "PolynomialFit 
     """Hermite polynomials of all total degrees up to one: no rotation of z leaves their span."""
     n, n_blocks, d = z.shape
     most = min(n * n_blocks // _LEAST_RUNS_PER_TERM, _MOST_TERMS)
-    reach = int(np.square(np.abs(z).max() / 2.0)) + _BEYOND
+    reach = int(np.square(np.abs(z).max() / 2.0))
     sizes = tuple(
         size
         for p in range(1, min(reach, _LARGEST_DEGREE) + 1)
@@ -197,22 +200,28 @@ def complete_fit(z: Array, Y: Array, W: Array, folds: Labels) -> "PolynomialFit 
 
 
 def _column_weights(
-    z: Array, Y: Array, W: Array, folds: Labels, bounded: Mask, sizes: tuple[int, ...]
+    z: Array,
+    Y: Array,
+    W: Array,
+    folds: Labels,
+    bounded: Mask,
+    sizes: tuple[int, ...],
+    beyond: int,
 ) -> Array:
     """(d,) weights of the columns in `index_set`, where a small fit shows that they help."""
     size = max(k for k in sizes if k <= max(_PILOT, sizes[0]))
     equal = np.ones(z.shape[2])
-    first = PolynomialFit(z, Y, W, folds, bounded, _indices(z, bounded, size, equal))
+    first = PolynomialFit(z, Y, W, folds, bounded, _indices(z, bounded, size, equal, beyond))
     weights = first.column_weights()
-    second = PolynomialFit(z, Y, W, folds, bounded, _indices(z, bounded, size, weights))
+    second = PolynomialFit(z, Y, W, folds, bounded, _indices(z, bounded, size, weights, beyond))
     left = [np.log(fit.squares()[-1] + np.finfo(float).tiny).mean() for fit in (first, second)]
     return weights if left[1] < left[0] else equal
 
 
-def _indices(z: Array, bounded: Mask, size: int, weights: Array) -> Indices:
+def _indices(z: Array, bounded: Mask, size: int, weights: Array, beyond: int) -> Indices:
     """(size or fewer, d) multi-indices, in Hermite columns as high as the points reach."""
     reach = np.abs(z).max(axis=(0, 1))
-    most = np.where(bounded, _LARGEST_DEGREE, np.square(reach / 2.0).astype(np.int64) + _BEYOND)
+    most = np.where(bounded, _LARGEST_DEGREE, np.square(reach / 2.0).astype(np.int64) + beyond)
     wanted, available = size, math.comb(z.shape[2] + _LARGEST_DEGREE, z.shape[2])
     while True:
         index = index_set(z.shape[2], min(wanted, available), weights=weights)
