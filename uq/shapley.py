@@ -222,13 +222,22 @@ def _result(design: ChainDesign, values: Array, with_surrogate: bool) -> SobolIn
     return SobolIndices(
         names=design.inputs.names,
         estimates=_of_each_kind(rows, found, _kinds(rows, dependent)),
-        variance=_squeezed(rows.variance),
+        variance=_squeezed(_variance(rows, found)),
         n_evaluations=len(values),
         n_effective=len(rows.Y),
         message=_message(rows, found),
         flags=_flags(rows, found, with_surrogate),
         method="shapley",
     )
+
+
+def _variance(rows: _Rows, found: list[Effects | None]) -> Array:
+    """(J,) variances of the outputs, as exact as their effects."""
+    shares = [1.0 if one is None else one.output_variance for one in found]
+    known = np.where(np.isfinite(shares), shares, 1.0)
+    with np.errstate(over="ignore"):
+        variance: Array = known * rows.variance
+    return variance
 
 
 def _parts(

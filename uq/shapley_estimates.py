@@ -57,12 +57,15 @@ class Effects:
     ----------
     estimate, variance
         (3 d,); NaN where rows tell nothing.
+    output_variance
+        V that goes with the Shapley effects.
     names
         (3 d,) of the control variates.
     """
 
     estimate: Array
     variance: Array
+    output_variance: float
     names: tuple[str, ...]
 
 
@@ -102,6 +105,7 @@ def effects(
     return Effects(
         np.stack([one.estimate for one in ways])[used, columns],
         np.stack([one.variance(random) for one in ways])[used, columns],
+        ways[used[0]].output_variance,
         tuple(ways[k].name for k in used),
     )
 
@@ -135,6 +139,7 @@ class _Way:
 
     name: str
     estimate: Array
+    output_variance: float
     pseudo_values: Array
     contributions: Array
     extra_variance: Array
@@ -169,7 +174,7 @@ class _Way:
         if parts is not None:
             extra = extra + _shared_by_fits(parts, estimate, variance, pseudo_values)
         name = "none" if parts is None else parts.name
-        return _Way(name, estimate, pseudo_values, contributions, extra)
+        return _Way(name, estimate, variance.item(), pseudo_values, contributions, extra)
 
     def variance(self, random: bool) -> Array:
         """(3 d,) of the estimates."""

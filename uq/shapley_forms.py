@@ -18,8 +18,8 @@ M_v         (K, K) Var E[h | X_v] = c' M_v c
 
 Eq. (1) is the product of the generating functions of Hermite polynomials, and Eq. (2) its
 derivative by s_i. Degrees do not mix, so that the forms of polynomials of complete degrees stay in
-their span. For independent inputs M_v is 1 where all inputs of a = b are in v, and the share in Eq. (3) of a
-multi-index is one over the number of its inputs (Owen 2014).
+their span. For independent inputs M_v is 1 where all inputs of a = b are in v, and the share in
+Eq. (3) of a multi-index is one over the number of its inputs (Owen 2014).
 
 No polynomial has a higher degree than the points reach: a larger one had smaller residuals in
 trials, but its squares beyond the points were too large, and so were its effects.
