@@ -256,7 +256,7 @@ def _parts(
 
 def _kinds(rows: _Rows, dependent: bool) -> tuple[str, ...]:
     """First and total order only where every fold has enough rows for every input."""
-    counts = row_forms(rows.Y[..., 0], rows.permutations, dependent)[1]
+    counts = row_forms(np.zeros(rows.Y.shape[:2]), rows.permutations, dependent)[1]
     of_fold = fold_sums(counts, rows.folds).min(axis=0).reshape(3, -1).min(axis=1)
     least = (1, _LEAST_SEEN, _LEAST_SEEN)
     return tuple(kind for kind, k, m in zip(_KINDS, of_fold, least, strict=True) if k >= m)
@@ -307,11 +307,14 @@ def _flags(rows: _Rows, found: list[Effects | None], with_surrogate: bool) -> li
             f"{rows.n_failed} of {rows.design.n} rows failed; their runs are left out. The effects "
             "are those of the other rows."
         )
-    flags += [
-        f"Output {j}: the rows show no variance between their ends; its effects are not known."
-        for j, one in enumerate(found)
-        if one is not None and np.isnan(one.estimate[:d]).any()
-    ]
+    for j, one in enumerate(found):
+        if one is not None and np.isnan(one.estimate[:d]).any():
+            flags.append(f"Output {j}: no row shows its variance; its effects are not known.")
+        elif one is not None and np.isnan(one.variance[:d]).any():
+            flags.append(
+                f"Output {j}: one fold alone shows its variance; the errors of its effects are not "
+                "known."
+            )
     if with_surrogate and not _has_polynomial(rows.design.inputs):
         flags.append(
             f"No control variate: it is made for at most {MOST_DEPENDENT} dependent inputs, and "

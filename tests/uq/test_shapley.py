@@ -306,6 +306,17 @@ def test_a_constant_output_has_no_effects():
     np.testing.assert_array_equal(result.shapley, 0.0)
 
 
+def test_what_hardly_varies_is_flagged():
+    result = effects(lambda x: (x[:, 0] > 2.8) * 1.0, Inputs([NORMAL] * 3), n=16)
+    assert "errors of its effects are not known" in result.flags[0]
+    assert np.isnan(result.standard_error.shapley).all()
+
+
+def test_huge_outputs_raise_no_warning():
+    result = effects(lambda x: 1e200 * linear(x), DEPENDENT)
+    np.testing.assert_allclose(result.shapley, LINEAR, atol=1e-12)
+
+
 def test_first_and_total_order_are_left_out_where_few_rows_tell_of_them():
     result = effects(linear, DEPENDENT, n=128)
     assert set(result.estimates) == {"shapley"}
