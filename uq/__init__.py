@@ -14,6 +14,7 @@ _ROOM_OF = {
     "SobolIndices": "sobol_results",
     "expectations": "adaptive",
     "input_impact": "impact_of_inputs",
+    "shapley_effects": "shapley",
     "sobol_design": "pick_freeze",
     "sobol_estimate": "sobol",
     "sobol_indices": "sobol",

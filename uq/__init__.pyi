@@ -6,6 +6,7 @@ from uq.joint_laws import JointLaw as JointLaw
 from uq.law_impacts import InputImpact as InputImpact
 from uq.pick_freeze import SobolDesign as SobolDesign
 from uq.pick_freeze import sobol_design as sobol_design
+from uq.shapley import shapley_effects as shapley_effects
 from uq.sobol import sobol_estimate as sobol_estimate
 from uq.sobol import sobol_indices as sobol_indices
 from uq.sobol_results import SobolIndices as SobolIndices

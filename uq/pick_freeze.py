@@ -329,7 +329,7 @@ def sobol_design(
     if isinstance(order, bool) or order not in (1, 2):
         raise ValueError(f"`order` must be 1 or 2, but got {order!r}.")
     factors = factors_of(law.names, groups)
-    folds = _folds(len(blocks_of(len(factors), order)), budget, n, sampling)
+    folds = folds_of(len(blocks_of(len(factors), order)), budget, n, sampling)
     generator = np.random.default_rng(rng)
     uniforms = folds.uniforms(2 * law.dimension, generator)
     entropy = int(generator.integers(2**63))
@@ -394,7 +394,8 @@ def factors_of(
     return tuple(sorted(factors, key=lambda factor: factor.columns))
 
 
-def _folds(n_blocks: int, budget: int | None, n: int | None, sampling: Sampling) -> Folds:
+def folds_of(n_blocks: int, budget: int | None, n: int | None, sampling: Sampling) -> Folds:
+    """Folds of the rows that were asked for, of so many runs each; raises by what is wrong."""
     if (budget is None) == (n is None):
         raise TypeError("Give either `budget`, runs of the model, or `n`, rows of the design.")
     least = LEAST_ROWS if sampling == "qmc" else 20

@@ -36,6 +36,7 @@ extrapolation, and so the degree ends there.
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,6 +53,7 @@ _MOST_TERMS = 500
 _LARGEST_DEGREE = 40  # of `index_set`
 _BEYOND = 4  # degrees more than points reach, with their error counted by Eq. (4)
 _LOOKED_AT = 64  # multi-indices for each that is kept, where degrees end early
+_LEAST_RUNS_PER_TERM = 12  # of complete degrees
 _RUNS_PER_TERM = 24  # that are fitted: more do not help where the model is smooth
 _BETTER = 0.8  # a larger size must bring the mean square of the residuals below this share
 _PILOT = 100  # terms of the first fit, at most
@@ -59,6 +61,39 @@ _NORM = 0.75  # of `index_set`
 _STEEPEST = 10.0  # largest ratio of two weights
 _ABOVE = 20.0  # keeps the intercept of the fall positive
 _ROWS = 512  # of all blocks, in one chunk
+
+
+class Forms(Protocol):
+    """Quadratic forms c' A_t c of coefficients, T of them and the sum of squares but the mean's."""
+
+    def half_gradient(self, c: Array) -> Array:
+        """(..., K, T + 1) A_t c of coefficients (..., K), the first K of all terms."""
+
+    def paired(self, a: Array, b: Array) -> Array:
+        """(m, T + 1) a' A_t b of coefficients (m, K)."""
+
+
+@dataclass(frozen=True)
+class Shares:
+    """Forms sum_a w_at c_a^2.
+
+    Parameters
+    ----------
+    weights
+        (K, T + 1) w, the last column is that of the whole variance; a mask of families, or shares.
+    """
+
+    weights: Array | Mask
+
+    def half_gradient(self, c: Array) -> Array:
+        """(..., K, T + 1) w c."""
+        halves: Array = c[..., None] * self.weights[: c.shape[-1]]
+        return halves
+
+    def paired(self, a: Array, b: Array) -> Array:
+        """(m, T + 1) sums of w a b."""
+        paired: Array = (a * b) @ self.weights[: a.shape[-1]]
+        return paired
 
 
 @dataclass(frozen=True)
@@ -134,32 +169,67 @@ def polynomial_parts(
     shared, total
         See `families`.
     """
+    fit = polynomial_fit(z, Y, W, folds, bounded)
+    if fit is None:
+        return None
+    return fit.parts(z, Y, W, folds, Shares(families(fit.index, shared, total)))
+
+
+def polynomial_fit(
+    z: Array, Y: Array, W: Array, folds: Labels, bounded: Mask, beyond: int = _BEYOND
+) -> "PolynomialFit | None":
+    """Polynomials with terms where the model needs them; see `polynomial_parts`.
+
+    Hermite columns have `beyond` degrees more than points reach.
+    """
     n, n_blocks, d = z.shape
     sizes = offered_sizes(n * n_blocks, d, _MOST_TERMS)[1:]
     if not sizes:
         return None
     runs = z, Y, W, folds, bounded
-    index = _indices(z, bounded, sizes[-1], _column_weights(*runs, sizes))
-    return _Fit(*runs, index, sizes).parts(z, Y, W, folds, families(index, shared, total))
+    index = _indices(z, bounded, sizes[-1], _column_weights(*runs, sizes, beyond), beyond)
+    return PolynomialFit(*runs, index, sizes)
+
+
+def complete_fit(z: Array, Y: Array, W: Array, folds: Labels) -> "PolynomialFit | None":
+    """Hermite polynomials of all total degrees up to one: no rotation of z leaves their span."""
+    n, n_blocks, d = z.shape
+    most = min(n * n_blocks // _LEAST_RUNS_PER_TERM, _MOST_TERMS)
+    reach = int(np.square(np.abs(z).max() / 2.0))
+    sizes = tuple(
+        size
+        for p in range(1, min(reach, _LARGEST_DEGREE) + 1)
+        if (size := math.comb(d + p, d)) <= most
+    )
+    if not sizes:
+        return None
+    index = index_set(d, sizes[-1], norm=1.0)
+    return PolynomialFit(z, Y, W, folds, np.zeros(d, dtype=bool), index, sizes)
 
 
 def _column_weights(
-    z: Array, Y: Array, W: Array, folds: Labels, bounded: Mask, sizes: tuple[int, ...]
+    z: Array,
+    Y: Array,
+    W: Array,
+    folds: Labels,
+    bounded: Mask,
+    sizes: tuple[int, ...],
+    beyond: int,
 ) -> Array:
     """(d,) weights of the columns in `index_set`, where a small fit shows that they help."""
     size = max(k for k in sizes if k <= max(_PILOT, sizes[0]))
     equal = np.ones(z.shape[2])
-    first = _Fit(z, Y, W, folds, bounded, _indices(z, bounded, size, equal))
+    first = PolynomialFit(z, Y, W, folds, bounded, _indices(z, bounded, size, equal, beyond))
     weights = first.column_weights()
-    second = _Fit(z, Y, W, folds, bounded, _indices(z, bounded, size, weights))
+    second = PolynomialFit(z, Y, W, folds, bounded, _indices(z, bounded, size, weights, beyond))
     left = [np.log(fit.squares()[-1] + np.finfo(float).tiny).mean() for fit in (first, second)]
     return weights if left[1] < left[0] else equal
 
 
-def _indices(z: Array, bounded: Mask, size: int, weights: Array) -> Indices:
+def _indices(z: Array, bounded: Mask, size: int, weights: Array, beyond: int) -> Indices:
     """(size or fewer, d) multi-indices, in Hermite columns as high as the points reach."""
     reach = np.abs(z).max(axis=(0, 1))
-    most = np.where(bounded, _LARGEST_DEGREE, np.square(reach / 2.0).astype(np.int64) + _BEYOND)
+    most = np.where(bounded, _LARGEST_DEGREE, np.square(reach / 2.0).astype(np.int64) + beyond)
     wanted, available = size, math.comb(z.shape[2] + _LARGEST_DEGREE, z.shape[2])
     while True:
         index = index_set(z.shape[2], min(wanted, available), weights=weights.tolist())
@@ -169,7 +239,7 @@ def _indices(z: Array, bounded: Mask, size: int, weights: Array) -> Indices:
         wanted *= 2
 
 
-class _Fit:
+class PolynomialFit:
     """Least squares without each fold, on as many runs as it needs."""
 
     def __init__(
@@ -232,15 +302,15 @@ class _Fit:
             chosen.append(self._sizes[best])
         return chosen
 
-    def parts(self, z: Array, Y: Array, W: Array, folds: Labels, members: Mask) -> list[Parts]:
+    def parts(self, z: Array, Y: Array, W: Array, folds: Labels, forms: Forms) -> list[Parts]:
         """Eqs. (1) to (4) of each output, in one pass over all runs."""
         coefficients = [self._coefficients[k][:, :, j] for j, k in enumerate(self._chosen_sizes())]
         n, n_blocks, d = z.shape
         n_folds, n_outputs = int(folds.max()) + 1, len(coefficients)
         largest = max(c.shape[1] for c in coefficients)
-        weight = members[:largest].astype(np.float64)
+        halves = [forms.half_gradient(c) for c in coefficients]
         residuals = np.empty((n_outputs, n, n_blocks))
-        slopes = np.empty((n_outputs, n, members.shape[1]))
+        slopes = np.empty((n_outputs, n, halves[0].shape[-1]))
         scores = np.zeros((n_outputs, n_folds, largest))
         changes = [fit - fit.mean(axis=0) for fit in coefficients]
         seen = [np.zeros_like(fit) for fit in coefficients]  # G (c_r - c)
@@ -256,31 +326,31 @@ class _Fit:
                     e = Y[rows, :, j] - own @ c
                     g = np.einsum("tbk,tb->tk", own, e * W[rows]) / n_blocks
                     residuals[j, rows] = e
-                    slopes[j, rows] = 2.0 * (g * c) @ weight[: len(c)]
+                    slopes[j, rows] = 2.0 * g @ halves[j][r]
                     scores[j, r, : len(c)] += g.sum(axis=0)
                     flat = own.reshape(-1, len(c))
                     seen[j] += (W[rows].reshape(-1, 1) * (flat @ changes[j].T)).T @ flat
         scores /= np.diff(starts)[:, None]
         return [
-            _of_output(fit, residuals[j], slopes[j], scores[j], seen[j] / W.size, weight)
+            _of_output(fit, residuals[j], slopes[j], scores[j], seen[j] / W.size, forms)
             for j, fit in enumerate(coefficients)
         ]
 
 
 def _of_output(
-    fit: Array, residuals: Array, slopes: Array, scores: Array, seen: Array, weight: Array
+    fit: Array, residuals: Array, slopes: Array, scores: Array, seen: Array, forms: Forms
 ) -> Parts:
     n_folds, size = fit.shape
     first, second = np.triu_indices(n_folds, 1)
-    coupling = 2.0 / (n_folds - 1) * (scores[first] * scores[second]) @ weight  # (3)
+    coupling = 2.0 / (n_folds - 1) * forms.paired(scores[first], scores[second])  # (3)
     mean = fit.mean(axis=0)
     return Parts(
         f"polynomial of {size} terms",
         residuals,
-        np.square(fit) @ weight[:size],  # (1)
+        forms.paired(fit, fit),  # (1)
         slopes,
         coupling - coupling.mean(axis=0),
-        2.0 * ((fit - mean - seen) * mean) @ weight[:size],  # (4)
+        2.0 * (fit - mean - seen) @ forms.half_gradient(mean),  # (4)
     )
 
 
