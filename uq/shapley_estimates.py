@@ -221,7 +221,9 @@ def _shared_by_fits(parts: Parts, estimate: Array, variance: Array, pseudo_value
     unseen = _less_variance(parts.unseen[:, :-1] / variance, estimate)
     changes = np.square(unseen).sum(axis=0) * (n_folds - 1) / n_folds
     shown = pseudo_values.var(axis=0, ddof=1) / n_folds
-    both: Array = np.square(hidden).mean(axis=0) + np.maximum(changes - shown, 0.0)
+    extrapolated = _less_variance(parts.extrapolated[None, :-1] / variance, estimate)[0]
+    beyond = np.maximum(changes, np.square(extrapolated))
+    both: Array = np.square(hidden).mean(axis=0) + np.maximum(beyond - shown, 0.0)
     return both
 
 

@@ -32,8 +32,9 @@ from numpy.typing import NDArray
 from scipy.linalg import solve_triangular
 
 from uq.inputs import Inputs
+from uq.polynomial_fits import complete_fit, polynomial_fit
 from uq.polynomials import Indices
-from uq.variance_parts import Parts, Shares, complete_fit, polynomial_fit
+from uq.variance_parts import Parts, Shares, parts_of
 
 Array = NDArray[np.float64]
 Labels = NDArray[np.int64]
@@ -70,13 +71,13 @@ def polynomial_corrections(
     if inputs.is_independent:
         bounded = np.array([law.bounded for law in inputs.marginals])
         fit = polynomial_fit(z, Y, W, folds, bounded, beyond=0)
-        return fit.parts(z, Y, W, folds, independent_forms(fit.index)) if fit else None
+        return parts_of(fit, z, Y, W, folds, independent_forms(fit.index)) if fit else None
     if inputs.dimension > MOST_DEPENDENT:
         return None
     fit = complete_fit(z, Y, W, folds)
     if fit is None:
         return None
-    return fit.parts(z, Y, W, folds, GaussianForms(fit.index, inputs.correlation))
+    return parts_of(fit, z, Y, W, folds, GaussianForms(fit.index, inputs.correlation))
 
 
 class GaussianForms:

@@ -213,7 +213,8 @@ def _shared_by_fits(parts: Parts, slope: Array, pseudo_values: Array) -> Array:
     unseen = of_indices(parts.unseen)
     changes = np.square(unseen).sum(axis=0) * (n_folds - 1) / n_folds
     shown = pseudo_values.var(axis=0, ddof=1) / n_folds
-    variance: Array = hidden + np.maximum(changes - shown, 0.0)
+    extrapolated = np.square(of_indices(parts.extrapolated[None])[0])
+    variance: Array = hidden + np.maximum(np.maximum(changes, extrapolated) - shown, 0.0)
     return variance
 
 

@@ -28,38 +28,26 @@ where all c_a of a family are noise. And where no fold has points all h_r err al
 
 is what a change of the fit does to the estimate where no point sees it, c the mean of the c_r.
 
-Terms are where the model needs them: a first fit tells how fast coefficients fall in each column.
-A Hermite polynomial of degree k lives within |z| < 2 sqrt(k): beyond what points reach it would be
-extrapolation, and so the degree ends there.
+And what lies beyond the points is the polynomial's alone. Its part there, times how far the
+polynomial is off at the outermost points left out, is an error of its own:
+
+    x_F   = rho c_F' (I - G) c,     rho^2 = sum e^2 / sum y^2 over the outermost points        (5)
 """
 
-import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import nnls
 
-from uq.polynomials import Indices, basis, index_set
-from uq.surrogates import CrossFit, offered_sizes
+from uq.polynomial_fits import PolynomialFit, polynomial_fit
+from uq.polynomials import basis
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 Labels = NDArray[np.int64]
 
-_MOST_TERMS = 500
-_LARGEST_DEGREE = 40  # of `index_set`
-_BEYOND = 4  # degrees more than points reach, with their error counted by Eq. (4)
-_LOOKED_AT = 64  # multi-indices for each that is kept, where degrees end early
-_LEAST_RUNS_PER_TERM = 12  # of complete degrees
-_RUNS_PER_TERM = 24  # that are fitted: more do not help where the model is smooth
-_BETTER = 0.8  # a larger size must bring the mean square of the residuals below this share
-_PILOT = 100  # terms of the first fit, at most
-_NORM = 0.75  # of `index_set`
-_STEEPEST = 10.0  # largest ratio of two weights
-_ABOVE = 20.0  # keeps the intercept of the fall positive
+_OUTERMOST = 0.05  # share of the points
 _ROWS = 512  # of all blocks, in one chunk
 
 
@@ -115,6 +103,8 @@ class Parts:
         Eq. (3) less its mean, m = R (R - 1) / 2.
     unseen
         (R, T + 1) Eq. (4); its sum of squares is a variance that the folds show in part.
+    extrapolated
+        (T + 1,) Eq. (5); its square is a variance.
     """
 
     name: str
@@ -123,6 +113,7 @@ class Parts:
     slopes: Array
     hidden: Array
     unseen: Array
+    extrapolated: Array
 
 
 def families(indices: NDArray[np.int64], shared: Mask, total: Mask) -> Mask:
@@ -172,214 +163,86 @@ def polynomial_parts(
     fit = polynomial_fit(z, Y, W, folds, bounded)
     if fit is None:
         return None
-    return fit.parts(z, Y, W, folds, Shares(families(fit.index, shared, total)))
+    return parts_of(fit, z, Y, W, folds, Shares(families(fit.index, shared, total)))
 
 
-def polynomial_fit(
-    z: Array, Y: Array, W: Array, folds: Labels, bounded: Mask, beyond: int = _BEYOND
-) -> "PolynomialFit | None":
-    """Polynomials with terms where the model needs them; see `polynomial_parts`.
-
-    Hermite columns have `beyond` degrees more than points reach.
-    """
+def parts_of(
+    fit: PolynomialFit, z: Array, Y: Array, W: Array, folds: Labels, forms: Forms
+) -> list[Parts]:
+    """Eqs. (1) to (5) of each output, in one pass over all runs; see `polynomial_fit`."""
+    fitted = fit.coefficients
     n, n_blocks, d = z.shape
-    sizes = offered_sizes(n * n_blocks, d, _MOST_TERMS)[1:]
-    if not sizes:
-        return None
-    runs = z, Y, W, folds, bounded
-    index = _indices(z, bounded, sizes[-1], _column_weights(*runs, sizes, beyond), beyond)
-    return PolynomialFit(*runs, index, sizes)
-
-
-def complete_fit(z: Array, Y: Array, W: Array, folds: Labels) -> "PolynomialFit | None":
-    """Hermite polynomials of all total degrees up to one: no rotation of z leaves their span."""
-    n, n_blocks, d = z.shape
-    most = min(n * n_blocks // _LEAST_RUNS_PER_TERM, _MOST_TERMS)
-    reach = int(np.square(np.abs(z).max() / 2.0))
-    sizes = tuple(
-        size
-        for p in range(1, min(reach, _LARGEST_DEGREE) + 1)
-        if (size := math.comb(d + p, d)) <= most
-    )
-    if not sizes:
-        return None
-    index = index_set(d, sizes[-1], norm=1.0)
-    return PolynomialFit(z, Y, W, folds, np.zeros(d, dtype=bool), index, sizes)
-
-
-def _column_weights(
-    z: Array,
-    Y: Array,
-    W: Array,
-    folds: Labels,
-    bounded: Mask,
-    sizes: tuple[int, ...],
-    beyond: int,
-) -> Array:
-    """(d,) weights of the columns in `index_set`, where a small fit shows that they help."""
-    size = max(k for k in sizes if k <= max(_PILOT, sizes[0]))
-    equal = np.ones(z.shape[2])
-    first = PolynomialFit(z, Y, W, folds, bounded, _indices(z, bounded, size, equal, beyond))
-    weights = first.column_weights()
-    second = PolynomialFit(z, Y, W, folds, bounded, _indices(z, bounded, size, weights, beyond))
-    left = [np.log(fit.squares()[-1] + np.finfo(float).tiny).mean() for fit in (first, second)]
-    return weights if left[1] < left[0] else equal
-
-
-def _indices(z: Array, bounded: Mask, size: int, weights: Array, beyond: int) -> Indices:
-    """(size or fewer, d) multi-indices, in Hermite columns as high as the points reach."""
-    reach = np.abs(z).max(axis=(0, 1))
-    most = np.where(bounded, _LARGEST_DEGREE, np.square(reach / 2.0).astype(np.int64) + beyond)
-    wanted, available = size, math.comb(z.shape[2] + _LARGEST_DEGREE, z.shape[2])
-    while True:
-        index = index_set(z.shape[2], min(wanted, available), weights=weights.tolist())
-        kept = index[(index <= most).all(axis=1)]
-        if len(kept) >= size or wanted >= min(available, _LOOKED_AT * size):
-            return kept[:size]
-        wanted *= 2
-
-
-class PolynomialFit:
-    """Least squares without each fold, on as many runs as it needs."""
-
-    def __init__(
-        self,
-        z: Array,
-        Y: Array,
-        W: Array,
-        folds: Labels,
-        bounded: Mask,
-        index: Indices,
-        sizes: tuple[int, ...] | None = None,
-    ) -> None:
-        self._runs = runs = _fitted_runs(z, Y, W, folds, len(index))
-        kept = [k for k in sizes or () if k < len(index)]
-        self._sizes = (*kept, len(index))
-        self.index, self._bounded = index, bounded
-        fit = CrossFit(runs.z, runs.Y, runs.W, runs.folds, index, bounded, self._sizes)
-        self._coefficients = {size: fit.coefficients(size) for size in self._sizes}
-
-    def column_weights(self) -> Array:
-        """(d,) weights of `index_set`: how fast the coefficients fall in each column.
-
-        log c_a^2 = alpha - sum_i w_i a_i^norm by least squares, w >= 0; several outputs share it.
-        """
-        mean = self._coefficients[self._sizes[-1]].mean(axis=0)[1:]
-        left = 1.0 - np.square(mean).sum(axis=0).clip(0.0, 1.0)
-        noise = np.maximum(left, 1e-12) / len(self._runs.z)
-        falls = -np.log(np.square(mean) + noise).mean(axis=1)
-        powers = self.index[1:].astype(np.float64) ** _NORM
-        design = np.hstack([np.ones((len(powers), 1)), powers])
-        weights = nnls(design, falls - falls.min() + _ABOVE)[0][1:]
-        least = max(weights.min(), weights.max() / _STEEPEST)
-        if not least > 0.0:
-            return np.ones(len(weights))
-        steep: Array = np.clip(weights / least, 1.0, _STEEPEST)
-        return steep
-
-    def squares(self) -> Array:
-        """(sizes, J) weighted sums of squares at the runs that a fit has not seen."""
-        runs = self._runs
-        squares = np.zeros((len(self._sizes), runs.Y.shape[1]))
-        for r in range(int(runs.folds.max()) + 1):
-            here = np.flatnonzero(runs.folds == r)
-            for piece in _chunks(len(here), _ROWS):
-                at = here[piece]
-                psi = basis(runs.z[at], self.index, self._bounded)
-                for k, (size, c) in enumerate(self._coefficients.items()):
-                    e = runs.Y[at] - psi[:, :size] @ c[r]
-                    squares[k] += runs.W[at] @ np.square(e)
-        return squares
-
-    def _chosen_sizes(self) -> list[int]:
-        """For each output the smallest size that no larger one clearly beats."""
-        chosen = []
-        for column in self.squares().T:
-            best = 0
-            for k in range(1, len(column)):
-                if column[k] < _BETTER * column[best]:
-                    best = k
-            chosen.append(self._sizes[best])
-        return chosen
-
-    def parts(self, z: Array, Y: Array, W: Array, folds: Labels, forms: Forms) -> list[Parts]:
-        """Eqs. (1) to (4) of each output, in one pass over all runs."""
-        coefficients = [self._coefficients[k][:, :, j] for j, k in enumerate(self._chosen_sizes())]
-        n, n_blocks, d = z.shape
-        n_folds, n_outputs = int(folds.max()) + 1, len(coefficients)
-        largest = max(c.shape[1] for c in coefficients)
-        halves = [forms.half_gradient(c) for c in coefficients]
-        residuals = np.empty((n_outputs, n, n_blocks))
-        slopes = np.empty((n_outputs, n, halves[0].shape[-1]))
-        scores = np.zeros((n_outputs, n_folds, largest))
-        changes = [fit - fit.mean(axis=0) for fit in coefficients]
-        seen = [np.zeros_like(fit) for fit in coefficients]  # G (c_r - c)
-        starts = np.searchsorted(folds, np.arange(n_folds + 1))
-        for r in range(n_folds):
-            for piece in _chunks(starts[r + 1] - starts[r], _ROWS):
-                rows = slice(starts[r] + piece.start, min(starts[r] + piece.stop, starts[r + 1]))
-                psi = basis(z[rows].reshape(-1, d), self.index[:largest], self._bounded)
-                psi = psi.reshape(-1, n_blocks, largest)
-                for j, fit in enumerate(coefficients):
-                    c = fit[r]
-                    own = psi[..., : len(c)]
-                    e = Y[rows, :, j] - own @ c
-                    g = np.einsum("tbk,tb->tk", own, e * W[rows]) / n_blocks
-                    residuals[j, rows] = e
-                    slopes[j, rows] = 2.0 * g @ halves[j][r]
-                    scores[j, r, : len(c)] += g.sum(axis=0)
-                    flat = own.reshape(-1, len(c))
-                    seen[j] += (W[rows].reshape(-1, 1) * (flat @ changes[j].T)).T @ flat
-        scores /= np.diff(starts)[:, None]
-        return [
-            _of_output(fit, residuals[j], slopes[j], scores[j], seen[j] / W.size, forms)
-            for j, fit in enumerate(coefficients)
-        ]
-
-
-def _of_output(
-    fit: Array, residuals: Array, slopes: Array, scores: Array, seen: Array, forms: Forms
-) -> Parts:
-    n_folds, size = fit.shape
-    first, second = np.triu_indices(n_folds, 1)
-    coupling = 2.0 / (n_folds - 1) * forms.paired(scores[first], scores[second])  # (3)
-    mean = fit.mean(axis=0)
-    return Parts(
-        f"polynomial of {size} terms",
-        residuals,
-        forms.paired(fit, fit),  # (1)
-        slopes,
-        coupling - coupling.mean(axis=0),
-        2.0 * (fit - mean - seen) @ forms.half_gradient(mean),  # (4)
-    )
+    n_folds, largest = int(folds.max()) + 1, max(c.shape[1] for c in fitted)
+    sums = [_Sums.of(c, forms, n, n_blocks) for c in fitted]
+    outermost = W <= np.quantile(W, _OUTERMOST) if W.min() < W.max() else np.zeros(W.shape, bool)
+    starts = np.searchsorted(folds, np.arange(n_folds + 1))
+    for r in range(n_folds):
+        for first in range(starts[r], starts[r + 1], _ROWS):
+            rows = slice(first, min(first + _ROWS, starts[r + 1]))
+            psi = basis(z[rows].reshape(-1, d), fit.index[:largest], fit.bounded)
+            psi = psi.reshape(-1, n_blocks, largest)
+            for j, one in enumerate(sums):
+                one.add(r, rows, psi, Y[rows, :, j], W[rows], outermost[rows])
+    return [one.parts(forms, np.diff(starts), W.size) for one in sums]
 
 
 @dataclass(frozen=True)
-class _Runs:
-    """Points (N, d), outputs (N, J), weights (N,) and folds (N,)."""
+class _Sums:
+    """What one output's parts are made of, filled chunk by chunk.
 
-    z: Array
-    Y: Array
-    W: Array
-    folds: Labels
+    c (R, K) fits; halves (R, K, T + 1) their half-gradients; changes (R + 1, K) c_r - c and c less
+    its constant; seen (R + 1, K) G times these; scores (R, K) g; off (2,) sums of Eq. (5).
+    """
 
+    c: Array
+    halves: Array
+    changes: Array
+    residuals: Array
+    slopes: Array
+    scores: Array
+    seen: Array
+    off: Array
 
-def _fitted_runs(z: Array, Y: Array, W: Array, folds: Labels, terms: int) -> _Runs:
-    """Enough runs for a fit: the first rows of each fold, and of them as many blocks as needed."""
-    n, n_blocks, d = z.shape
-    counts = np.bincount(folds)
-    wanted = _RUNS_PER_TERM * terms
-    blocks = min(n_blocks, -(-wanted // n))
-    most = -(-wanted // (blocks * len(counts)))
-    place = np.arange(n) - np.repeat(np.cumsum(counts) - counts, counts)
-    rows = place < most
-    return _Runs(
-        z[rows, :blocks].reshape(-1, d),
-        Y[rows, :blocks].reshape(-1, Y.shape[2]),
-        W[rows, :blocks].reshape(-1),
-        np.repeat(folds[rows], blocks),
-    )
+    @staticmethod
+    def of(c: Array, forms: Forms, n: int, n_blocks: int) -> "_Sums":
+        halves = forms.half_gradient(c)
+        mean = c.mean(axis=0)
+        variable = np.concatenate([[0.0], mean[1:]])
+        changes = np.concatenate([c - mean, variable[None]])
+        slopes = np.empty((n, halves.shape[-1]))
+        empty = np.zeros_like(changes)
+        residuals = np.empty((n, n_blocks))
+        return _Sums(c, halves, changes, residuals, slopes, np.zeros_like(c), empty, np.zeros(2))
 
+    def add(self, r: int, rows: slice, psi: Array, y: Array, W: Array, outermost: Mask) -> None:
+        """Rows of fold r."""
+        size = self.c.shape[1]
+        own = psi[..., :size]
+        e = y - own @ self.c[r]
+        g = np.einsum("tbk,tb->tk", own, e * W) / y.shape[1]
+        self.residuals[rows] = e
+        self.slopes[rows] = 2.0 * g @ self.halves[r]
+        self.scores[r] += g.sum(axis=0)
+        flat = own.reshape(-1, size)
+        self.seen[...] += (W.reshape(-1, 1) * (flat @ self.changes.T)).T @ flat
+        self.off[...] += np.square(e[outermost]).sum(), np.square(y[outermost]).sum()
 
-def _chunks(n: int, step: int) -> Iterator[slice]:
-    return (slice(start, start + step) for start in range(0, n, step))
+    def parts(self, forms: Forms, counts: NDArray[np.int64], n_points: int) -> Parts:
+        """Finish the sums over `counts` rows of each fold, `n_points` points in all."""
+        n_folds, size = self.c.shape
+        first, second = np.triu_indices(n_folds, 1)
+        g = self.scores / counts[:, None]
+        coupling = 2.0 / (n_folds - 1) * forms.paired(g[first], g[second])  # (3)
+        mean = self.c.mean(axis=0)
+        not_seen = self.changes - self.seen / n_points
+        above, below = self.off
+        rho = np.sqrt(above / below) if below > 0.0 else 0.0
+        return Parts(
+            f"polynomial of {size} terms",
+            self.residuals,
+            forms.paired(self.c, self.c),  # (1)
+            self.slopes,
+            coupling - coupling.mean(axis=0),
+            2.0 * not_seen[:-1] @ forms.half_gradient(mean),  # (4)
+            rho * forms.paired(mean[None], not_seen[-1:])[0],  # (5)
+        )
