@@ -79,6 +79,10 @@ class Parts:
         (R (R - 1) / 2, T + 1) b_rs of Eq. (3), less its mean.
     unseen
         (R, T + 1) Eq. (4).
+    index
+        (K, d) multi-indices of the polynomial.
+    coefficients
+        (R, K) c_r of the fits without each fold.
     """
 
     name: str
@@ -87,6 +91,8 @@ class Parts:
     slopes: Array
     coupling: Array
     unseen: Array
+    index: Indices
+    coefficients: Array
 
 
 def families(indices: NDArray[np.int64], shared: Mask, total: Mask) -> Mask:
@@ -278,6 +284,8 @@ class _Fit:
             slopes,
             coupling - coupling.mean(axis=0),
             2.0 * ((fit - mean) @ not_seen * mean) @ weight[:size],  # (4)
+            self.index[:size],
+            fit,
         )
 
 
