@@ -56,7 +56,6 @@ Mask = NDArray[np.bool_]
 Rows = NDArray[np.intp]
 
 _BETTER = 0.95  # a polynomial must bring the variance of the residuals below this share
-_LEAST_WEIGHT = 0.05  # of an input in distances, of the largest
 _LARGEST_DEGREE = 6  # of the polynomials in Eq. (2)
 _RUNS_PER_TERM = 20
 _ROWS_AT_ONCE = 4096
@@ -227,25 +226,31 @@ def _each_output(
 
 
 class _Search:
-    """Neighbours of every run for each target; those of single inputs and of unweighted distances
-    are found once."""
+    """Neighbours of every run for each target; what all outputs share is found once."""
 
     def __init__(self, runs: GivenRuns, targets: Targets, rng: np.random.Generator) -> None:
         self._uniform, self._shared, self._rng = ndtr(runs.z), targets.shared, rng
         self._found: dict[int, Rows] = {}
 
-    def __call__(self, t: int, weights: Array | None) -> Rows:
-        """(n, 2 M) neighbours in the inputs of target t; weights (d,) are those of its inputs."""
+    def __call__(self, t: int, weights: Array) -> tuple[Array, Rows]:
+        """(n, p) inputs of target t on the scales of the distances, and (n, 2 M) neighbours.
+
+        Parameters
+        ----------
+        t
+            Number of the target.
+        weights
+            (d,) of the inputs.
+        """
         columns = self._shared[t]
-        alone = weights is None or columns.sum() == 1
-        if alone and t in self._found:
-            return self._found[t]
-        x = self._uniform[:, columns]
-        x = x if weights is None else x * weights[columns]
+        x = self._uniform[:, columns] * weights[columns]
+        shared = columns.sum() == 1 or (weights == 1.0).all()
+        if shared and t in self._found:
+            return x, self._found[t]
         found = neighbour_statistics.neighbours(x, self._rng)
-        if alone:
+        if shared:
             self._found[t] = found
-        return found
+        return x, found
 
 
 @dataclass(frozen=True)
@@ -300,12 +305,12 @@ def _one_output(
     n, n_targets = len(y), len(targets.total)
     if parts is not None and parts.residuals.var() > _BETTER * y.var():
         parts = None
-    weights, predictions = None, np.zeros((n, 1))
+    weights, predictions = np.ones(runs.z.shape[1]), np.zeros((n, 1))
     exact, law = np.zeros((n, n_targets + 1)), np.zeros((n, n_targets + 1))
     if parts is not None:
         h_F, predictions = _by_family(parts, runs, targets)
         exact = parts.known[folds] + parts.slopes
-        weights = _distance_weights(parts)
+        weights = _distance_weights(parts, y)
         law = law if runs.laws_known else _by_laws(h_F, targets.total, runs)
     residuals = _Residuals(y, predictions, folds)
     e = residuals.own
@@ -333,15 +338,16 @@ def _rest(
     residuals: _Residuals,
     targets: Targets,
     search: _Search,
-    weights: Array | None,
+    weights: Array,
 ) -> NeighbourStatistic:
     if not targets.shared[t].any():  # the total part of all inputs together
         squares = np.square(e - e.mean())
         return NeighbourStatistic(float(squares.mean()), np.stack([squares, squares]), 0.0)
-    own, other = residuals.of_pairs(search(t, weights))
+    x, found = search(t, weights)
+    own, other = residuals.of_pairs(found)
     if targets.total[t]:
-        return neighbour_statistics.total_part(own, other)
-    return neighbour_statistics.closed_part(own, other, float(e.mean()))
+        return neighbour_statistics.total_part(own, other, x, found)
+    return neighbour_statistics.closed_part(own, other, float(e.mean()), x, found)
 
 
 def _by_family(parts: Parts, runs: GivenRuns, targets: Targets) -> tuple[Array, Array]:
@@ -356,12 +362,13 @@ def _by_family(parts: Parts, runs: GivenRuns, targets: Targets) -> tuple[Array, 
     return values[:, : held.shape[1]], values[:, held.shape[1] :]
 
 
-def _distance_weights(parts: Parts) -> Array:
-    """(d,) roots of the total parts of every input: what distances between runs should heed."""
-    squares = np.square(parts.coefficients.mean(axis=0))
-    total = squares @ (parts.index > 0)
-    largest = max(float(total.max()), np.finfo(float).tiny)
-    weights: Array = np.sqrt(np.maximum(total / largest, _LEAST_WEIGHT**2))
+def _distance_weights(parts: Parts, y: Array) -> Array:
+    """(d,) what distances between runs should heed of each input.
+
+    The root of its total part of the polynomial, and of the residuals, which may be of any input.
+    """
+    total = np.square(parts.coefficients.mean(axis=0)) @ (parts.index > 0)
+    weights: Array = np.sqrt((total + parts.residuals.var()) / y.var())
     return weights
 
 
