@@ -23,12 +23,8 @@ which takes the linear part of what the folds r and s told the fit out of it.
 
 Errors are those of the mean of the runs' contributions (their influence on the index), what
 neighbours add, and what the fits share (Eqs. (3), (4) of `variance_parts`). Where the laws of the
-inputs are not known, ranks take their place, and every part also depends on all the marginal laws:
-
-    sum_j E[phi_F | x_j],   phi_F = h^2 - (h - h_F)^2  (closed),  h_F^2  (total)             (2)
-
-is the influence of a run by way of them: the projection of that under an unknown joint law on
-functions of single inputs. It is found by regression of phi_F on polynomials in each input.
+inputs are not known, ranks take their place, and what runs tell of the laws counts as well
+(`unknown_laws`).
 """
 
 import warnings
@@ -46,8 +42,9 @@ from uq.given_runs import GivenRuns, given_runs, input_names
 from uq.inputs import Inputs, Seed
 from uq.neighbour_statistics import NeighbourStatistic
 from uq.pick_freeze import Factor, factors_of
-from uq.polynomials import basis, one_dimensional
 from uq.sobol_results import IndexEstimates, SobolIndices
+from uq.surrogates import Chaos
+from uq.unknown_laws import influence_of_laws
 from uq.variance_parts import Parts, families, polynomial_parts
 
 Array = NDArray[np.float64]
@@ -56,9 +53,6 @@ Mask = NDArray[np.bool_]
 Rows = NDArray[np.intp]
 
 _BETTER = 0.95  # a polynomial must bring the variance of the residuals below this share
-_LARGEST_DEGREE = 6  # of the polynomials in Eq. (2)
-_RUNS_PER_TERM = 20
-_ROWS_AT_ONCE = 4096
 _MUCH = 0.9  # explained: with less the rest is worth a flag
 _ROUNDING = 64 * np.finfo(float).eps
 
@@ -308,10 +302,10 @@ def _one_output(
     weights, predictions = np.ones(runs.z.shape[1]), np.zeros((n, 1))
     exact, law = np.zeros((n, n_targets + 1)), np.zeros((n, n_targets + 1))
     if parts is not None:
-        h_F, predictions = _by_family(parts, runs, targets)
+        predictions = _predictions(parts, runs)
         exact = parts.known[folds] + parts.slopes
         weights = _distance_weights(parts, y)
-        law = law if runs.laws_known else _by_laws(h_F, targets.total, runs)
+        law = law if runs.laws_known else _by_laws(parts, runs, targets)
     residuals = _Residuals(y, predictions, folds)
     e = residuals.own
     rests = [_rest(t, e, residuals, targets, search, weights) for t in range(n_targets)]
@@ -319,9 +313,10 @@ def _one_output(
     variance = float((exact[:, -1] + squares).mean())
     values = np.array([rest.value for rest in rests])
     index = (exact[:, :-1].mean(axis=0) + values) / variance
-    influence = np.stack([rest.influence for rest in rests], axis=-1) + (exact + law)[:, :-1]
-    whole = (exact + law)[:, -1] + squares
-    contributions = (influence - whole[:, None] * index) / variance
+    influence = np.stack([rest.influence for rest in rests], axis=-1)
+    influence = np.concatenate([influence, np.stack([squares, squares])[..., None]], axis=-1)
+    influence += exact + law
+    contributions = (influence[..., :-1] - influence[..., -1:] * index) / variance
     noise = np.array([rest.noise for rest in rests]) / variance**2
     return OneOutput(
         targets.combination @ index,
@@ -350,16 +345,18 @@ def _rest(
     return neighbour_statistics.closed_part(own, other, float(e.mean()), x, found)
 
 
-def _by_family(parts: Parts, runs: GivenRuns, targets: Targets) -> tuple[Array, Array]:
-    """(n, T + 1) h_F of the mean fit, and (n, R) predictions of the fits."""
+def _predictions(parts: Parts, runs: GivenRuns) -> Array:
+    """(n, R) of the fits without each fold, at all runs."""
+    fits = Chaos(parts.index, runs.bounded, parts.coefficients.T)
+    return fits(runs.z)
+
+
+def _by_laws(parts: Parts, runs: GivenRuns, targets: Targets) -> Array:
+    """(n, T + 1) influence by way of the marginal laws; the whole is the total of all inputs."""
     held = families(parts.index, targets.shared, targets.total)
     mean = parts.coefficients.mean(axis=0)
-    both = np.concatenate([held * mean[:, None], parts.coefficients.T], axis=1)
-    pieces = range(0, len(runs.z), _ROWS_AT_ONCE)
-    values = np.concatenate(
-        [basis(runs.z[k : k + _ROWS_AT_ONCE], parts.index, runs.bounded) @ both for k in pieces]
-    )
-    return values[:, : held.shape[1]], values[:, held.shape[1] :]
+    total = np.append(targets.total, True)
+    return influence_of_laws(runs.z, runs.bounded, parts.index, mean, held, total)
 
 
 def _distance_weights(parts: Parts, y: Array) -> Array:
@@ -370,21 +367,6 @@ def _distance_weights(parts: Parts, y: Array) -> Array:
     total = np.square(parts.coefficients.mean(axis=0)) @ (parts.index > 0)
     weights: Array = np.sqrt((total + parts.residuals.var()) / y.var())
     return weights
-
-
-def _by_laws(h_F: Array, total: Mask, runs: GivenRuns) -> Array:
-    """(n, T + 1) influence by way of the marginal laws, Eq. (2)."""
-    n, d = runs.z.shape
-    h = h_F[:, -1:]
-    as_total = np.append(total, True)  # the whole is the total part of all inputs
-    phi = np.where(as_total, np.square(h_F), np.square(h) - np.square(h - h_F))  # (2)
-    degree = int(np.clip(n // (_RUNS_PER_TERM * d), 1, _LARGEST_DEGREE))
-    columns = [
-        one_dimensional(runs.z[:, i], degree, bool(runs.bounded[i]))[1:].T for i in range(d)
-    ]
-    terms = np.concatenate([np.ones((n, 1)), *columns], axis=1)
-    fitted: Array = terms @ np.linalg.lstsq(terms, phi, rcond=None)[0]
-    return fitted - fitted.mean(axis=0)
 
 
 def _variance(
@@ -399,6 +381,7 @@ def _variance(
     n = contributions.shape[1]
     first, second = (contributions - contributions.mean(axis=1, keepdims=True)) @ combination.T
     total = np.maximum((first * second).sum(axis=0) / n**2, 0.0) + combination**2 @ noise
+    total += np.square(_ROUNDING * (1.0 + np.abs(combination @ index)))
     if parts is None:
         return total
 
