@@ -6,8 +6,9 @@ n, d, J     runs, inputs, outputs
 z           (n, d) independent standard normal variables behind the points
 rho_s       rank correlation of two inputs (Spearman), about N(0, 1 / (n - 1)) of independent ones
 
-Where the laws are not known, a rank k of n is the uniform score (k - 1/2) / n. An input whose values
-are more nearly a line in the normal scores than in the uniform ones gets Hermite polynomials.
+Where the laws are not known, a rank k of n is the uniform score (k - 1/2) / n. An input whose
+values are more nearly a line in the normal scores than in the uniform ones gets Hermite
+polynomials.
 """
 
 import warnings
@@ -82,7 +83,7 @@ def given_runs(
         their support, or an input has too few different values.
     """
     x, values = _rows(X, Y, len(names))
-    kept = np.isfinite(x).all(axis=1) & np.isfinite(values).all(axis=1)
+    kept = np.isfinite(np.hstack([x, values])).all(axis=1)
     n_failed = int((~kept).sum())
     if kept.sum() < LEAST_RUNS:
         raise ValueError(
@@ -125,7 +126,7 @@ def _rows(X: ArrayLike, Y: ArrayLike, d: int) -> tuple[Array, Array]:
 
 def _check_values(x: Array, names: tuple[str, ...]) -> None:
     for column, name in zip(x.T, names, strict=True):
-        different = len(np.unique(column))
+        different = int(np.unique(column).size)
         if different == 1:
             raise ValueError(
                 f"The input {name!r} is constant in `X` ({column[0]:g}), and so has no index; "

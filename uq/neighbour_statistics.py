@@ -79,7 +79,7 @@ def neighbours(x: Array, rng: np.random.Generator) -> Rows:
     if p > 1:
         return _without_self(cKDTree(x).query(x, k=_NEAREST + 1)[1])
     half = max(1, round(_MOST_RANKS * n ** (1 / 3)))
-    order = np.lexsort((rng.random(n), x[:, 0]))
+    order = np.lexsort(np.stack([rng.random(n), x[:, 0]]))
     start = np.clip(np.arange(n) - half, 0, n - 2 * half - 1)
     window = start[:, None] + np.arange(2 * half + 1)
     window = window[window != np.arange(n)[:, None]].reshape(n, 2 * half)
@@ -92,7 +92,8 @@ def _without_self(found: Rows) -> Rows:
     """All but the run itself; of many runs at one point the last stands in for it."""
     own = found == np.arange(len(found))[:, None]
     own[~own.any(axis=1), -1] = True
-    return found[~own].reshape(len(found), -1)
+    others: Rows = found[~own].reshape(len(found), -1)
+    return others
 
 
 def closed_part(own: Array, other: Array, mean: float, x: Array, found: Rows) -> NeighbourStatistic:
