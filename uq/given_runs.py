@@ -97,7 +97,8 @@ def given_runs(
             UserWarning,
             stacklevel=4,
         )
-    x, several = x[kept], np.ndim(Y) == 2
+    n_given, several = len(x), np.ndim(Y) == 2
+    x = x[kept]
     _check_values(x, names)
     ranks = rankdata(x, axis=0)
     flags = _dependence(ranks, names)
@@ -107,7 +108,7 @@ def given_runs(
     else:
         z, bounded = _known(x, inputs), np.array([law.bounded for law in inputs.marginals])
         flags += _other_laws(z, ranks, names)
-    return GivenRuns(z, values[kept], bounded, inputs is not None, len(kept), several, flags)
+    return GivenRuns(z, values[kept], bounded, inputs is not None, n_given, several, flags)
 
 
 def _rows(X: ArrayLike, Y: ArrayLike, d: int) -> tuple[Array, Array]:

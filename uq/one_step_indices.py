@@ -208,8 +208,10 @@ def one_output(
     exact, law, weights, predictions = _known(parts, y, runs, folds, targets)
     residuals = _Residuals(y, predictions, folds)
     e = residuals.own
-    rests = [_rest(t, e, residuals, targets, search, weights) for t in range(len(targets.total))]
     squares = np.square(e - e.mean()) * len(y) / (len(y) - 1)
+    rests = [
+        _rest(t, squares, residuals, targets, search, weights) for t in range(len(targets.total))
+    ]
     variance = float((exact[:, -1] + squares).mean())
     index = (exact[:, :-1].mean(axis=0) + [rest.value for rest in rests]) / variance
     columns = [*(rest.influence for rest in rests), np.stack([squares, squares])]
@@ -242,20 +244,21 @@ def _known(
 
 def _rest(
     t: int,
-    e: Array,
+    squares: Array,
     residuals: _Residuals,
     targets: Targets,
     search: NeighbourSearch,
     weights: Array,
 ) -> NeighbourStatistic:
+    """Q_F(e) of target t; `squares` are those whose mean is Var(e)."""
     if not targets.shared[t].any():  # the total part of all inputs together
-        squares = np.square(e - e.mean())
         return NeighbourStatistic(float(squares.mean()), np.stack([squares, squares]), 0.0)
     x, found = search(t, weights)
     own, other = residuals.of_pairs(found)
     if targets.total[t]:
         return neighbour_statistics.total_part(own, other, x, found)
-    return neighbour_statistics.closed_part(own, other, float(e.mean()), x, found)
+    mean = float(residuals.own.mean())
+    return neighbour_statistics.closed_part(own, other, mean, x, found)
 
 
 def _by_laws(parts: Parts, runs: GivenRuns, targets: Targets) -> Array:
