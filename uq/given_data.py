@@ -124,7 +124,7 @@ def _each_output(
     for j, size in enumerate(scale):
         if constant[j]:
             zeros = np.zeros(len(targets.combination))
-            outputs.append(OneOutput(zeros, zeros, 0.0, 0.0, "none"))
+            outputs.append(OneOutput(zeros, zeros, zeros + len(Y) - 1.0, 0.0, 0.0, "none"))
             continue
         found = one_output(Y[:, j], next(left), runs, folds, targets, search)
         outputs.append(replace(found, variance=found.variance * float(size) ** 2))
@@ -140,17 +140,17 @@ def _result(
     variance = np.array([one.variance for one in outputs])
     if not runs.several:
         index, error, variance = index[:, 0], error[:, 0], variance[0]
-    first, total, pairs = slice(0, k), slice(k, 2 * k), k * (k - 1) // 2
-    estimates = {
-        "first_order": IndexEstimates(index[first], error[first], n - 1),
-        "total_order": IndexEstimates(index[total], error[total], n - 1),
-    }
-    if order == 2:
-        for kind, start in (("second_order", 2 * k + pairs), ("closed_second_order", 2 * k)):
-            rows = slice(start, start + pairs)
-            estimates[kind] = IndexEstimates(
-                _of_pairs(index[rows], k), _of_pairs(error[rows], k), n - 1
-            )
+    free = np.stack([one.n_free for one in outputs], axis=-1)
+    pairs = k * (k - 1) // 2
+    places = {"first_order": slice(0, k), "total_order": slice(k, 2 * k)}
+    if order == 2 and pairs:
+        places["second_order"] = slice(2 * k + pairs, 2 * k + 2 * pairs)
+        places["closed_second_order"] = slice(2 * k, 2 * k + pairs)
+    estimates = {}
+    for kind, rows in places.items():
+        both = index[rows], error[rows]
+        one, other = (_of_pairs(v, k) for v in both) if "second" in kind else both
+        estimates[kind] = IndexEstimates(one, other, float(np.median(free[rows])))
     return SobolIndices(
         tuple(factor.name for factor in factors),
         estimates,
@@ -193,5 +193,5 @@ def _residual_flags(outputs: list[OneOutput]) -> tuple[str, ...]:
     which = "" if len(outputs) == 1 else f" of the outputs {', '.join(map(str, much))}"
     return (
         f"the polynomial leaves more than {100.0 * (1.0 - _MUCH):.0f} % of the variance{which} to "
-        "nearest neighbours, whose bias the intervals do not count: total indices may be too large",
+        "nearest neighbours, whose bias the intervals count only roughly",
     )

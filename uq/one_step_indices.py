@@ -22,9 +22,10 @@ residual's variance only. Both runs of a pair need a fit that saw neither of the
 which takes the linear part of what the folds r and s told the fit out of it.
 
 Errors are those of the mean of the runs' contributions (their influence on the index), what
-neighbours add, and what the fits share (Eqs. (3), (4) of `variance_parts`). Where the laws of the
-inputs are not known, ranks take their place, and what runs tell of the laws counts as well
-(`unknown_laws`).
+neighbours add, and what the fits share (Eqs. (3), (4) of `variance_parts`). A few runs may carry
+most of that error where residuals have heavy tails: the kurtosis of the contributions gives the
+degrees of freedom. Where the laws of the inputs are not known, ranks take their place, and what
+runs tell of the laws counts as well (`unknown_laws`).
 """
 
 from collections.abc import Sequence
@@ -48,6 +49,7 @@ Mask = NDArray[np.bool_]
 Rows = NDArray[np.intp]
 
 _BETTER = 0.95  # a polynomial must bring the variance of the residuals below this share
+_LEAST_FREE = 4.0
 _ROUNDING = 64 * np.finfo(float).eps
 
 
@@ -94,6 +96,8 @@ class OneOutput:
     ----------
     index, variance_of_index
         (I,).
+    n_free
+        (I,) degrees of freedom of these variances: 2 n / (kurtosis of the contributions - 1).
     variance
         V.
     explained
@@ -104,6 +108,7 @@ class OneOutput:
 
     index: Array
     variance_of_index: Array
+    n_free: Array
     variance: float
     explained: float
     name: str
@@ -221,6 +226,7 @@ def one_output(
     return OneOutput(
         targets.combination @ index,
         _variance(contributions, noise, parts, index, variance, targets.combination),
+        _degrees_of_freedom(contributions.mean(axis=0) @ targets.combination.T),
         variance,
         1.0 - float(squares.mean()) / variance,
         "none" if parts is None else parts.name,
@@ -305,3 +311,15 @@ def _variance(
     changes = np.square(of_indices(parts.unseen)).sum(axis=0) * (n_folds - 1) / n_folds
     counted: Array = total + coupling + np.maximum(changes - total, 0.0)
     return counted
+
+
+def _degrees_of_freedom(contributions: Array) -> Array:
+    """(I,) of the sample variances of (n, I) contributions, from their fourth moments."""
+    n = len(contributions)
+    apart = contributions - contributions.mean(axis=0)
+    largest = np.abs(apart).max(axis=0)
+    squares = np.square(apart / np.where(largest > 0.0, largest, 1.0))
+    mean = squares.mean(axis=0)
+    kurtosis = np.square(squares).mean(axis=0) / np.where(mean > 0.0, mean, 1.0) ** 2
+    free: Array = np.clip(2.0 * n / np.maximum(kurtosis - 1.0, 2.0), _LEAST_FREE, n - 1.0)
+    return free
