@@ -42,7 +42,7 @@ from uq.redrawn_copies import DEFENSIVE, GaussianMixture, Plan, drawn, log_law
 from uq.sampling import Folds, Sampling, largest_folds
 from uq.sobol_results import IndexEstimates, SobolIndices
 from uq.weighted_pairs import PairIndices, pair_indices
-from uq.weighted_points import atoms, overall_weights
+from uq.weighted_points import atoms, effective_size, overall_weights
 
 Array = NDArray[np.float64]
 
@@ -51,7 +51,7 @@ LEAST_GAIN = 4.0
 _STAGE = 0.05  # of the budget
 _AT_MOST_LEARNT = 0.5
 _BLIND = 0.25  # the same while some output has shown one value only
-_WIDER, _WIDER_THAN_LAW = 2.0, 1.1
+_WIDER = 3.0
 _FEW_RUNS = 20
 
 
@@ -117,8 +117,8 @@ def importance_indices(
     quantities = _Quantities(runs, inputs)
     every, law = np.ones(inputs.dimension, bool), _law(inputs.dimension)
     search = Search(
-        quantities, lambda z: log_law(z, every)[:, None], law, "relative", "gaussian_mixture",
-        "auto", None, sampling == "qmc", generator,
+        quantities, lambda z: log_law(z, every)[:, None], law, "relative", "gaussian", "auto", None,
+        sampling == "qmc", generator,
     )  # fmt: skip
     spent = _learn(search, budget)
     with _one_thread():
@@ -189,32 +189,48 @@ def _density(search: Search, plan: Plan, rng: np.random.Generator) -> GaussianMi
     """g by Eq. (1)."""
     points = search.points()
     z, t = points.z, overall_weights(points, search.weights(points))
-    first = _fitted(z, t, rng)
+    z, t = z[t > 0.0], t[t > 0.0]
+    first = _fitted(z, t, None, rng)
     ratios = np.stack([
         np.exp(first.log_density(z, own) - log_law(z, own)) for own in plan.factors
     ])  # fmt: skip
     ratios /= (ratios @ t / t.sum())[:, None]
     try:
-        return _fitted(z, t * np.sqrt(1.0 + np.square(ratios).mean(axis=0)), rng)
+        tilted = t * np.sqrt(1.0 + np.square(ratios).mean(axis=0))
+        return _fitted(z, tilted, len(first.components) - 1, rng)
     except TooFewWeighted:
         return first
 
 
-def _fitted(z: Array, t: Array, rng: np.random.Generator) -> GaussianMixture:
+def _fitted(
+    z: Array, t: Array, n_components: int | None, rng: np.random.Generator
+) -> GaussianMixture:
     """A mixture, widened and with a share of the law."""
-    fit = fit_gaussian_mixture(z, t, rng=rng)
+    fit = fit_gaussian_mixture(z, t, n_components, rng=rng)
     kept = fit.shares > 0.0
-    parts = [_widened(one) for one, is_kept in zip(fit.components, kept, strict=True) if is_kept]
-    shares = np.concatenate([[DEFENSIVE], (1.0 - DEFENSIVE) * fit.shares[kept]])
+    effective = effective_size(t)
+    parts = [
+        _widened(one, effective * share)
+        for one, share in zip(fit.components, fit.shares, strict=True)
+        if share > 0.0
+    ]
+    shares = fit.shares[fit.shares > 0.0]
+    shares = np.concatenate([[DEFENSIVE], (1.0 - DEFENSIVE) * shares])
     return GaussianMixture(shares, (_law(z.shape[1]), *parts))
 
 
-def _widened(one: Density) -> Gaussian:
-    """Twice the variances, but hardly more than those of the law."""
+def _widened(one: Density, effective: float) -> Gaussian:
+    """Made wider where it is narrower than the law; the law's variance where nothing else is shown.
+
+    The eigenvalues of the covariance of m normal points lie within (1 -+ sqrt(d / m))^2 where all
+    variances are 1 (Marchenko & Pastur 1967).
+    """
     assert isinstance(one, Gaussian)
     values, vectors = np.linalg.eigh(one.covariance)
-    wider = np.maximum(np.minimum(_WIDER * values, 1.0), _WIDER_THAN_LAW * values)
-    return Gaussian(one.mean, (vectors * wider) @ vectors.T)
+    noise = np.sqrt(one.dimension / effective)
+    is_law = ((1.0 - min(noise, 1.0)) ** 2 < values) & (values < (1.0 + noise) ** 2)
+    wider = np.where(values < 1.0, np.minimum(_WIDER * values, 1.0), values)
+    return Gaussian(one.mean, (vectors * np.where(is_law, 1.0, wider)) @ vectors.T)
 
 
 def _by_density(
