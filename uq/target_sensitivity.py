@@ -51,6 +51,7 @@ LEAST_GAIN = 4.0
 _STAGE = 0.05  # of the budget
 _AT_MOST_LEARNT = 0.5
 _BLIND = 0.25  # the same while some output has shown one value only
+_MOST_SPLIT, _LEAST_FOLD = 4, 16
 _WIDER = 3.0
 _FEW_RUNS = 20
 
@@ -129,7 +130,7 @@ def importance_indices(
         return _by_the_law(
             runs, inputs, budget - spent, groups, surrogate, sampling, generator, told
         )
-    folds = largest_folds((budget - spent) // plan.n_blocks, sampling)
+    folds = _folds((budget - spent) // plan.n_blocks, sampling)
     left = budget - spent - folds.n_points * plan.n_blocks
     if left:
         search.stage(left)
@@ -183,6 +184,17 @@ def _learn(search: Search, budget: int) -> int:
         most = int((_BLIND if search.blind else _AT_MOST_LEARNT) * budget)
         if len(search.stages) > 1 and (search.in_reach or spent + size > most):
             return spent
+
+
+def _folds(n_rows: int, sampling: Sampling) -> Folds:
+    """More folds, and smaller ones, than elsewhere: heavy weights gain little from large nets."""
+    folds = largest_folds(n_rows, sampling)
+    if sampling == "mc":
+        return folds
+    split = 1
+    while split < _MOST_SPLIT and folds.size // split > _LEAST_FOLD:
+        split *= 2
+    return Folds(folds.n_folds * split, folds.size // split, sampling)
 
 
 def _density(search: Search, plan: Plan, rng: np.random.Generator) -> GaussianMixture:
