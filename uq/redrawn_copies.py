@@ -46,8 +46,9 @@ _LEAST_UNIFORM, _LARGEST_UNIFORM = 2.0**-54, 1.0 - 2.0**-53
 def log_law(z: Array, columns: Columns) -> Array:
     """Logarithm (n,) of the standard normal density of some coordinates of points (n, d)."""
     kept = z[:, columns]
-    value: Array = -0.5 * np.einsum("ni,ni->n", kept, kept)
-    return value - 0.5 * kept.shape[1] * np.log(2.0 * np.pi)
+    squares = np.einsum("ni,ni->n", kept, kept)
+    value: Array = -0.5 * (squares + kept.shape[1] * np.log(2.0 * np.pi))
+    return value
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,8 @@ class GaussianMixture:
     @property
     def dimension(self) -> int:
         """Number of coordinates d."""
-        return self.components[0].dimension
+        dimension: int = self.components[0].dimension
+        return dimension
 
     @property
     def density(self) -> Mixture:
@@ -190,7 +192,7 @@ class Plan:
     @property
     def n_uniforms(self) -> int:
         """Numbers that one row takes."""
-        return 2 * (1 + self.kept.shape[1])
+        return 2 * (1 + int(self.kept.shape[1]))
 
     @property
     def factors(self) -> Columns:

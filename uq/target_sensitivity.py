@@ -2,57 +2,43 @@
 
 Notation
 --------
-n, d, k     rows, inputs, factors: an input by itself or a group of inputs
-z           (d,) normal scores of the inputs; their law f is N(0, I)
+n, k        rows, factors: an input by itself or a group of inputs
 y           output less its centre, the value of most runs or the mean of the first ones
 g           Gaussian mixture with a share of the law, from which points are drawn
-h           mixture of the densities that the learning points were drawn from
-t           sizes |y| f / h of the learning points, all outputs together
-g_i         density of factor i among points weighted by t;  f_i under the law
 
-A pick-freeze design of the law sees a rare event in none of its pairs. With a point drawn near the
-event, and its copy drawn near it too, given what it keeps (`redrawn_copies`), most pairs tell
-something: 2 k + 1 runs a row.
+A pick-freeze design of the law sees a rare event in none of its pairs. So part of the budget goes
+into learning g (`pair_density`). Then a point is drawn near the event, and its copies are drawn
+near it too, given what they keep (`redrawn_copies`): most pairs tell something. A row has one copy
+that keeps factor i, and one that keeps all but i:
 
-The mean of y given factor i is near g_i / f_i times a constant, by Bayes' rule. Pairs that share
-factor i are worth most where t g_i / f_i is large, and all kinds of pairs together where
+    2 k + 1 runs a row, k + 1 for two factors
 
-    t sqrt(1 + mean_i (g_i / f_i)^2)       with each ratio divided by its mean over t            (1)
-
-is. A mixture is fitted to the points with these weights, and made wider: too narrow may cost
-everything. Where no gain is foretold, the design is that of the law.
+The indices are ratios of weighted moments of pairs (`weighted_pairs`). Where no gain is foretold,
+the design is that of the law, with its surrogate.
 """
 
 import math
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from uq.density_search import Search
 from uq.inputs import Inputs
 from uq.model_runs import ModelRuns
+from uq.pair_density import AT_MOST_LEARNT, LEAST_GAIN, PairSearch
 from uq.pick_freeze import LEAST_ROWS, factors_of, sobol_design
 from uq.pick_freeze_estimates import Options, Surrogate, estimate
-from uq.proposals import Density, Gaussian, TooFewWeighted, fit_gaussian_mixture
-from uq.redrawn_copies import DEFENSIVE, GaussianMixture, Plan, drawn, log_law
+from uq.redrawn_copies import GaussianMixture, Plan, drawn
 from uq.sampling import Folds, Sampling, largest_folds
 from uq.sobol_results import IndexEstimates, SobolIndices
 from uq.weighted_pairs import PairIndices, pair_indices
-from uq.weighted_points import atoms, effective_size, overall_weights
 
 Array = NDArray[np.float64]
 
-LEAST_GAIN = 4.0
-"""By so much the search must foretell to win over the law."""
-_STAGE = 0.05  # of the budget
-_AT_MOST_LEARNT = 0.5
-_BLIND = 0.25  # the same while some output has shown one value only
 _MOST_SPLIT, _LEAST_FOLD = 4, 16
-_WIDER = 3.0
 _FEW_RUNS = 20
 
 
@@ -108,82 +94,38 @@ def importance_indices(
     the order of one over the number of rows.
     """
     plan = Plan.of(inputs, factors_of(inputs.names, groups))
-    least = math.ceil(LEAST_ROWS * (plan.n_blocks + 1) / (1.0 - _AT_MOST_LEARNT))
+    least = math.ceil(LEAST_ROWS * (plan.n_blocks + 1) / (1.0 - AT_MOST_LEARNT))
     if budget < least:
         raise ValueError(
             f"`budget` must pay for learning and for {LEAST_ROWS} rows of {plan.n_blocks} runs, "
             f"{least} in all, but got {budget}."
         )
     generator = np.random.default_rng(rng)
-    quantities = _Quantities(runs, inputs)
-    every, law = np.ones(inputs.dimension, bool), _law(inputs.dimension)
-    search = Search(
-        quantities, lambda z: log_law(z, every)[:, None], law, "relative", "gaussian", "auto", None,
-        sampling == "qmc", generator,
-    )  # fmt: skip
-    spent = _learn(search, budget)
+    search = PairSearch(runs, inputs, sampling == "qmc", generator)
     with _one_thread():
-        found = search.found()
+        spent, gain = search.learn(budget), search.gain
     told = f"{spent} of {budget} runs spent on learning"
-    if not (found.moved and found.gain >= LEAST_GAIN):
+    if gain < LEAST_GAIN:
         told += ", no density foretold to win clearly over the law."
         return _by_the_law(
             runs, inputs, budget - spent, groups, surrogate, sampling, generator, told
         )
     folds = _folds((budget - spent) // plan.n_blocks, sampling)
     left = budget - spent - folds.n_points * plan.n_blocks
-    if left:
-        search.stage(left)
-    told = (
-        f"{spent + left} of {budget} runs spent on learning a density, foretold {found.gain:.3g} "
-        "times better than the law for the mean and the mean square."
-    )
     with _one_thread():
-        g = _density(search, plan, generator)
-    assert quantities.centre is not None
-    return _by_density(runs, inputs, plan, g, folds, quantities.centre, generator, told)
+        if left:
+            search.stage(left)
+        g = search.density(plan.factors)
+    told = (
+        f"{spent + left} of {budget} runs spent on learning a density, foretold {gain:.3g} times "
+        "better than the law for the mean and the mean square."
+    )
+    return _by_density(runs, inputs, plan, g, folds, search.centre, generator, told)
 
 
 def _one_thread() -> threadpool_limits:
     """Many small factorisations gain nothing from more."""
     return threadpool_limits(limits=1, user_api="blas")
-
-
-def _law(dimension: int) -> Gaussian:
-    return Gaussian(np.zeros(dimension), np.eye(dimension))
-
-
-class _Quantities:
-    """What the density is sought for: y and its square, of every output."""
-
-    def __init__(self, runs: ModelRuns, inputs: Inputs) -> None:
-        self._runs, self._inputs = runs, inputs
-        self.centre: Array | None = None
-        self._scale = np.ones(1)
-
-    def __call__(self, z: Array) -> Array:
-        """(n, 2 J) of points (n, d); the first call finds the centres."""
-        Y = self._runs(self._inputs.from_normal(z))
-        seen = Y[np.isfinite(Y).all(axis=1)]
-        if self.centre is None and len(seen):
-            atom = atoms(Y)
-            is_atom = (seen == atom).mean(axis=0) > 0.5
-            self.centre = np.where(is_atom, atom, seen.mean(axis=0))
-            size = np.abs(seen - self.centre).max(axis=0)
-            self._scale = np.where(size > 0.0, size, 1.0)
-        y = Y if self.centre is None else (Y - self.centre) / self._scale
-        return np.concatenate([y, np.square(y)], axis=1)
-
-
-def _learn(search: Search, budget: int) -> int:
-    """Spend two stages, and more while something is out of reach; returns the runs spent."""
-    size, spent = max(int(_STAGE * budget), 1), 0
-    while True:
-        search.stage(size)
-        spent += size
-        most = int((_BLIND if search.blind else _AT_MOST_LEARNT) * budget)
-        if len(search.stages) > 1 and (search.in_reach or spent + size > most):
-            return spent
 
 
 def _folds(n_rows: int, sampling: Sampling) -> Folds:
@@ -195,54 +137,6 @@ def _folds(n_rows: int, sampling: Sampling) -> Folds:
     while split < _MOST_SPLIT and folds.size // split > _LEAST_FOLD:
         split *= 2
     return Folds(folds.n_folds * split, folds.size // split, sampling)
-
-
-def _density(search: Search, plan: Plan, rng: np.random.Generator) -> GaussianMixture:
-    """g by Eq. (1)."""
-    points = search.points()
-    z, t = points.z, overall_weights(points, search.weights(points))
-    z, t = z[t > 0.0], t[t > 0.0]
-    first = _fitted(z, t, None, rng)
-    ratios = np.stack([
-        np.exp(first.log_density(z, own) - log_law(z, own)) for own in plan.factors
-    ])  # fmt: skip
-    ratios /= (ratios @ t / t.sum())[:, None]
-    try:
-        tilted = t * np.sqrt(1.0 + np.square(ratios).mean(axis=0))
-        return _fitted(z, tilted, len(first.components) - 1, rng)
-    except TooFewWeighted:
-        return first
-
-
-def _fitted(
-    z: Array, t: Array, n_components: int | None, rng: np.random.Generator
-) -> GaussianMixture:
-    """A mixture, widened and with a share of the law."""
-    fit = fit_gaussian_mixture(z, t, n_components, rng=rng)
-    kept = fit.shares > 0.0
-    effective = effective_size(t)
-    parts = [
-        _widened(one, effective * share)
-        for one, share in zip(fit.components, fit.shares, strict=True)
-        if share > 0.0
-    ]
-    shares = fit.shares[fit.shares > 0.0]
-    shares = np.concatenate([[DEFENSIVE], (1.0 - DEFENSIVE) * shares])
-    return GaussianMixture(shares, (_law(z.shape[1]), *parts))
-
-
-def _widened(one: Density, effective: float) -> Gaussian:
-    """Made wider where it is narrower than the law; the law's variance where nothing else is shown.
-
-    The eigenvalues of the covariance of m normal points lie within (1 -+ sqrt(d / m))^2 where all
-    variances are 1 (Marchenko & Pastur 1967).
-    """
-    assert isinstance(one, Gaussian)
-    values, vectors = np.linalg.eigh(one.covariance)
-    noise = np.sqrt(one.dimension / effective)
-    is_law = ((1.0 - min(noise, 1.0)) ** 2 < values) & (values < (1.0 + noise) ** 2)
-    wider = np.where(values < 1.0, np.minimum(_WIDER * values, 1.0), values)
-    return Gaussian(one.mean, (vectors * np.where(is_law, 1.0, wider)) @ vectors.T)
 
 
 def _by_density(
@@ -342,10 +236,14 @@ def _by_the_law(
     )  # fmt: skip
     Y = runs(design.points)
     seen = Y[np.isfinite(Y).all(axis=1)]
-    constant = np.asarray((seen == seen[:1]).all(axis=0)) if len(seen) else np.ones(Y.shape[1], bool)
+    constant = (
+        np.asarray((seen == seen[:1]).all(axis=0)) if len(seen) else np.ones(Y.shape[1], bool)
+    )
     options = Options("auto", surrogate, 0, int(rng.integers(2**63)))
     with warnings.catch_warnings():
-        if constant.any():  # what it says of them, that their indices are 0, is not what is said here
+        if (
+            constant.any()
+        ):  # what it says of them, that their indices are 0, is not what is said here
             warnings.filterwarnings("ignore", message=".*is constant")
         result = estimate(design, Y, options)
     names = [f"Output {j}" for j in range(Y.shape[1])] if Y.shape[1] > 1 else ["The output"]

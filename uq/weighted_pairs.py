@@ -143,9 +143,7 @@ def pair_indices(
     )
 
 
-def _rows(
-    y: Array, weights: PairWeights, copy_of: NDArray[np.int64]
-) -> tuple[Array, Array, Array]:
+def _rows(y: Array, weights: PairWeights, copy_of: NDArray[np.int64]) -> tuple[Array, Array, Array]:
     """Moments (n, T, 12) of Eq. (1), the weights (n, T, 5) in them, and the controls of Eq. (2)."""
     one, other = y[:, :1], y[:, 1:][:, copy_of]
     w = np.broadcast_to(weights.point[:, None], other.shape)
