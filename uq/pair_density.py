@@ -27,7 +27,7 @@ from uq.inputs import Inputs
 from uq.model_runs import ModelRuns
 from uq.proposals import Density, Gaussian, TooFewWeighted, fit_gaussian_mixture
 from uq.redrawn_copies import DEFENSIVE, GaussianMixture, log_law
-from uq.weighted_points import atoms, effective_size, overall_weights
+from uq.weighted_points import effective_size, overall_weights
 
 Array = NDArray[np.float64]
 
@@ -38,6 +38,7 @@ AT_MOST_LEARNT = 0.5
 _STAGE = 0.05
 _BLIND = 0.25  # at most learnt while some output has shown one value only
 _WIDER = 3.0
+_ALIKE = 1e-4  # of the largest distance from the median: nearer values count as the same
 
 
 class PairSearch:
@@ -86,14 +87,20 @@ class PairSearch:
             search.stage(size)
             spent += size
             most = int((_BLIND if search.blind else AT_MOST_LEARNT) * budget)
-            if spent + size > most:
+            if spent + size > most or not self._quantities.has_atom:
                 return spent
             if search.in_reach and (len(search.stages) > 1 or self.gain < LEAST_GAIN):
                 return spent
 
     @property
     def gain(self) -> float:
-        """Foretold variance of moments under the law over that under another density, or 1."""
+        """Foretold variance of moments under the law over that under another density, or 1.
+
+        Always 1 where no output has a value that most runs share: nets and surrogates under the
+        law then tell far more than any density, even of outputs with heavy tails.
+        """
+        if not self._quantities.has_atom:
+            return 1.0
         found: Found = self._search.found()
         return found.gain if found.moved else 1.0
 
@@ -124,6 +131,7 @@ class _Quantities:
     def __init__(self, runs: ModelRuns, inputs: Inputs) -> None:
         self._runs, self._inputs = runs, inputs
         self.centre: Array | None = None
+        self.has_atom = True
         self._scale = np.ones(1)
 
     def __call__(self, z: Array) -> Array:
@@ -131,9 +139,11 @@ class _Quantities:
         Y = self._runs(self._inputs.from_normal(z))
         seen = Y[np.isfinite(Y).all(axis=1)]
         if self.centre is None and len(seen):
-            atom = atoms(Y)
-            is_atom = (seen == atom).mean(axis=0) > 0.5
-            self.centre = np.where(is_atom, atom, seen.mean(axis=0))
+            median = np.quantile(seen, 0.5, axis=0, method="lower")  # a value, not between two
+            apart = np.abs(seen - median)
+            is_atom = (apart <= _ALIKE * apart.max(axis=0)).mean(axis=0) > 0.5
+            self.has_atom = bool(is_atom.any())
+            self.centre = np.where(is_atom, median, seen.mean(axis=0))
             size = np.abs(seen - self.centre).max(axis=0)
             self._scale = np.where(size > 0.0, size, 1.0)
         y = Y if self.centre is None else (Y - self.centre) / self._scale

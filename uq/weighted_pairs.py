@@ -138,7 +138,7 @@ def pair_indices(
         np.where(unknown, np.nan, estimate),
         np.where(unknown, np.nan, error),
         n_free,
-        float(variances.mean()) * scale**2,
+        float(variances.mean()) * scale * scale,
         _effective(M[..., 0]),
     )
 

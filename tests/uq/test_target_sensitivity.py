@@ -250,6 +250,24 @@ def test_a_smooth_model_keeps_the_law():
     assert s.method == "importance"
 
 
+def test_a_smooth_model_with_heavy_tails_keeps_the_law():
+    """A density for its moments is foretold to win hundredfold, and would lose as much."""
+    a = np.array([0.8, 0.6])
+    s = indices_of(lambda x: np.exp(x @ a), normal(2), 4000)
+    first = np.expm1(a**2) / np.expm1(a @ a)
+    np.testing.assert_allclose(s.first_order, first, atol=2e-3)
+    assert "no density foretold to win" in s.message
+
+
+def test_an_event_that_is_nearly_one_counts_as_one():
+    def steep(x):
+        return 1.0 / (1.0 + np.exp(np.clip(-40.0 * (x.sum(axis=1) - 3.0 * np.sqrt(2.0)), -50, 500)))
+
+    s = indices_of(steep, normal(2), 3000)
+    assert "density, foretold" in s.message
+    assert s.first_order[0] == pytest.approx(of_event(2, 3.0)[0], rel=0.2)
+
+
 # Copies and weights
 
 
