@@ -38,8 +38,9 @@ from uq.weighted_pairs import PairIndices, pair_indices
 
 Array = NDArray[np.float64]
 
-_MOST_SPLIT, _LEAST_FOLD = 4, 16
-_FEW_RUNS = 20
+_MOST_SPLIT = 4
+_LEAST_FOLD = 16  # rows
+_FEW_PAIRS = 20
 
 
 def importance_indices(
@@ -102,8 +103,9 @@ def importance_indices(
         )
     generator = np.random.default_rng(rng)
     search = PairSearch(runs, inputs, sampling == "qmc", generator)
+    spent = search.learn(budget)
     with _one_thread():
-        spent, gain = search.learn(budget), search.gain
+        gain = search.gain
     told = f"{spent} of {budget} runs spent on learning"
     if gain < LEAST_GAIN:
         told += ", no density foretold to win clearly over the law."
@@ -112,9 +114,9 @@ def importance_indices(
         )
     folds = _folds((budget - spent) // plan.n_blocks, sampling)
     left = budget - spent - folds.n_points * plan.n_blocks
+    if left:
+        search.stage(left)
     with _one_thread():
-        if left:
-            search.stage(left)
         g = search.density(plan.factors)
     told = (
         f"{spent + left} of {budget} runs spent on learning a density, foretold {gain:.3g} times "
@@ -214,7 +216,7 @@ def _reach_flags(output: str, one: PairIndices) -> list[str]:
     if np.isnan(one.estimate).any():
         return [f"{output} was the same in all runs, or has no variance: its indices are unknown."]
     few = float(one.effective.min())
-    if few >= _FEW_RUNS:
+    if few >= _FEW_PAIRS:
         return []
     return [f"{output}: an index rests on {few:.1f} effective pairs; errors may be larger."]
 
