@@ -9,6 +9,9 @@ T_i         E[Var(Y | all but X_i)] / V, total order
 Method "pick_freeze": rows of points that share some inputs (`pick_freeze`), in independent
 scrambled nets; every part of the variance is corrected by a polynomial fitted on the other nets
 (`variance_parts`) where that wins; the spread of the nets is the error (`sobol_analysis`).
+Method "importance": the same under a density that is learnt (`target_sensitivity`).
+Method "given_data": from runs that exist already (`given_data`).
+Dependent inputs have Shapley effects (`shapley`).
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -19,17 +22,24 @@ from numpy.typing import ArrayLike, NDArray
 
 from bayesopt.arguments import check_name, real_numbers, whole_number
 from uq.cheap_models import evaluated
+from uq.given_data import given_data_indices
+from uq.given_runs import input_names
 from uq.model_runs import ModelRuns
-from uq.pick_freeze import SobolDesign, sobol_design
+from uq.pick_freeze import SobolDesign, factors_of, given_inputs, sobol_design
 from uq.pick_freeze_estimates import Options, Surrogate, estimate, prefixes
 from uq.sampling import Sampling
+from uq.shapley import shapley_effects
 from uq.sobol_estimators import ESTIMATORS
 from uq.sobol_results import Again, SobolIndices
+from uq.star_designs import star_total_indices
+from uq.target_sensitivity import importance_indices
 
 Array = NDArray[np.float64]
 Method = Literal["auto", "pick_freeze", "importance", "given_data"]
 
 _METHODS = ("auto", "pick_freeze", "importance", "given_data")
+_STAR = "razavi_gupta"
+_SECTION = 10  # points of a star's cross section
 
 
 def sobol_indices(
@@ -46,6 +56,8 @@ def sobol_indices(
     surrogate: Surrogate = "auto",
     sampling: Sampling = "qmc",
     n_resamples: int = 0,
+    X: ArrayLike | None = None,
+    Y: ArrayLike | None = None,
     batch_size: int | None = None,
     executor: Any = None,
     rng: int | np.random.Generator | None = None,
@@ -58,7 +70,8 @@ def sobol_indices(
     func
         The model, vectorised: (n, d) points to (n,) or (n, J) values.
     inputs
-        Independent `Inputs`, or a mapping or list of laws.
+        Independent `Inputs`, or a mapping or list of laws. With dependent ones method "auto" gives
+        Shapley effects, see `shapley_effects`. For given data None: then the laws are not known.
     dists
         The same, by the name that SciPy has for it.
     budget
@@ -72,9 +85,12 @@ def sobol_indices(
         Names of groups to the names of their inputs; the index of a group is its closed index. An
         input in no group is a factor by itself.
     method
-        "pick_freeze".
+        "pick_freeze": a design in which rows share inputs. "importance": for outputs that differ
+        in few runs only, such as indicators of rare events; first and total indices. "given_data":
+        from `X` and `Y`. "auto": given data where they are given, else pick-freeze.
     estimator
-        "auto", or by name "janon_monod", "martinez", "saltelli_2010", "jansen".
+        "auto", or by name "janon_monod", "martinez", "saltelli_2010", "jansen"; or "razavi_gupta",
+        total indices from stars of n (9 k + 1) runs.
     surrogate
         A cheap model used as control variate where it clearly wins: a polynomial chaos fitted
         across folds ("auto", "polynomial"), your own vectorised function of the inputs, or None.
@@ -83,6 +99,9 @@ def sobol_indices(
     n_resamples
         Bootstrap samples of the rows, whose quantiles are then the intervals; 0: intervals from
         the folds. The rows of a net are not independent: their bootstrap is too wide.
+    X, Y
+        (n, d) points drawn independently from the laws, and (n,) or (n, J) outputs there: instead
+        of `func` and of `budget` or `n`.
     batch_size
         At most so many points in one call of `func`.
     executor
@@ -110,23 +129,53 @@ def sobol_indices(
     Notes
     -----
     Sources: Sobol' (1993), Saltelli et al. (2010), Janon et al. (2014), Owen (1995); cross-fitted
-    control variates as in Demange-Chryst et al. (2023) for densities.
+    control variates as in Demange-Chryst et al. (2023) for densities. The other methods name
+    theirs in their rooms.
     """
     check_name("method", method, _METHODS)
-    options = _options(estimator, surrogate, n_resamples, rng)
+    if X is not None or Y is not None or method == "given_data":
+        unused = {"func": func, "budget": budget, "n": n, "estimator": estimator != "auto"}
+        _refuse(unused, "given data", method, ("auto", "given_data"))
+        return _given(X, Y, inputs, dists, order, groups, surrogate, rng)
+    star = estimator == _STAR
+    options = _options("auto" if star else estimator, surrogate, n_resamples, rng)
     if func is None or not callable(func):
         raise TypeError(f"`func` must be callable, but got {func!r}.")
     if executor is not None and not hasattr(executor, "submit"):
         raise TypeError(f"`executor` must have a method `submit`, but got {executor!r}.")
     if batch_size is not None:
         batch_size = whole_number(batch_size, "batch_size", 1)
+    law = given_inputs(inputs, dists)
+    evaluate = _Runs(func, batch_size, executor, progress)
+    if method == "auto" and not law.is_independent:
+        first_only = {"order": order != 1, "groups": groups, "estimator": estimator != "auto"}
+        _refuse(first_only, "dependent inputs, which have Shapley effects")
+        return shapley_effects(
+            func=func, inputs=law, budget=budget, n=n, sampling=sampling,
+            surrogate=None if surrogate is None else "auto", batch_size=batch_size,
+            executor=executor, rng=rng, progress=progress,
+        )  # fmt: skip
+    if star:
+        _refuse({"order": order != 1, "groups": groups, "n_resamples": n_resamples}, "stars")
+        cost = (_SECTION - 1) * law.dimension + 1
+        most = whole_number(budget if n is None else n, "budget" if n is None else "n", 1)
+        with evaluate.runs(law.dimension, most if n is None else most * cost) as runs:
+            return star_total_indices(runs, law, n=n, budget=budget, sampling=sampling, rng=rng)
+    if method == "importance":
+        unused = {"order": order != 1, "n": n, "estimator": estimator != "auto"}
+        _refuse({**unused, "n_resamples": n_resamples}, 'method="importance"')
+        budget = whole_number(budget, "budget", 1)
+        with evaluate.runs(law.dimension, budget) as runs:
+            return importance_indices(
+                runs, law, budget=budget, groups=groups, surrogate=surrogate, sampling=sampling,
+                rng=rng,
+            )  # fmt: skip
     design = sobol_design(
-        inputs, dists=dists, budget=budget, n=n, order=order, groups=groups, sampling=sampling,
+        law, budget=budget, n=n, order=order, groups=groups, sampling=sampling,
         widened=surrogate is not None, rng=np.random.default_rng(rng),
     )  # fmt: skip
     if callable(surrogate):
         evaluated(surrogate, design.inputs.sample(2, 0), None)
-    evaluate = _Runs(func, batch_size, executor, progress)
     return _result(design, evaluate(design.points), options, evaluate)
 
 
@@ -191,17 +240,58 @@ class _Runs:
 
     def __call__(self, x: Array, n_outputs: int | None = None) -> Array:
         """(n, J) outputs at points (n, d)."""
-        with ModelRuns(
-            self._func, x.shape[1], n_outputs, len(x),
-            batch_size=self._batch_size, executor=self._executor, progress=self._progress,
-        ) as runs:  # fmt: skip
+        with self.runs(x.shape[1], len(x), n_outputs) as runs:
             return runs(x)
+
+    def runs(self, dimension: int, budget: int, n_outputs: int | None = None) -> ModelRuns:
+        """Runs that are counted."""
+        return ModelRuns(
+            self._func, dimension, n_outputs, budget,
+            batch_size=self._batch_size, executor=self._executor, progress=self._progress,
+        )  # fmt: skip
+
+
+def _given(
+    X: ArrayLike | None,
+    Y: ArrayLike | None,
+    inputs: Any,
+    dists: Any,
+    order: Literal[1, 2],
+    groups: Mapping[str, Sequence[str]] | None,
+    surrogate: Surrogate,
+    rng: int | np.random.Generator | None,
+) -> SobolIndices:
+    """Indices from runs that exist already."""
+    if X is None or Y is None:
+        raise TypeError('method="given_data" needs both `X`, points, and `Y`, outputs there.')
+    if surrogate not in (None, "auto", "polynomial"):
+        raise ValueError(f'Given data take `surrogate` "auto" or None, but got {surrogate!r}.')
+    law = None if inputs is None and dists is None else given_inputs(inputs, dists)
+    factors = factors_of(input_names(law, X), groups)
+    with_polynomial: Literal["auto"] | None = None if surrogate is None else "auto"
+    return given_data_indices(
+        X, Y, law, factors, order=order, surrogate=with_polynomial, rng=rng
+    )  # fmt: skip
+
+
+def _refuse(
+    unused: Mapping[str, object],
+    what: str,
+    method: str = "auto",
+    methods: tuple[str, ...] = ("auto",),
+) -> None:
+    """Raise ValueError for arguments that are given and would not be used."""
+    for name, value in unused.items():
+        if value is not None and value is not False and value != 0:
+            raise ValueError(f"`{name}` is not used with {what}; leave it out.")
+    if method not in methods:
+        raise ValueError(f"method={method!r} is not used with {what}; leave it out.")
 
 
 def _options(
     estimator: str, surrogate: Surrogate, n_resamples: int, rng: int | np.random.Generator | None
 ) -> Options:
-    check_name("estimator", estimator, ("auto", *ESTIMATORS))
+    check_name("estimator", estimator, ("auto", *ESTIMATORS, _STAR))
     if surrogate is not None and not callable(surrogate):
         check_name("surrogate", surrogate, ("auto", "polynomial"), "or None or a function")
     n_resamples = whole_number(n_resamples, "n_resamples", 0)

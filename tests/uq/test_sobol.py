@@ -379,3 +379,60 @@ def test_wrong_outputs_and_wrong_designs():
         told.extend(128)
     with pytest.raises(ValueError, match="transposed|lambda x"):
         uq.sobol_indices(func=lambda x: x[:3], dists=DISTS, n=64)
+
+
+# --- other methods by the same call -------------------------------------------------------------
+
+
+def test_given_runs_are_enough():
+    X = uq.Inputs(DISTS).sample(2000, 0)
+    s = uq.sobol_indices(X=X, Y=ishigami(X), dists=DISTS, rng=0)
+    assert s.method == "given_data" and s.n_evaluations == 2000
+    assert within(s, S, T, errors=5.0)
+    ranks = uq.sobol_indices(X=X, Y=ishigami(X), rng=0)
+    assert "not known" in ranks.message and within(ranks, S, T, errors=5.0)
+    grouped = uq.sobol_indices(X=X, Y=ishigami(X), dists=DISTS, groups={"g": ["x1", "x3"]}, rng=0)
+    assert grouped.names == ("g", "x2")
+
+
+def test_dependent_inputs_have_shapley_effects():
+    law = uq.Inputs([stats.norm(), stats.norm()], correlation={("x1", "x2"): 0.5})
+    s = uq.sobol_indices(func=lambda x: x[:, 0] + 2 * x[:, 1], inputs=law, n=256, rng=0)
+    # Owen & Prieur (2017): V = 1 + 4 + 2; the shared 2 rho b1 b2 is halved, rho^2 terms swapped.
+    first = (1 * (1 - 0.125) + 0.5 * 2 + 4 * 0.125) / 7
+    assert s.method == "shapley"
+    assert s.shapley == pytest.approx([first, 1 - first], abs=1e-10)
+
+
+def test_rare_events_by_importance():
+    s = uq.sobol_indices(
+        func=lambda x: (x.sum(axis=1) > 3.5 * np.sqrt(2)).astype(float),
+        inputs=[stats.norm(), stats.norm()], budget=6_000, method="importance", rng=1,
+    )  # fmt: skip
+    assert s.n_evaluations <= 6_000
+    assert within(s, np.full(2, 0.0314851985256), np.full(2, 0.968514801474), errors=4.5)
+    assert s.standard_error.first_order.max() < 0.005
+
+
+def test_stars_by_name():
+    s = uq.sobol_indices(func=ishigami, dists=DISTS, n=512, estimator="razavi_gupta", rng=0)
+    assert s.n_evaluations == 512 * 28 and list(s.estimates) == ["total_order"]
+    assert np.abs(s.total_order - T).max() < 0.05
+
+
+@pytest.mark.parametrize(
+    "options, error, told",
+    [
+        (dict(X=np.zeros((50, 3))), TypeError, "both `X`, points, and `Y`"),
+        (dict(X=np.zeros((50, 3)), Y=np.zeros(50), func=ishigami), ValueError, "`func` is not"),
+        (dict(X=np.zeros((50, 3)), Y=np.zeros(50), budget=3), ValueError, "`budget` is not used"),
+        (dict(X=np.zeros((50, 3)), Y=np.zeros(50), method="importance"), ValueError, "not used"),
+        (dict(func=ishigami, n=64, method="importance"), ValueError, "`n` is not used"),
+        (dict(func=ishigami, method="importance"), TypeError, "`budget` must be a whole number"),
+        (dict(func=ishigami, budget=99, method="importance", order=2), ValueError, "`order`"),
+        (dict(func=ishigami, n=64, estimator="razavi_gupta", order=2), ValueError, "`order`"),
+    ],
+)
+def test_arguments_that_would_not_be_used_are_refused(options, error, told):
+    with pytest.raises(error, match=told):
+        uq.sobol_indices(dists=DISTS, rng=0, **options)
