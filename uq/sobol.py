@@ -139,12 +139,8 @@ def sobol_indices(
         return _given(X, Y, inputs, dists, order, groups, surrogate, rng)
     star = estimator == _STAR
     options = _options("auto" if star else estimator, surrogate, n_resamples, rng)
-    if func is None or not callable(func):
-        raise TypeError(f"`func` must be callable, but got {func!r}.")
-    if executor is not None and not hasattr(executor, "submit"):
-        raise TypeError(f"`executor` must have a method `submit`, but got {executor!r}.")
-    if batch_size is not None:
-        batch_size = whole_number(batch_size, "batch_size", 1)
+    if func is None:
+        raise TypeError("Give `func`, the model; or `X` and `Y`, runs that exist already.")
     law = given_inputs(inputs, dists)
     evaluate = _Runs(func, batch_size, executor, progress)
     if method == "auto" and not law.is_independent:

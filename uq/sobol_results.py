@@ -45,7 +45,13 @@ class IndexEstimates:
     resampled: Array | None = None
 
     def confidence_interval(self, confidence_level: float = _LEVEL) -> ConfidenceInterval:
-        """Ends of an interval for each index, in the shape of the estimates."""
+        """Ends of an interval for each index, in the shape of the estimates.
+
+        Raises
+        ------
+        ValueError
+            When `confidence_level` does not lie between 0 and 1.
+        """
         level = finite_number(confidence_level, "`confidence_level`")
         if not 0.0 < level < 1.0:
             raise ValueError(f"`confidence_level` must lie between 0 and 1, but got {level!r}.")
@@ -89,13 +95,14 @@ class SobolIndices:
     n_evaluations
         Runs of the model, failed ones included.
     n_effective
-        Rows (of a design) or runs (of given data) that the estimates rest on; the others failed.
+        Rows or stars of a design, or runs of given data, that the estimates rest on; the others
+        failed.
     message
         What was done, in words.
     flags
         What to be careful about; empty when there is nothing.
     method
-        "pick_freeze", "importance", "given_data" or "shapley".
+        "pick_freeze", "star", "importance", "given_data" or "shapley".
     design, values
         Pick-freeze design and the outputs (n_runs,) or (n_runs, J) at its points.
     diagnostics
@@ -269,6 +276,19 @@ class SobolIndices:
             f"This result has no {kind.replace('_', ' ')} indices, only "
             f"{', '.join(self.estimates)}{advice}."
         )
+
+
+def squeezed(values: Array) -> Array:
+    """Values (..., J) without their last axis where there is one output."""
+    return values[..., 0] if values.shape[-1] == 1 else values
+
+
+def pair_matrix(values: Array, k: int) -> Array:
+    """Symmetric (..., k, k, J) of values (..., k (k - 1) / 2, J) of pairs, NaN on the diagonal."""
+    matrix = np.full((*values.shape[:-2], k, k, values.shape[-1]), np.nan)
+    i, j = np.triu_indices(k, 1)
+    matrix[..., i, j, :] = matrix[..., j, i, :] = values
+    return matrix
 
 
 def _rows(kind: str, names: tuple[str, ...], columns: tuple[Array, ...]) -> list[tuple[Any, ...]]:

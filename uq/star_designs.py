@@ -35,7 +35,14 @@ from uq.inputs import Inputs, Seed
 from uq.model_runs import ModelRuns
 from uq.pick_freeze import Factor, factors_of
 from uq.sampling import Folds, Sampling, largest_folds
-from uq.sobol_results import IndexEstimates, SobolIndices
+from uq.sobol_results import IndexEstimates, SobolIndices, squeezed
+from uq.usable_rows import (
+    CONSTANT,
+    binary_unit,
+    labels_without_gaps,
+    warn_of_constant_outputs,
+    warn_of_failed_rows,
+)
 
 Array = NDArray[np.float64]
 
@@ -84,7 +91,13 @@ def star_total_indices(
     Raises
     ------
     TypeError, ValueError
-        When inputs are dependent, factors are groups, or a number is out of range.
+        When inputs are dependent, factors are groups, or a number is out of range, or too few
+        stars are without a failed run.
+
+    Warns
+    -----
+    UserWarning
+        Once where runs failed, and once where an output is constant.
 
     Notes
     -----
@@ -100,22 +113,24 @@ def star_total_indices(
     points = inputs.from_normal(ndtri(scores.reshape(-1, inputs.dimension)))
     Y = runs(points).reshape(folds.n_points, cost, -1)
     kept = np.isfinite(Y).all(axis=(1, 2))
-    labels = folds.labels[kept]
-    if len(np.unique(labels)) < folds.n_folds:
-        raise ValueError(
-            f"Only {int(kept.sum())} of {folds.n_points} stars have no failed run, too few for an "
-            "error: let the model return finite numbers more often, or ask for more stars."
-        )
+    labels = labels_without_gaps(folds.labels[kept], folds.labels, cost)
     Y = Y[kept]
-    estimate, error = _jackknife(_moments(Y - Y.mean(axis=(0, 1)), sections), labels)
-    if Y.shape[2] == 1:
-        estimate, error = estimate[:, 0], error[:, 0]
+    unit = binary_unit(np.abs(Y).max(axis=(0, 1)))
+    Y = Y / unit
+    constant = np.ptp(Y, axis=(0, 1)) <= CONSTANT
+    centred = np.where(constant, 0.0, Y - Y.mean(axis=(0, 1)))
+    estimate, error = _jackknife(_moments(centred, sections), labels)
+    with np.errstate(over="ignore"):
+        variance = estimate[-1] * np.square(unit)
+    warn_of_failed_rows(len(Y), folds.n_points, cost)
+    warn_of_constant_outputs(constant)
     failed = folds.n_points - len(Y)
     flags = (f"{failed} of {folds.n_points} stars have a failed run and were left out",)
+    indices = IndexEstimates(squeezed(estimate[:-1]), squeezed(error[:-1]), float(labels.max()))
     return SobolIndices(
         tuple(factor.name for factor in chosen),
-        {"total_order": IndexEstimates(estimate[:-1], error[:-1], folds.n_folds - 1)},
-        np.asarray(estimate[-1]),
+        {"total_order": indices},
+        squeezed(variance),
         folds.n_points * cost,
         len(Y),
         f"Total-order indices by variograms and covariograms at the lag {1.0 / m:.3g} along "

@@ -132,6 +132,22 @@ def test_scale_and_shift_of_the_output_do_not_matter() -> None:
     assert moved.variance == pytest.approx(1e6 * s.variance, rel=1e-6)
 
 
+def test_outputs_of_any_size() -> None:
+    case = ishigami()
+    X, Y = _runs(case, 400)
+    s = given_data_indices(X, Y, case.inputs, rng=2)
+    for power in (-600, 600):
+        moved = given_data_indices(X, np.ldexp(Y, power), case.inputs, rng=2)
+        assert np.array_equal(moved.total_order, s.total_order)
+
+
+def test_one_column_is_one_output() -> None:
+    case = ishigami()
+    X, Y = _runs(case, 400)
+    s = given_data_indices(X, Y[:, None], case.inputs, order=2, rng=2)
+    assert s.total_order.shape == (3,) and s.second_order.shape == (3, 3) and s.variance.ndim == 0
+
+
 def test_several_outputs_are_each_their_own() -> None:
     case = ishigami()
     X, Y = _runs(case, 500)

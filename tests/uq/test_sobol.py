@@ -238,6 +238,48 @@ def test_constant_output_is_zeros_and_one_warning():
     assert not two.first_order[:, 1].any()
 
 
+DEPENDENT = uq.Inputs([stats.norm()] * 3, np.full((3, 3), 0.5) + 0.5 * np.eye(3))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        dict(dists=DISTS, n=64),
+        dict(dists=DISTS, n=64, estimator="razavi_gupta"),
+        dict(dists=DISTS, budget=2_000, method="importance"),
+        dict(dists=[stats.norm()] * 3, budget=6_000, method="importance", rare=True),
+        dict(inputs=DEPENDENT, n=64),
+        dict(X=np.random.default_rng(0).uniform(-3, 3, (200, 3)), func=None),
+    ],
+)
+def test_warnings_point_at_the_line_of_the_user(options):
+    given = dict(rng=0) | options
+    rare = given.pop("rare", False)
+
+    def failing(x):
+        y = (x.sum(axis=1) > 5.0).astype(float) if rare else ishigami(x)
+        return np.where(np.abs(x[:, 0] - 1.5) < 0.05, np.nan, y)
+
+    given.setdefault("func", failing)
+    if "X" in given:
+        given["Y"] = failing(given["X"])
+    with pytest.warns(UserWarning, match="left out") as caught:
+        uq.sobol_indices(**given)
+    assert [one.filename for one in caught] == [__file__]
+
+
+def test_warnings_of_halves_and_of_extensions_point_at_them_too():
+    design = uq.sobol_design(dists=DISTS, n=64, rng=0)
+    with pytest.warns(UserWarning, match="constant") as told:
+        uq.sobol_estimate(design, np.ones(320))
+    with pytest.warns(UserWarning, match="constant") as caught:
+        s = uq.sobol_indices(func=lambda x: np.ones(len(x)), dists=DISTS, n=64, rng=0)
+    with pytest.warns(UserWarning, match="constant") as extended:
+        s.extend(128)
+    for one in (told, caught, extended):
+        assert [w.filename for w in one] == [__file__]
+
+
 def test_inert_inputs_and_white_noise():
     rng = np.random.default_rng(1)
     s = uq.sobol_indices(func=lambda x: rng.standard_normal(len(x)), dists=DISTS, n=1024, rng=0)
