@@ -29,8 +29,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
+from uq.factors import Factor
 from uq.inputs import Inputs
-from uq.pick_freeze import Factor
 from uq.proposals import Gaussian, Mixture, log_densities, log_sum_exp
 from uq.weighted_pairs import PairWeights
 

@@ -24,11 +24,11 @@ from threadpoolctl import threadpool_limits
 
 from bayesopt.arguments import check_name
 from uq.control_variates import fold_sums
+from uq.factors import given_inputs
 from uq.inputs import Inputs
 from uq.model_runs import ModelRuns
 from uq.permutation_chains import ChainDesign, chain_design
-from uq.pick_freeze import folds_of, given_inputs
-from uq.sampling import Sampling
+from uq.sampling import Sampling, asked_folds
 from uq.shapley_estimates import Effects, effects, row_forms
 from uq.shapley_forms import MOST_DEPENDENT, polynomial_corrections
 from uq.sobol_results import IndexEstimates, SobolIndices, squeezed
@@ -119,7 +119,7 @@ def shapley_effects(
     check_name("sampling", sampling, ("qmc", "mc"))
     if surrogate is not None:
         check_name("surrogate", surrogate, ("auto",), "or None")
-    folds = folds_of(law.dimension + 1, budget, n, sampling)
+    folds = asked_folds(law.dimension + 1, budget, n, sampling)
     widened = surrogate is not None and _has_polynomial(law)
     design = chain_design(law, folds, widened, np.random.default_rng(rng))
     points = design.points

@@ -22,10 +22,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from bayesopt.arguments import check_name, real_numbers, whole_number
 from uq.cheap_models import evaluated
+from uq.factors import factors_of, given_inputs
 from uq.given_data import given_data_indices
 from uq.given_runs import input_names
 from uq.model_runs import ModelRuns
-from uq.pick_freeze import SobolDesign, factors_of, given_inputs, sobol_design
+from uq.pick_freeze import SobolDesign, sobol_design
 from uq.pick_freeze_estimates import Options, Surrogate, estimate, prefixes
 from uq.sampling import Sampling
 from uq.shapley import shapley_effects

@@ -30,11 +30,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
-from bayesopt.arguments import check_name, whole_number
+from bayesopt.arguments import check_name
+from uq.factors import Factor, factors_of
 from uq.inputs import Inputs, Seed
 from uq.model_runs import ModelRuns
-from uq.pick_freeze import Factor, factors_of
-from uq.sampling import Folds, Sampling, largest_folds
+from uq.sampling import Sampling, asked_folds
 from uq.sobol_results import IndexEstimates, SobolIndices, squeezed
 from uq.usable_rows import (
     CONSTANT,
@@ -46,8 +46,6 @@ from uq.usable_rows import (
 
 Array = NDArray[np.float64]
 
-_N_FOLDS = 8
-_LEAST_CENTRES = 16
 _END = 2.0**-53  # nearest score to 0 and to 1
 
 
@@ -73,7 +71,7 @@ def star_total_indices(
     factors
         Inputs that get indices, no groups; None: all of them.
     n
-        Centres: a power of two, at least 16, for "qmc".
+        Centres: a power of two, at least 16, for "qmc"; at least 20 for "mc".
     budget
         Instead of it the most runs of the model.
     lag
@@ -107,7 +105,8 @@ def star_total_indices(
     chosen = _checked_factors(inputs, factors)
     m = _points_of_section(lag)
     cost = len(chosen) * (m - 1) + 1
-    folds = _centres(n, budget, cost, sampling)
+    check_name("sampling", sampling, ("qmc", "mc"))
+    folds = asked_folds(cost, budget, n, sampling, "stars")
     u = folds.uniforms(inputs.dimension, np.random.default_rng(rng))
     scores, sections = _star(u, m, [factor.columns[0] for factor in chosen])
     points = inputs.from_normal(ndtri(scores.reshape(-1, inputs.dimension)))
@@ -163,30 +162,6 @@ def _points_of_section(lag: float) -> int:
             f"`lag` must be one over a whole number of at least 2, such as 0.1, but got {lag!r}."
         )
     return m
-
-
-def _centres(n: int | None, budget: int | None, cost: int, sampling: Sampling) -> Folds:
-    check_name("sampling", sampling, ("qmc", "mc"))
-    if (n is None) == (budget is None):
-        raise TypeError("Give either `budget`, runs of the model, or `n`, centres of stars.")
-    if budget is not None:
-        budget = whole_number(budget, "budget", 1)
-        if budget < _LEAST_CENTRES * cost:
-            raise ValueError(
-                f"`budget` must pay for {_LEAST_CENTRES} stars of {cost} runs, "
-                f"{_LEAST_CENTRES * cost} in all, but got {budget}."
-            )
-        return largest_folds(budget // cost, sampling)
-    n = whole_number(n, "n", _LEAST_CENTRES)
-    if sampling == "mc":
-        return largest_folds(n, sampling)
-    if n & (n - 1):
-        low = 1 << (n.bit_length() - 1)
-        raise ValueError(
-            f"`n` must be a power of two for scrambled nets, but got {n}; next to it are {low} and "
-            f'{2 * low}. `budget` takes any number of runs, sampling="mc" any number of centres.'
-        )
-    return Folds(_N_FOLDS, n // _N_FOLDS, sampling)
 
 
 def _star(u: Array, m: int, inputs: Sequence[int]) -> tuple[Array, NDArray[np.intp]]:

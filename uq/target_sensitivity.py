@@ -26,13 +26,14 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
+from uq.factors import factors_of, independent_inputs
 from uq.inputs import Inputs
 from uq.model_runs import ModelRuns
 from uq.pair_density import AT_MOST_LEARNT, LEAST_GAIN, PairSearch
-from uq.pick_freeze import LEAST_ROWS, factors_of, sobol_design
+from uq.pick_freeze import sobol_design
 from uq.pick_freeze_estimates import Options, Surrogate, estimate
 from uq.redrawn_copies import GaussianMixture, Plan, drawn
-from uq.sampling import Folds, Sampling, largest_folds
+from uq.sampling import LEAST_ROWS, Folds, Sampling, largest_folds
 from uq.sobol_results import IndexEstimates, SobolIndices, squeezed
 from uq.usable_rows import labels_without_gaps, warn_of_failed_rows
 from uq.weighted_pairs import PairIndices, pair_indices
@@ -82,7 +83,8 @@ def importance_indices(
     Raises
     ------
     ValueError
-        When the budget is too small, or too few rows are without failed runs.
+        When the inputs are dependent, the budget is too small, or too few rows are without
+        failed runs.
 
     Warns
     -----
@@ -95,6 +97,7 @@ def importance_indices(
     unbiased, whatever density was learnt. The indices are ratios of moments, and their bias is of
     the order of one over the number of rows.
     """
+    inputs = independent_inputs(inputs, None)
     plan = Plan.of(inputs, factors_of(inputs.names, groups))
     least = math.ceil(LEAST_ROWS * (plan.n_blocks + 1) / (1.0 - AT_MOST_LEARNT))
     if budget < least:

@@ -7,9 +7,9 @@ from scipy import stats
 import uq
 from benchmarks.sobol_cases import ishigami, normal_sum, product_and_sum
 from uq import neighbour_statistics as near
+from uq.factors import factors_of
 from uq.given_data import given_data_indices
 from uq.one_step_indices import _Residuals
-from uq.pick_freeze import factors_of
 from uq.polynomials import index_set, one_dimensional
 from uq.sobol_results import SobolIndices
 from uq.unknown_laws import influence_of_laws

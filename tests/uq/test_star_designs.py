@@ -6,8 +6,8 @@ from scipy import stats
 
 import uq
 from benchmarks.sobol_cases import g_function, ishigami
+from uq.factors import factors_of
 from uq.model_runs import ModelRuns
-from uq.pick_freeze import factors_of
 from uq.star_designs import star_total_indices
 
 
