@@ -46,6 +46,7 @@ from uq.usable_rows import (
 
 Array = NDArray[np.float64]
 
+LAG = 0.1
 _END = 2.0**-53  # nearest score to 0 and to 1
 
 
@@ -56,7 +57,7 @@ def star_total_indices(
     *,
     n: int | None = None,
     budget: int | None = None,
-    lag: float = 0.1,
+    lag: float = LAG,
     sampling: Sampling = "qmc",
     rng: Seed = None,
 ) -> SobolIndices:
@@ -104,7 +105,7 @@ def star_total_indices(
     """
     chosen = _checked_factors(inputs, factors)
     m = _points_of_section(lag)
-    cost = len(chosen) * (m - 1) + 1
+    cost = cost_of_star(len(chosen), lag)
     check_name("sampling", sampling, ("qmc", "mc"))
     folds = asked_folds(cost, budget, n, sampling, "stars")
     u = folds.uniforms(inputs.dimension, np.random.default_rng(rng))
@@ -137,6 +138,11 @@ def star_total_indices(
         flags if failed else (),
         method="star",
     )
+
+
+def cost_of_star(k: int, lag: float = LAG) -> int:
+    """Runs of a star along k inputs."""
+    return k * (_points_of_section(lag) - 1) + 1
 
 
 def _checked_factors(inputs: Inputs, factors: Sequence[Factor] | None) -> tuple[Factor, ...]:

@@ -385,6 +385,24 @@ def test_bad_input_is_refused_before_a_run(options, error, told):
         uq.sobol_indices(**{"func": never, "dists": DISTS, "rng": 0, **options})
 
 
+@pytest.mark.parametrize("surrogate", [None, "auto"])
+def test_dependent_inputs_are_refused_by_methods_for_independent_ones(surrogate):
+    def never(x):
+        raise AssertionError("a run was spent")
+
+    options = dict(func=never, inputs=DEPENDENT, surrogate=surrogate)
+    for more in (
+        dict(method="importance", budget=6_000),
+        dict(method="pick_freeze", n=64),
+        dict(method="pick_freeze", n=64, estimator="razavi_gupta"),
+    ):
+        with pytest.raises(ValueError, match=r"dependent.*shapley_effects"):
+            uq.sobol_indices(**options, **more)
+    for more in (dict(n_resamples=5), dict(order=2), dict(estimator="razavi_gupta")):
+        with pytest.raises(ValueError, match="not used with dependent inputs"):
+            uq.sobol_indices(**options, n=64, **more)
+
+
 def test_laws_without_quantiles_and_dependent_inputs():
     joint = uq.JointLaw(lambda n, rng: rng.standard_normal((n, 2)), lambda x: -(x**2).sum(1) / 2, 2)
     with pytest.raises(TypeError, match="each input with a law of its own"):
@@ -410,6 +428,8 @@ def test_wrong_outputs_and_wrong_designs():
         uq.sobol_estimate(design, np.zeros(319))
     with pytest.raises(ValueError, match="transposed"):
         uq.sobol_estimate(design, np.zeros((2, 320)))
+    with pytest.raises(ValueError, match="Unknown estimator 'razavi_gupta'"):
+        uq.sobol_estimate(design, np.zeros(320), estimator="razavi_gupta")
     with pytest.raises(TypeError, match="sobol_design"):
         uq.sobol_estimate(np.zeros((320, 3)), np.zeros(320))
     with pytest.raises(ValueError, match="extended to 64 times a power of two.*128 and 256"):
@@ -473,6 +493,14 @@ def test_stars_by_name():
         (dict(func=ishigami, method="importance"), TypeError, "`budget` must be a whole number"),
         (dict(func=ishigami, budget=99, method="importance", order=2), ValueError, "`order`"),
         (dict(func=ishigami, n=64, estimator="razavi_gupta", order=2), ValueError, "`order`"),
+        (dict(func=ishigami, n=64, estimator="razavi_gupta", surrogate=len), ValueError, "`surr"),
+        (
+            dict(func=ishigami, budget=999, estimator="razavi_gupta", method="importance"),
+            ValueError,
+            "`estimator` is not used",
+        ),
+        (dict(X=np.zeros((50, 3)), Y=np.zeros(50), n_resamples=9), ValueError, "`n_resamples`"),
+        (dict(n=64), TypeError, "Give `func`, the model; or `X` and `Y`"),
     ],
 )
 def test_arguments_that_would_not_be_used_are_refused(options, error, told):
