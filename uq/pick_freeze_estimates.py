@@ -22,7 +22,7 @@ from threadpoolctl import threadpool_limits
 from uq.cheap_models import cheap_model_parts
 from uq.pick_freeze import SobolDesign, Targets, targets_of
 from uq.sobol_analysis import Analysis, analyse, weights_of_blocks, weights_of_pairs
-from uq.sobol_results import Again, IndexEstimates, SobolIndices, pair_matrix, squeezed
+from uq.sobol_results import Again, IndexEstimates, SobolIndices, how_often, pair_matrix, squeezed
 from uq.usable_rows import (
     LEAST_FOLDS,
     labels_without_gaps,
@@ -185,7 +185,7 @@ def _analysed(
 
 
 @dataclass(frozen=True)
-class _Of:
+class _OneOutput:
     """Estimates (m,), variances (m,) and bootstrap samples (B, m) of m indices of one output."""
 
     estimate: Array
@@ -211,17 +211,17 @@ def _of_each_kind(
     }
 
 
-def _combined(analysis: Analysis | None, L: Array, independent: bool) -> _Of:
+def _combined(analysis: Analysis | None, L: Array, independent: bool) -> _OneOutput:
     """Linear combinations L (m, T) of the targets; zeros for a constant output."""
     if analysis is None:
-        return _Of(np.zeros(len(L)), np.zeros(len(L)), None)
+        return _OneOutput(np.zeros(len(L)), np.zeros(len(L)), None)
     spread = (analysis.contributions if independent else analysis.pseudo_values) @ L.T
     variance = spread.var(axis=0, ddof=1) / len(spread) + np.abs(L) @ analysis.extra_variance
     resampled = None if analysis.resampled is None else analysis.resampled @ L.T
-    return _Of(L @ analysis.estimate, variance, resampled)
+    return _OneOutput(L @ analysis.estimate, variance, resampled)
 
 
-def _shaped(outputs: list[_Of], k: int, kind: str, n_free: float) -> IndexEstimates:
+def _shaped(outputs: list[_OneOutput], k: int, kind: str, n_free: float) -> IndexEstimates:
     """All outputs together, pairs as symmetric matrices with NaN on their diagonals."""
 
     def arranged(values: list[Array]) -> Array:
@@ -247,7 +247,7 @@ def _message(
     told = f"{len(rows.Y)} rows of {design.n_blocks} runs in {design.n_folds} {kind}"
     live = [one for one in analyses if one is not None]
     used = [one.names[k] for one in live for k in one.used]
-    counts = {name: used.count(name) for name in dict.fromkeys(used)}
-    uses = "; ".join(f"{name} for {count}" for name, count in counts.items())
     estimator = "" if options.estimator == "auto" else f" Estimator {options.estimator}."
-    return f"{told}. Control variates: {uses or 'none'} of {len(used)} indices.{estimator}"
+    return (
+        f"{told}. Control variates: {how_often(used) or 'none'} of {len(used)} indices.{estimator}"
+    )

@@ -31,7 +31,7 @@ from uq.permutation_chains import ChainDesign, chain_design
 from uq.sampling import Sampling, asked_folds
 from uq.shapley_estimates import Effects, effects, row_forms
 from uq.shapley_forms import MOST_DEPENDENT, polynomial_corrections
-from uq.sobol_results import IndexEstimates, SobolIndices, squeezed
+from uq.sobol_results import IndexEstimates, SobolIndices, how_often, squeezed
 from uq.usable_rows import (
     labels_without_gaps,
     standardised,
@@ -177,22 +177,13 @@ class _Rows:
 def _result(design: ChainDesign, values: Array, with_surrogate: bool) -> SobolIndices:
     rows = _Rows.of(design, values)
     scaled, constant = standardised(rows.Y, rows.mean)
+    of_rows = rows.weights, rows.permutations, rows.folds
     dependent, random = not design.inputs.is_independent, design.sampling == "mc"
     with threadpool_limits(limits=1, user_api="blas"):
         parts = _parts(rows, scaled, constant, with_surrogate)
         found = [
-            None
-            if constant[j]
-            else effects(
-                scaled[..., j],
-                rows.weights,
-                rows.permutations,
-                rows.folds,
-                dependent,
-                parts[j],
-                random,
-            )  # fmt: skip
-            for j in range(len(constant))
+            None if flat else effects(y, *of_rows, dependent, one, random)
+            for y, flat, one in zip(np.moveaxis(scaled, 2, 0), constant, parts, strict=True)
         ]
     warn_of_failed_rows(len(rows.Y), design.n, design.n_blocks)
     warn_of_constant_outputs(constant, "effects")
@@ -284,9 +275,7 @@ def _message(rows: _Rows, found: list[Effects | None]) -> str:
     design = rows.design
     kind = "scrambled nets" if design.sampling == "qmc" else "random folds"
     used = [one.names[0] for one in found if one is not None]
-    counts = {name: used.count(name) for name in dict.fromkeys(used)}
-    uses = "; ".join(f"{name} for {count}" for name, count in counts.items())
     return (
         f"{len(rows.Y)} rows of {design.n_blocks} runs in {int(design.folds[-1]) + 1} {kind}. "
-        f"Control variates of the Shapley effects: {uses or 'none'} of {len(used)} outputs."
+        f"Control variates of the Shapley effects: {how_often(used) or 'none'} of {len(used)} outputs."
     )

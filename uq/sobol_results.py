@@ -14,9 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from bayesopt.arguments import finite_number
 from uq import plots
-from uq.estimates import ConfidenceInterval
+from uq.estimates import ConfidenceInterval, share_outside
 from uq.pick_freeze import SobolDesign
 
 Array = NDArray[np.float64]
@@ -49,13 +48,10 @@ class IndexEstimates:
 
         Raises
         ------
-        ValueError
-            When `confidence_level` does not lie between 0 and 1.
+        TypeError, ValueError
+            When `confidence_level` is no number between 0 and 1.
         """
-        level = finite_number(confidence_level, "`confidence_level`")
-        if not 0.0 < level < 1.0:
-            raise ValueError(f"`confidence_level` must lie between 0 and 1, but got {level!r}.")
-        outside = (1.0 - level) / 2
+        outside = share_outside(confidence_level) / 2
         if self.resampled is not None:
             low, high = np.quantile(self.resampled, [outside, 1.0 - outside], axis=0)
             return ConfidenceInterval(low, high)
@@ -281,6 +277,11 @@ class SobolIndices:
 def squeezed(values: Array) -> Array:
     """Values (..., J) without their last axis where there is one output."""
     return values[..., 0] if values.shape[-1] == 1 else values
+
+
+def how_often(names: Sequence[str]) -> str:
+    """Each of the names and its count, in words, such as "none for 2; polynomial for 1"."""
+    return "; ".join(f"{name} for {names.count(name)}" for name in dict.fromkeys(names))
 
 
 def pair_matrix(values: Array, k: int) -> Array:
