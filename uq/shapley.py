@@ -277,5 +277,6 @@ def _message(rows: _Rows, found: list[Effects | None]) -> str:
     used = [one.names[0] for one in found if one is not None]
     return (
         f"{len(rows.Y)} rows of {design.n_blocks} runs in {int(design.folds[-1]) + 1} {kind}. "
-        f"Control variates of the Shapley effects: {how_often(used) or 'none'} of {len(used)} outputs."
+        f"Control variates of the Shapley effects: {how_often(used) or 'none'} of {len(used)} "
+        "outputs."
     )
