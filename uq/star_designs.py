@@ -37,8 +37,8 @@ from uq.model_runs import ModelRuns
 from uq.sampling import Sampling, asked_folds
 from uq.sobol_results import IndexEstimates, SobolIndices, squeezed
 from uq.usable_rows import (
-    CONSTANT,
     binary_unit,
+    constant_outputs,
     labels_without_gaps,
     warn_of_constant_outputs,
     warn_of_failed_rows,
@@ -117,7 +117,7 @@ def star_total_indices(
     Y = Y[kept]
     unit = binary_unit(np.abs(Y).max(axis=(0, 1)))
     Y = Y / unit
-    constant = np.ptp(Y, axis=(0, 1)) <= CONSTANT
+    constant = constant_outputs(Y)
     centred = np.where(constant, 0.0, Y - Y.mean(axis=(0, 1)))
     estimate, error = _jackknife(_moments(centred, sections), labels)
     with np.errstate(over="ignore"):

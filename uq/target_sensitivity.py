@@ -35,7 +35,7 @@ from uq.pick_freeze_estimates import Options, Surrogate, estimate
 from uq.redrawn_copies import GaussianMixture, Plan, drawn
 from uq.sampling import LEAST_ROWS, Folds, Sampling, largest_folds
 from uq.sobol_results import IndexEstimates, SobolIndices, squeezed
-from uq.usable_rows import labels_without_gaps, warn_of_failed_rows
+from uq.usable_rows import constant_outputs, labels_without_gaps, warn_of_failed_rows
 from uq.weighted_pairs import PairIndices, pair_indices
 
 Array = NDArray[np.float64]
@@ -225,10 +225,7 @@ def _by_the_law(
         rng=rng,
     )  # fmt: skip
     Y = runs(design.points)
-    seen = Y[np.isfinite(Y).all(axis=1)]
-    constant = (
-        np.asarray((seen == seen[:1]).all(axis=0)) if len(seen) else np.ones(Y.shape[1], bool)
-    )
+    constant = constant_outputs(Y[np.isfinite(Y).all(axis=1)])
     options = Options("auto", surrogate, 0, int(rng.integers(2**63)))
     with warnings.catch_warnings():
         if constant.any():  # else it would warn that their indices are 0, and here they are NaN

@@ -18,8 +18,7 @@ Mask = NDArray[np.bool_]
 
 LEAST_FOLDS = 3
 """Folds without which nothing is said of an error."""
-CONSTANT = 1e-13
-"""Of the largest value: a spread that is rounding."""
+_CONSTANT = 1e-13  # of the largest value: a spread that is rounding
 
 
 def labels_without_gaps(
@@ -63,7 +62,7 @@ def standardised(Y: Array, mean: Callable[[Array], Array]) -> tuple[Array, Mask]
     """
     largest = np.abs(Y).max(axis=(0, 1))
     unit = Y / np.where(largest > 0.0, largest, 1.0)
-    constant = np.asarray(np.ptp(unit, axis=(0, 1)) <= CONSTANT)
+    constant = np.asarray(np.ptp(unit, axis=(0, 1)) <= _CONSTANT)
     centred = unit - mean(unit)
     sd = np.sqrt(mean(centred**2))
     return centred / np.where(constant, 1.0, sd), constant
@@ -73,6 +72,15 @@ def binary_unit(largest: Array) -> Array:
     """(J,) the power of two at or below the largest values (J,): dividing by it rounds nothing."""
     unit: Array = np.ldexp(1.0, np.frexp(largest)[1] - 1)
     return unit
+
+
+def constant_outputs(Y: Array) -> Mask:
+    """(J,) which outputs vary by no more than rounding; all where there are no rows (n, ..., J)."""
+    flat = Y.reshape(-1, Y.shape[-1])
+    if not len(flat):
+        return np.ones(Y.shape[-1], dtype=bool)
+    unit = binary_unit(np.abs(flat).max(axis=0))
+    return np.asarray(np.ptp(flat / unit, axis=0) <= _CONSTANT)
 
 
 def variance(Y: Array, mean: Callable[[Array], Array]) -> Array:

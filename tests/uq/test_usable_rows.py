@@ -5,6 +5,7 @@ import pytest
 
 from uq.usable_rows import (
     binary_unit,
+    constant_outputs,
     labels_without_gaps,
     standardised,
     variance,
@@ -44,6 +45,15 @@ def test_zero_outputs_are_constant_and_huge_ones_have_an_infinite_variance():
     y = np.random.default_rng(0).standard_normal((40, 3, 2))
     assert variance(y, plain_mean) == pytest.approx(y.var(axis=(0, 1)))
     assert np.isinf(variance(1e200 * y, plain_mean)).all()
+
+
+def test_constant_but_for_rounding():
+    Y = np.zeros((5, 2, 4))
+    Y[..., 1] = 0.1 + np.array([0.0, 1e-17])
+    Y[..., 2] = 1e200
+    Y[0, 0, 3] = 1e-300
+    assert constant_outputs(Y).tolist() == [True, True, True, False]
+    assert constant_outputs(Y[:0]).all()
 
 
 def test_units_are_powers_of_two_at_or_below():
