@@ -29,6 +29,7 @@ def overflow(x: np.ndarray) -> np.ndarray:
 
 
 def triangular(low: float, mode: float, high: float) -> object:
+    """SciPy's law of that name, by its ends and its mode."""
     return stats.triang((mode - low) / (high - low), low, high - low)
 
 

@@ -132,16 +132,10 @@ def expectations(
     if surrogate is not None and not callable(surrogate):
         also = "or None or a function"
         check_name("surrogate", surrogate, ("auto", "polynomial"), also)
-    if not callable(func):
-        raise TypeError(f"`func` must be callable, but got {func!r}.")
-    if executor is not None and not hasattr(executor, "submit"):
-        raise TypeError(f"`executor` must have a method `submit`, but got {executor!r}.")
     budget = whole_number(budget, "budget", LEAST_BUDGET[method])
     share = None if defensive is None else finite_number(defensive, "`defensive`")
     if share is not None and not 0.0 <= share < 1.0:
         raise ValueError(f"`defensive` must be a share in [0, 1), but got {defensive!r}.")
-    if batch_size is not None:
-        batch_size = whole_number(batch_size, "batch_size", 1)
     w = _checked_weights(weights, len(given) if len(given) > 1 else None)
     if callable(surrogate):
         checked_surrogate(surrogate, given[0].sample(2, 0))

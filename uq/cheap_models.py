@@ -20,8 +20,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from bayesopt.arguments import real_numbers
+from uq.factors import Factor
 from uq.inputs import Inputs
-from uq.pick_freeze import Factor, SobolDesign, Targets, blocks_of
+from uq.pick_freeze import SobolDesign, Targets, blocks_of
 from uq.sampling import Folds
 from uq.sobol_analysis import weights_of_pairs
 from uq.variance_parts import Parts

@@ -63,7 +63,8 @@ class ComparedEstimates:
             return self.values[1:] - reference, _root(variance)[1:]
         ratio = self.values / (reference if reference != 0.0 else np.nan)
         variance = np.diagonal(C) - 2.0 * ratio * C[0] + ratio**2 * C[0, 0]
-        return ratio[1:] - 1.0, _root(variance / reference**2 if reference else variance)[1:]  # (1)
+        error = _root(variance / reference**2 if reference else variance)
+        return ratio[1:] - 1.0, error[1:]  # (1)
 
     def interval(self, what: What, outside: float) -> tuple[Array, Array]:
         """(L,) ends of Student intervals that miss with the probability `outside`."""

@@ -36,6 +36,20 @@ class ConfidenceInterval(NamedTuple):
     high: Array
 
 
+def share_outside(confidence_level: float) -> float:
+    """One less the level, which is checked.
+
+    Raises
+    ------
+    TypeError, ValueError
+        When it is no number between 0 and 1.
+    """
+    level = finite_number(confidence_level, "`confidence_level`")
+    if not 0.0 < level < 1.0:
+        raise ValueError(f"`confidence_level` must lie between 0 and 1, but got {level!r}.")
+    return 1.0 - level
+
+
 @dataclass(frozen=True, eq=False)
 class Expectations:
     """Estimates of J expectations, and how they came about.
@@ -120,10 +134,7 @@ class Expectations:
         simultaneous
             Whether all intervals together hold at that level (Bonferroni).
         """
-        level = finite_number(confidence_level, "`confidence_level`")
-        if not 0.0 < level < 1.0:
-            raise ValueError(f"`confidence_level` must lie between 0 and 1, but got {level!r}.")
-        outside = (1.0 - level) / (len(self.estimate) if simultaneous else 1)
+        outside = share_outside(confidence_level) / (len(self.estimate) if simultaneous else 1)
         half = stats.t.isf(outside / 2, self.n_free) * self.standard_error
         return ConfidenceInterval(self.estimate - half, self.estimate + half)
 

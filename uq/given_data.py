@@ -4,7 +4,6 @@ The runs are dealt to folds at random, each output gets a cross-fitted polynomia
 `one_step_indices` puts both together.
 """
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Literal
@@ -13,12 +12,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from bayesopt.arguments import check_name, whole_number
+from uq.factors import Factor, factors_of
 from uq.given_runs import GivenRuns, given_runs, input_names
 from uq.inputs import Inputs, Seed
 from uq.one_step_indices import NeighbourSearch, OneOutput, Polynomial, Targets, one_output
-from uq.pick_freeze import Factor, factors_of
 from uq.polynomial_fits import polynomial_fit
-from uq.sobol_results import IndexEstimates, SobolIndices
+from uq.sobol_results import IndexEstimates, SobolIndices, pair_matrix, squeezed
+from uq.usable_rows import binary_unit, warn_of_constant_outputs
 from uq.variance_parts import Shares, families, parts_of
 
 Array = NDArray[np.float64]
@@ -104,17 +104,13 @@ def _each_output(
     surrogate: str | None,
     rng: np.random.Generator,
 ) -> list[OneOutput]:
-    centre, scale = runs.Y.mean(axis=0), runs.Y.std(axis=0)
-    constant = scale <= _ROUNDING * np.maximum(np.abs(runs.Y).max(axis=0), np.finfo(float).tiny)
-    if constant.any():
-        warnings.warn(
-            "The output is the same in all runs: it has no variance to share, and its indices are "
-            "given as zero.",
-            UserWarning,
-            stacklevel=4,
-        )
+    unit = binary_unit(np.abs(runs.Y).max(axis=0))
+    Y = runs.Y / unit
+    centre, scale = Y.mean(axis=0), Y.std(axis=0)
+    constant = scale <= _ROUNDING * np.abs(Y).max(axis=0)
+    warn_of_constant_outputs(constant)
     scale = np.where(constant, 1.0, scale)
-    Y = (runs.Y - centre) / scale
+    Y = (Y - centre) / scale
     fitted: list[Polynomial] = []
     if surrogate == "auto" and not constant.all():
         fitted = _polynomials(runs, Y[:, ~constant], folds, targets)
@@ -122,13 +118,15 @@ def _each_output(
     left = iter(fitted or none)
     search = NeighbourSearch(runs, targets, rng)
     outputs = []
-    for j, size in enumerate(scale):
+    for j, size in enumerate(unit * scale):
         if constant[j]:
             zeros = np.zeros(len(targets.combination))
             outputs.append(OneOutput(zeros, zeros, zeros + len(Y) - 1.0, 0.0, 0.0, "none"))
             continue
         found = one_output(Y[:, j], next(left), runs, folds, targets, search)
-        outputs.append(replace(found, variance=found.variance * float(size) ** 2))
+        with np.errstate(over="ignore"):
+            variance = found.variance * np.square(size)
+        outputs.append(replace(found, variance=float(variance)))
     return outputs
 
 
@@ -152,9 +150,6 @@ def _result(
     n, k = len(runs.z), len(factors)
     index = np.stack([one.index for one in outputs], axis=-1)
     error = np.sqrt(np.stack([one.variance_of_index for one in outputs], axis=-1))
-    variance = np.array([one.variance for one in outputs])
-    if not runs.several:
-        index, error, variance = index[:, 0], error[:, 0], variance[0]
     free = np.stack([one.n_free for one in outputs], axis=-1)
     pairs = k * (k - 1) // 2
     places = {"first_order": slice(0, k), "total_order": slice(k, 2 * k)}
@@ -164,26 +159,20 @@ def _result(
     estimates = {}
     for kind, rows in places.items():
         both = index[rows], error[rows]
-        one, other = (_of_pairs(v, k) for v in both) if "second" in kind else both
-        estimates[kind] = IndexEstimates(one, other, float(np.median(free[rows])))
+        one, other = (pair_matrix(v, k) for v in both) if "second" in kind else both
+        estimates[kind] = IndexEstimates(
+            squeezed(one), squeezed(other), float(np.median(free[rows]))
+        )
     return SobolIndices(
         tuple(factor.name for factor in factors),
         estimates,
-        np.asarray(variance),
+        squeezed(np.array([one.variance for one in outputs])),
         runs.n_given,
         n,
         _message(outputs, runs),
         (*runs.flags, *_residual_flags(outputs)),
         method="given_data",
     )
-
-
-def _of_pairs(values: Array, k: int) -> Array:
-    """(k, k) or (k, k, J) symmetric, NaN on the diagonal."""
-    square = np.full((k, k, *values.shape[1:]), np.nan)
-    i, j = np.triu_indices(k, 1)
-    square[i, j] = square[j, i] = values
-    return square
 
 
 def _message(outputs: list[OneOutput], runs: GivenRuns) -> str:

@@ -11,7 +11,6 @@ values are more nearly a line in the normal scores than in the uniform ones gets
 polynomials.
 """
 
-import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +21,7 @@ from scipy.stats import rankdata
 
 from bayesopt.arguments import real_numbers
 from uq.inputs import Inputs, checked_points
+from uq.user_warnings import warn
 
 Array = NDArray[np.float64]
 
@@ -47,8 +47,6 @@ class GivenRuns:
         False where `z` are scores of ranks.
     n_given
         Runs, failed ones included.
-    several
-        Whether the outputs came as (n, J).
     flags
         What to be careful about.
     """
@@ -58,7 +56,6 @@ class GivenRuns:
     bounded: NDArray[np.bool_]
     laws_known: bool
     n_given: int
-    several: bool
     flags: tuple[str, ...]
 
 
@@ -91,14 +88,11 @@ def given_runs(
             f"which {n_failed} have NaN or infinite numbers."
         )
     if n_failed:
-        warnings.warn(
+        warn(
             f"{n_failed} of {len(x)} runs have NaN or infinite numbers and were left out: the "
-            "indices are those of the inputs where the model does not fail.",
-            UserWarning,
-            stacklevel=4,
+            "indices are those of the inputs where the model does not fail."
         )
-    n_given, several = len(x), np.ndim(Y) == 2
-    x = x[kept]
+    n_given, x = len(x), x[kept]
     _check_values(x, names)
     ranks = rankdata(x, axis=0)
     flags = _dependence(ranks, names)
@@ -108,7 +102,7 @@ def given_runs(
     else:
         z, bounded = _known(x, inputs), np.array([law.bounded for law in inputs.marginals])
         flags += _other_laws(z, ranks, names)
-    return GivenRuns(z, values[kept], bounded, inputs is not None, n_given, several, flags)
+    return GivenRuns(z, values[kept], bounded, inputs is not None, n_given, flags)
 
 
 def _rows(X: ArrayLike, Y: ArrayLike, d: int) -> tuple[Array, Array]:

@@ -118,13 +118,7 @@ def input_impact(
     """
     wanted = checked_quantities(quantity, level, threshold)
     reference, labelled = _laws(inputs, laws, perturb, deltas)
-    if not callable(func):
-        raise TypeError(f"`func` must be callable, but got {func!r}.")
-    if executor is not None and not hasattr(executor, "submit"):
-        raise TypeError(f"`executor` must have a method `submit`, but got {executor!r}.")
     budget = whole_number(budget, "budget", LEAST_BUDGET["auto"])
-    if batch_size is not None:
-        batch_size = whole_number(batch_size, "batch_size", 1)
     distinct, columns = _distinct([reference, *labelled.values()])
     runs = ModelRuns(
         func, reference.dimension, 1, budget,

@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bayesopt.arguments import check_name, finite_number
+from bayesopt.arguments import check_name
 from uq import plots
 from uq.compared_estimates import ComparedEstimates, What
 from uq.density_search import Stage
-from uq.estimates import ConfidenceInterval, Expectations
+from uq.estimates import ConfidenceInterval, Expectations, share_outside
 from uq.importance_sampling import effective_sample_size, max_weight_share
 from uq.joint_laws import Law, law_of
 from uq.law_labels import LawLabel, axis_label, lines
@@ -170,7 +170,7 @@ class InputImpact:
             Its ends are (L,).
         """
         check_name("of", of, ("estimate", "index", "difference"))
-        outside = _outside(confidence_level) / (len(self.labels) if simultaneous else 1)
+        outside = share_outside(confidence_level) / (len(self.labels) if simultaneous else 1)
         low, high = zip(*(one.interval(of, outside) for one in self.estimates), strict=True)
         return ConfidenceInterval(self._shaped(low), self._shaped(high))
 
@@ -220,7 +220,7 @@ class InputImpact:
         """A pandas data frame, one row a quantity and law (pandas is imported on use)."""
         import pandas
 
-        outside = _outside(confidence_level)
+        outside = share_outside(confidence_level)
         laws = {
             "law": [str(label) for label in self.labels],
             "input": [label.input for label in self.labels],
@@ -338,10 +338,3 @@ def impact(
         log_weights, in_reach, r.folds, r.independent, r.n_evaluations, r.failed_points,
         r.history, message, flags,
     )  # fmt: skip
-
-
-def _outside(confidence_level: float) -> float:
-    level = finite_number(confidence_level, "`confidence_level`")
-    if not 0.0 < level < 1.0:
-        raise ValueError(f"`confidence_level` must lie between 0 and 1, but got {level!r}.")
-    return 1.0 - level

@@ -16,6 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from bayesopt.arguments import whole_number
+
 Array = NDArray[np.float64]
 
 _PIECES = 16  # batches for an executor, where the user names no size
@@ -59,6 +61,11 @@ class ModelRuns:
         Points at which the model returned NaN or an infinite number.
     n_outputs
         J, None before the first run.
+
+    Raises
+    ------
+    TypeError, ValueError
+        When `func`, `executor` or `batch_size` cannot be used: before a run is spent.
     """
 
     def __init__(
@@ -73,6 +80,12 @@ class ModelRuns:
         progress: bool | Literal["auto"] = "auto",
         output_names: Sequence[str] | None = None,
     ) -> None:
+        if not callable(func):
+            raise TypeError(f"`func` must be callable, but got {func!r}.")
+        if executor is not None and not hasattr(executor, "submit"):
+            raise TypeError(f"`executor` must have a method `submit`, but got {executor!r}.")
+        if batch_size is not None:
+            batch_size = whole_number(batch_size, "batch_size", 1)
         self.dimension, self.n_outputs, self.budget = dimension, n_outputs, budget
         self.n_done = self.n_failed = 0
         self._func, self._batch_size, self._executor = func, batch_size, executor

@@ -112,26 +112,27 @@ def closed_part(own: Array, other: Array, mean: float, x: Array, found: Rows) ->
     """
     own, other = own - mean, other - mean
     products = own * other
-    value = float(products.mean() + np.square(own).mean() / len(own))  # the mean is one of n draws
+    # The mean is one of n draws.
+    value = float(products.mean() + np.square(own).mean() / len(own))  # (1)
     noise = float(np.square(products).mean()) / (own.size / 2)
     missed = 0.0  # the next ranks of a single input are near enough
     if x.shape[1] > 1:
         D = np.square(own - other) / 2.0
         missed = float(D.mean()) - _at_no_distance(D, x, found)
-    influence = 2.0 * _halves(products) - np.square(_halves(other))
+    influence = 2.0 * _halves(products) - np.square(_halves(other))  # (4)
     return NeighbourStatistic(value + missed, influence, noise + (_DOUBT * missed) ** 2)
 
 
 def total_part(own: Array, other: Array, x: Array, found: Rows) -> NeighbourStatistic:
     """Eq. (2) of a factor; the inputs u are all the others. Arguments as in `closed_part`."""
-    D = np.square(own - other) / 2.0
+    D = np.square(own - other) / 2.0  # (2), before Eq. (3)
     mean, value = float(D.mean()), _at_no_distance(D, x, found)
     share = value / mean if mean > 0.0 else 1.0
     first, second = _halves(D)
     noise = float((first * second).mean()) / (own.size / 2)
     return NeighbourStatistic(
         value,
-        share * np.square(_halves(own - other)),
+        share * np.square(_halves(own - other)),  # (4)
         share**2 * noise + (_DOUBT * (mean - value)) ** 2,
     )
 

@@ -36,9 +36,9 @@ from numpy.typing import NDArray
 from scipy.special import ndtr
 
 from uq import neighbour_statistics
+from uq.factors import Factor
 from uq.given_runs import GivenRuns
 from uq.neighbour_statistics import NeighbourStatistic
-from uq.pick_freeze import Factor
 from uq.polynomials import Indices
 from uq.surrogates import Chaos
 from uq.unknown_laws import influence_of_laws

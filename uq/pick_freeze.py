@@ -35,31 +35,11 @@ from scipy.special import ndtri
 
 from bayesopt.arguments import check_name, whole_number
 from uq import widened_tails
+from uq.factors import Factor, factors_of, independent_inputs
 from uq.inputs import Inputs
-from uq.joint_laws import law_of
-from uq.sampling import Folds, Sampling, largest_folds
+from uq.sampling import Folds, Sampling, asked_folds
 
 Array = NDArray[np.float64]
-
-N_FOLDS = 8
-"""Folds where the number of rows is a power of two."""
-LEAST_ROWS = 16
-
-
-@dataclass(frozen=True)
-class Factor:
-    """What gets an index: one input, or a group of them.
-
-    Parameters
-    ----------
-    name
-        Name of the input or of the group.
-    columns
-        Columns of the inputs.
-    """
-
-    name: str
-    columns: tuple[int, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -329,92 +309,8 @@ def sobol_design(
     if isinstance(order, bool) or order not in (1, 2):
         raise ValueError(f"`order` must be 1 or 2, but got {order!r}.")
     factors = factors_of(law.names, groups)
-    folds = folds_of(len(blocks_of(len(factors), order)), budget, n, sampling)
+    folds = asked_folds(len(blocks_of(len(factors), order)), budget, n, sampling)
     generator = np.random.default_rng(rng)
     uniforms = folds.uniforms(2 * law.dimension, generator)
     entropy = int(generator.integers(2**63))
     return SobolDesign(law, factors, order, uniforms, folds.labels, sampling, widened, entropy)
-
-
-def independent_inputs(inputs: Any, dists: Any) -> Inputs:
-    """Return the independent inputs that were given by either name; raises by what is wrong."""
-    law = given_inputs(inputs, dists)
-    if not law.is_independent:
-        raise ValueError(
-            "The inputs are dependent, and a pick-freeze design needs independent ones; "
-            "`uq.shapley_effects` takes dependent inputs."
-        )
-    return law
-
-
-def given_inputs(inputs: Any, dists: Any) -> Inputs:
-    """Return the inputs that were given by either name; raises by what is wrong."""
-    if (inputs is None) == (dists is None):
-        raise TypeError("Give the laws of the inputs, either as `inputs` or as `dists`.")
-    law = law_of(dists if inputs is None else inputs)
-    if not isinstance(law, Inputs):
-        raise TypeError(
-            f"Sobol' indices need `uq.Inputs`, each input with a law of its own, but got {law!r}, "
-            "whose inputs cannot be drawn one by one."
-        )
-    return law
-
-
-def factors_of(
-    names: tuple[str, ...], groups: Mapping[str, Sequence[str]] | None
-) -> tuple[Factor, ...]:
-    """Groups, and the inputs that are in none, in the order of their first columns."""
-    if groups is None:
-        return tuple(Factor(name, (i,)) for i, name in enumerate(names))
-    if not isinstance(groups, Mapping) or not groups:
-        raise TypeError(
-            f"`groups` must map names to lists of inputs, such as {{'loads': ['F', 'P']}}, but got "
-            f"{groups!r}."
-        )
-    factors: list[Factor] = []
-    owner: dict[str, str] = {}
-    for group, members in groups.items():
-        if isinstance(members, str) or not members:
-            raise ValueError(f"The group {group!r} must list its inputs, but got {members!r}.")
-        for name in members:
-            check_name(f"input in the group {group!r}", name, names)
-            if name in owner:
-                raise ValueError(
-                    f"Groups must not overlap, but {name!r} is in {owner[name]!r} and in {group!r}."
-                )
-            owner[name] = group
-        factors.append(Factor(group, tuple(sorted(names.index(name) for name in members))))
-    alone = [name for name in names if name not in owner]
-    if set(alone) & set(groups):
-        raise ValueError(
-            f"The group {sorted(set(alone) & set(groups))[0]!r} has the name of an input that is "
-            "in no group; give it another name."
-        )
-    factors += [Factor(name, (names.index(name),)) for name in alone]
-    return tuple(sorted(factors, key=lambda factor: factor.columns))
-
-
-def folds_of(n_blocks: int, budget: int | None, n: int | None, sampling: Sampling) -> Folds:
-    """Folds of the rows that were asked for, of so many runs each; raises by what is wrong."""
-    if (budget is None) == (n is None):
-        raise TypeError("Give either `budget`, runs of the model, or `n`, rows of the design.")
-    least = LEAST_ROWS if sampling == "qmc" else 20
-    if budget is not None:
-        budget = whole_number(budget, "budget", 1)
-        if budget < least * n_blocks:
-            raise ValueError(
-                f"`budget` must pay for {least} rows of {n_blocks} runs, {least * n_blocks} in "
-                f"all, but got {budget}."
-            )
-        return largest_folds(budget // n_blocks, sampling)
-    n = whole_number(n, "n", least)
-    if sampling == "mc":
-        return largest_folds(n, sampling)
-    if n & (n - 1):
-        low = 1 << (n.bit_length() - 1)
-        nearest = low if n - low <= 2 * low - n else 2 * low
-        raise ValueError(
-            f"`n` must be a power of two for scrambled nets, but got {n}; the nearest is "
-            f'{nearest}. `budget` takes any number of runs, sampling="mc" any number of rows.'
-        )
-    return Folds(N_FOLDS, n // N_FOLDS, sampling)

@@ -12,7 +12,6 @@ R           folds;  pseudo-values and contributions: see `sobol_analysis`
 and what the fits of a surrogate share, beside it.
 """
 
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -23,13 +22,19 @@ from threadpoolctl import threadpool_limits
 from uq.cheap_models import cheap_model_parts
 from uq.pick_freeze import SobolDesign, Targets, targets_of
 from uq.sobol_analysis import Analysis, analyse, weights_of_blocks, weights_of_pairs
-from uq.sobol_results import Again, IndexEstimates, SobolIndices
+from uq.sobol_results import Again, IndexEstimates, SobolIndices, how_often, pair_matrix, squeezed
+from uq.usable_rows import (
+    LEAST_FOLDS,
+    labels_without_gaps,
+    standardised,
+    variance,
+    warn_of_constant_outputs,
+    warn_of_failed_rows,
+)
 from uq.variance_parts import Parts, polynomial_parts
 
 Array = NDArray[np.float64]
 Surrogate = Callable[[Array], ArrayLike] | str | None
-
-_CONSTANT = 1e-13  # of the largest value: a spread that is rounding
 
 
 @dataclass(frozen=True)
@@ -66,25 +71,26 @@ def estimate(
     """
     rows = _Rows.of(design, Y)
     targets = targets_of(len(design.factors), design.order)
-    scaled, constant = rows.scaled()
+    scaled, constant = standardised(rows.Y, rows.mean)
     with threadpool_limits(limits=1, user_api="blas"):
         parts = _parts(rows, scaled, constant, targets, options)
         analyses = [
             None if constant[j] else _analysed(rows, scaled[..., j], targets, parts[j], options)
             for j in range(Y.shape[1])
         ]
-    _warn(rows, constant)
+    warn_of_failed_rows(len(rows.Y), design.n, design.n_blocks)
+    warn_of_constant_outputs(constant)
     flags = [f"{rows.n_failed} of {design.n} rows failed; their runs are left out."]
     return SobolIndices(
         names=design.names,
         estimates=_of_each_kind(analyses, len(rows.Y), len(design.factors), design),
-        variance=_squeezed(rows.variance),
+        variance=squeezed(variance(rows.Y, rows.mean)),
         n_evaluations=len(Y),
         n_effective=len(rows.Y),
         message=_message(design, rows, analyses, options),
         flags=flags if rows.n_failed else [],
         design=design,
-        values=_squeezed(Y),
+        values=squeezed(Y),
         _again=again,
     )
 
@@ -120,14 +126,9 @@ class _Rows:
         ok = np.asarray(np.isfinite(values).all(axis=(1, 2)))
         order = np.argsort(design.folds, kind="stable")
         order = order[ok[order]]
-        labels = np.unique(design.folds[order], return_inverse=True)[1]
-        n_left = int(labels.max()) + 1 if len(labels) else 0
-        if n_left < min(3, design.n_folds):
-            raise ValueError(
-                f"Only {len(order)} of {design.n} rows are without failed runs, in {n_left} of "
-                f"{design.n_folds} folds: too few for an estimate. A row needs all its "
-                f"{design.n_blocks} runs."
-            )
+        labels = labels_without_gaps(
+            design.folds[order], design.folds, design.n_blocks, min(LEAST_FOLDS, design.n_folds)
+        )
         z = design.normal_points.reshape(design.n, design.n_blocks, -1)[order]
         log_weights = design.log_weights
         W = np.ones((len(order), design.n_blocks))
@@ -136,30 +137,11 @@ class _Rows:
             W = weights_of_blocks(log_weights, design.blocks)
         return _Rows(design, z, values[order], W, log_weights, labels, int((~ok).sum()))
 
-    def scaled(self) -> tuple[Array, NDArray[np.bool_]]:
-        """Outputs of mean 0 and variance 1, and (J,) which of them are constant."""
-        largest = np.abs(self.Y).max(axis=(0, 1))
-        unit = self.Y / np.where(largest > 0.0, largest, 1.0)
-        spread = np.ptp(unit, axis=(0, 1))
-        mean = np.average(unit, axis=(0, 1), weights=self._weights)
-        centred = unit - mean
-        sd = np.sqrt(np.average(centred**2, axis=(0, 1), weights=self._weights))
-        constant = np.asarray(spread <= _CONSTANT)
-        return centred / np.where(constant, 1.0, sd), constant
-
-    @property
-    def variance(self) -> Array:
-        """(J,) of the outputs."""
-        mean = np.average(self.Y, axis=(0, 1), weights=self._weights)
-        with np.errstate(over="ignore"):
-            variance: Array = np.average(
-                np.square(self.Y - mean), axis=(0, 1), weights=self._weights
-            )
-        return variance
-
-    @property
-    def _weights(self) -> Array:
-        return np.broadcast_to(self.W[..., None], self.Y.shape)
+    def mean(self, values: Array) -> Array:
+        """(J,) weighted means of values (n, n_blocks, J)."""
+        weights = np.broadcast_to(self.W[..., None], values.shape)
+        mean: Array = np.average(values, axis=(0, 1), weights=weights)
+        return mean
 
 
 def _parts(
@@ -203,7 +185,7 @@ def _analysed(
 
 
 @dataclass(frozen=True)
-class _Of:
+class _OneOutput:
     """Estimates (m,), variances (m,) and bootstrap samples (B, m) of m indices of one output."""
 
     estimate: Array
@@ -229,27 +211,22 @@ def _of_each_kind(
     }
 
 
-def _combined(analysis: Analysis | None, L: Array, independent: bool) -> _Of:
+def _combined(analysis: Analysis | None, L: Array, independent: bool) -> _OneOutput:
     """Linear combinations L (m, T) of the targets; zeros for a constant output."""
     if analysis is None:
-        return _Of(np.zeros(len(L)), np.zeros(len(L)), None)
+        return _OneOutput(np.zeros(len(L)), np.zeros(len(L)), None)
     spread = (analysis.contributions if independent else analysis.pseudo_values) @ L.T
     variance = spread.var(axis=0, ddof=1) / len(spread) + np.abs(L) @ analysis.extra_variance
     resampled = None if analysis.resampled is None else analysis.resampled @ L.T
-    return _Of(L @ analysis.estimate, variance, resampled)
+    return _OneOutput(L @ analysis.estimate, variance, resampled)
 
 
-def _shaped(outputs: list[_Of], k: int, kind: str, n_free: float) -> IndexEstimates:
+def _shaped(outputs: list[_OneOutput], k: int, kind: str, n_free: float) -> IndexEstimates:
     """All outputs together, pairs as symmetric matrices with NaN on their diagonals."""
 
     def arranged(values: list[Array]) -> Array:
         stacked = np.stack(values, axis=-1)  # (..., m, J)
-        if "second" in kind:
-            matrix = np.full((*stacked.shape[:-2], k, k, stacked.shape[-1]), np.nan)
-            i, j = np.triu_indices(k, 1)
-            matrix[..., i, j, :] = matrix[..., j, i, :] = stacked
-            stacked = matrix
-        return _squeezed(stacked)
+        return squeezed(pair_matrix(stacked, k) if "second" in kind else stacked)
 
     estimate = arranged([one.estimate for one in outputs])
     error = np.sqrt(arranged([one.variance for one in outputs]))
@@ -263,26 +240,6 @@ def _shaped(outputs: list[_Of], k: int, kind: str, n_free: float) -> IndexEstima
     )
 
 
-def _squeezed(values: Array) -> Array:
-    return values[..., 0] if values.shape[-1] == 1 else values
-
-
-def _warn(rows: _Rows, constant: NDArray[np.bool_]) -> None:
-    if rows.n_failed:
-        warnings.warn(
-            f"{rows.n_failed} of {rows.design.n} rows have failed runs (NaN or infinite) and are "
-            f"left out, all {rows.design.n_blocks} runs of each; {len(rows.Y)} rows are left.",
-            stacklevel=4,
-        )
-    if constant.any():
-        which = "The output" if len(constant) == 1 else f"Output {np.flatnonzero(constant)[0]}"
-        warnings.warn(
-            f"{which} is constant: it has no variance to share out, and its indices are given as "
-            "0.",
-            stacklevel=4,
-        )
-
-
 def _message(
     design: SobolDesign, rows: _Rows, analyses: list[Analysis | None], options: Options
 ) -> str:
@@ -290,7 +247,7 @@ def _message(
     told = f"{len(rows.Y)} rows of {design.n_blocks} runs in {design.n_folds} {kind}"
     live = [one for one in analyses if one is not None]
     used = [one.names[k] for one in live for k in one.used]
-    counts = {name: used.count(name) for name in dict.fromkeys(used)}
-    uses = "; ".join(f"{name} for {count}" for name, count in counts.items())
     estimator = "" if options.estimator == "auto" else f" Estimator {options.estimator}."
-    return f"{told}. Control variates: {uses or 'none'} of {len(used)} indices.{estimator}"
+    return (
+        f"{told}. Control variates: {how_often(used) or 'none'} of {len(used)} indices.{estimator}"
+    )

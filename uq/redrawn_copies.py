@@ -29,8 +29,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
+from uq.factors import Factor
 from uq.inputs import Inputs
-from uq.pick_freeze import Factor
 from uq.proposals import Gaussian, Mixture, log_densities, log_sum_exp
 from uq.weighted_pairs import PairWeights
 
@@ -139,7 +139,7 @@ class Redrawing:
         every = np.ones_like(self.kept)
         g = self.mixture.log_density(copies, every) - self.mixture.log_density(copies, self.kept)
         law = np.log(self.share) + log_law(copies, ~self.kept)
-        density: Array = np.logaddexp(law, np.log1p(-self.share) + g)
+        density: Array = np.logaddexp(law, np.log1p(-self.share) + g)  # (1)
         return density
 
     def _selected(self, z: Array, u: Array) -> NDArray[np.int64]:
@@ -215,14 +215,14 @@ def drawn(plan: Plan, g: GaussianMixture, u: Array) -> tuple[Array, PairWeights]
     half = plan.n_uniforms // 2
     every = np.ones(g.dimension, bool)
     B = g.density.transform(u[:, :half])
-    w = np.exp(log_law(B, every) - g.log_density(B, every))
+    w = np.exp(log_law(B, every) - g.log_density(B, every))  # (2)
     points, copies, pairs = [B], [], []
     for kept in plan.kept:
         redrawing = Redrawing(g, kept)
         C = redrawing.copies(B, u[:, half:])
         anew = np.exp(log_law(C, ~kept) - redrawing.log_density(C))
         points.append(C)
-        copies.append(anew * np.exp(log_law(C, kept) - g.log_density(C, kept)))
-        pairs.append(w * anew)
+        copies.append(anew * np.exp(log_law(C, kept) - g.log_density(C, kept)))  # (2)
+        pairs.append(w * anew)  # (2)
     weights = PairWeights(w, np.stack(copies, axis=1), np.stack(pairs, axis=1))
     return np.stack(points, axis=1), weights

@@ -28,10 +28,18 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import qmc
 
+from bayesopt.arguments import whole_number
+
 Array = NDArray[np.float64]
 Sampling = Literal["qmc", "mc"]
 
 LEAST_FOLDS = 7
+N_FOLDS = 8
+"""Folds where the number of rows is a power of two."""
+LEAST_ROWS = 16
+"""Rows that a design of nets must have."""
+LEAST_RANDOM_ROWS = 20
+"""Random rows that a design must have: two in each fold."""
 _LEAST_UNIFORM = 2.0**-53
 
 
@@ -115,6 +123,51 @@ def largest_folds(n: int, sampling: Sampling) -> Folds:
         return Folds(10, n // 10, sampling)
     size = 1 << ((n // LEAST_FOLDS).bit_length() - 1)
     return Folds(n // size, size, sampling)
+
+
+def asked_folds(
+    cost: int, budget: int | None, n: int | None, sampling: Sampling, rows: str = "rows"
+) -> Folds:
+    """Folds of the rows that a user asks for.
+
+    Parameters
+    ----------
+    cost
+        Runs of one row.
+    budget, n
+        Most runs, or instead of it the number of rows: one of them is None.
+    sampling
+        "qmc" or "mc".
+    rows
+        What rows are called.
+
+    Raises
+    ------
+    TypeError, ValueError
+        When both or none are given, or one that cannot be had.
+    """
+    if (budget is None) == (n is None):
+        raise TypeError(f"Give either `budget`, runs of the model, or `n`, the number of {rows}.")
+    least = LEAST_ROWS if sampling == "qmc" else LEAST_RANDOM_ROWS
+    if budget is not None:
+        budget = whole_number(budget, "budget", 1)
+        if budget < least * cost:
+            raise ValueError(
+                f"`budget` must pay for {least} {rows} of {cost} runs, {least * cost} in "
+                f"all, but got {budget}."
+            )
+        return largest_folds(budget // cost, sampling)
+    n = whole_number(n, "n", least)
+    if sampling == "mc":
+        return largest_folds(n, sampling)
+    if n & (n - 1):
+        low = 1 << (n.bit_length() - 1)
+        nearest = low if n - low <= 2 * low - n else 2 * low
+        raise ValueError(
+            f"`n` must be a power of two for scrambled nets, but got {n}; the nearest is "
+            f'{nearest}. `budget` takes any number of runs, sampling="mc" any number of {rows}.'
+        )
+    return Folds(N_FOLDS, n // N_FOLDS, sampling)
 
 
 def _scrambled(cells: NDArray[np.int64], log2: int, rng: np.random.Generator) -> Array:

@@ -14,7 +14,6 @@ scrambled nets; a polynomial fitted on the other nets is taken off where that wi
 (`shapley_forms`); the spread of the nets is the error (`shapley_estimates`).
 """
 
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -23,23 +22,29 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from threadpoolctl import threadpool_limits
 
-from bayesopt.arguments import check_name, whole_number
+from bayesopt.arguments import check_name
 from uq.control_variates import fold_sums
+from uq.factors import given_inputs
 from uq.inputs import Inputs
 from uq.model_runs import ModelRuns
 from uq.permutation_chains import ChainDesign, chain_design
-from uq.pick_freeze import folds_of, given_inputs
-from uq.sampling import Sampling
+from uq.sampling import Sampling, asked_folds
 from uq.shapley_estimates import Effects, effects, row_forms
 from uq.shapley_forms import MOST_DEPENDENT, polynomial_corrections
-from uq.sobol_results import IndexEstimates, SobolIndices
+from uq.sobol_results import IndexEstimates, SobolIndices, how_often, squeezed
+from uq.usable_rows import (
+    labels_without_gaps,
+    standardised,
+    variance,
+    warn_of_constant_outputs,
+    warn_of_failed_rows,
+)
 from uq.variance_parts import Parts
 
 Array = NDArray[np.float64]
 
 _KINDS = ("shapley", "first_order", "total_order")
 _LEAST_SEEN = 8  # rows of a fold: with fewer the spread of the folds is too skewed for intervals
-_CONSTANT = 1e-13  # of the largest value: a spread that is rounding
 
 
 def shapley_effects(
@@ -114,13 +119,7 @@ def shapley_effects(
     check_name("sampling", sampling, ("qmc", "mc"))
     if surrogate is not None:
         check_name("surrogate", surrogate, ("auto",), "or None")
-    if not callable(func):
-        raise TypeError(f"`func` must be callable, but got {func!r}.")
-    if executor is not None and not hasattr(executor, "submit"):
-        raise TypeError(f"`executor` must have a method `submit`, but got {executor!r}.")
-    if batch_size is not None:
-        batch_size = whole_number(batch_size, "batch_size", 1)
-    folds = folds_of(law.dimension + 1, budget, n, sampling)
+    folds = asked_folds(law.dimension + 1, budget, n, sampling)
     widened = surrogate is not None and _has_polynomial(law)
     design = chain_design(law, folds, widened, np.random.default_rng(rng))
     points = design.points
@@ -154,14 +153,7 @@ class _Rows:
     def of(design: ChainDesign, values: Array) -> "_Rows":
         Y = values.reshape(design.n, design.n_blocks, -1)
         kept: NDArray[np.bool_] = np.all(np.isfinite(Y), axis=(1, 2))
-        labels = np.unique(design.folds[kept], return_inverse=True)[1]
-        n_left, n_folds = int(labels.max(initial=-1)) + 1, int(design.folds.max()) + 1
-        if n_left < 3:
-            raise ValueError(
-                f"Only {kept.sum()} of {design.n} rows are without failed runs, in {n_left} of "
-                f"{n_folds} folds: too few for an estimate. A row needs all its "
-                f"{design.n_blocks} runs."
-            )
+        labels = labels_without_gaps(design.folds[kept], design.folds, design.n_blocks)
         points, rows = design.weights
         return _Rows(design, Y[kept], (points[kept], rows[kept]), kept, labels)
 
@@ -175,23 +167,7 @@ class _Rows:
         """Rows left out."""
         return int((~self.kept).sum())
 
-    @property
-    def variance(self) -> Array:
-        """(J,) of the outputs."""
-        with np.errstate(over="ignore"):
-            variance: Array = self._mean(np.square(self.Y - self._mean(self.Y)))
-        return variance
-
-    def scaled(self) -> tuple[Array, NDArray[np.bool_]]:
-        """Outputs of mean 0 and variance 1, and (J,) which of them are constant."""
-        largest = np.abs(self.Y).max(axis=(0, 1))
-        unit = self.Y / np.where(largest > 0.0, largest, 1.0)
-        constant = np.ptp(unit, axis=(0, 1)) <= _CONSTANT
-        centred = unit - self._mean(unit)
-        sd = np.sqrt(self._mean(centred**2))
-        return centred / np.where(constant, 1.0, sd), constant
-
-    def _mean(self, values: Array) -> Array:
+    def mean(self, values: Array) -> Array:
         """(J,) weighted means of values (n, d + 1, J) at the points."""
         W = self.weights[0]
         mean: Array = np.einsum("nkj,nk->j", values, W) / W.sum()
@@ -200,29 +176,21 @@ class _Rows:
 
 def _result(design: ChainDesign, values: Array, with_surrogate: bool) -> SobolIndices:
     rows = _Rows.of(design, values)
-    scaled, constant = rows.scaled()
+    scaled, constant = standardised(rows.Y, rows.mean)
+    of_rows = rows.weights, rows.permutations, rows.folds
     dependent, random = not design.inputs.is_independent, design.sampling == "mc"
     with threadpool_limits(limits=1, user_api="blas"):
         parts = _parts(rows, scaled, constant, with_surrogate)
         found = [
-            None
-            if constant[j]
-            else effects(
-                scaled[..., j],
-                rows.weights,
-                rows.permutations,
-                rows.folds,
-                dependent,
-                parts[j],
-                random,
-            )  # fmt: skip
-            for j in range(len(constant))
+            None if flat else effects(y, *of_rows, dependent, one, random)
+            for y, flat, one in zip(np.moveaxis(scaled, 2, 0), constant, parts, strict=True)
         ]
-    _warn(rows, constant)
+    warn_of_failed_rows(len(rows.Y), design.n, design.n_blocks)
+    warn_of_constant_outputs(constant, "effects")
     return SobolIndices(
         names=design.inputs.names,
         estimates=_of_each_kind(rows, found, _kinds(rows, dependent)),
-        variance=_squeezed(_variance(rows, found)),
+        variance=squeezed(_variance(rows, found)),
         n_evaluations=len(values),
         n_effective=len(rows.Y),
         message=_message(rows, found),
@@ -236,8 +204,8 @@ def _variance(rows: _Rows, found: list[Effects | None]) -> Array:
     shares = [1.0 if one is None else one.output_variance for one in found]
     known = np.where(np.isfinite(shares), shares, 1.0)
     with np.errstate(over="ignore"):
-        variance: Array = known * rows.variance
-    return variance
+        scaled: Array = known * variance(rows.Y, rows.mean)
+    return scaled
 
 
 def _parts(
@@ -275,28 +243,8 @@ def _of_each_kind(
     for k, kind in enumerate(_KINDS):
         if kind in kinds:
             here = slice(k * d, (k + 1) * d)
-            each[kind] = IndexEstimates(_squeezed(estimate[here]), _squeezed(error[here]), n_free)
+            each[kind] = IndexEstimates(squeezed(estimate[here]), squeezed(error[here]), n_free)
     return each
-
-
-def _squeezed(values: Array) -> Array:
-    return values[..., 0] if values.shape[-1] == 1 else values
-
-
-def _warn(rows: _Rows, constant: NDArray[np.bool_]) -> None:
-    if rows.n_failed:
-        warnings.warn(
-            f"{rows.n_failed} of {rows.design.n} rows have failed runs (NaN or infinite) and are "
-            f"left out, all {rows.design.n_blocks} runs of each; {len(rows.Y)} rows are left.",
-            stacklevel=4,
-        )
-    if constant.any():
-        which = "The output" if len(constant) == 1 else f"Output {np.flatnonzero(constant)[0]}"
-        warnings.warn(
-            f"{which} is constant: it has no variance to share out, and its effects are given as "
-            "0.",
-            stacklevel=4,
-        )
 
 
 def _flags(rows: _Rows, found: list[Effects | None], with_surrogate: bool) -> list[str]:
@@ -327,9 +275,8 @@ def _message(rows: _Rows, found: list[Effects | None]) -> str:
     design = rows.design
     kind = "scrambled nets" if design.sampling == "qmc" else "random folds"
     used = [one.names[0] for one in found if one is not None]
-    counts = {name: used.count(name) for name in dict.fromkeys(used)}
-    uses = "; ".join(f"{name} for {count}" for name, count in counts.items())
     return (
         f"{len(rows.Y)} rows of {design.n_blocks} runs in {int(design.folds[-1]) + 1} {kind}. "
-        f"Control variates of the Shapley effects: {uses or 'none'} of {len(used)} outputs."
+        f"Control variates of the Shapley effects: {how_often(used) or 'none'} of {len(used)} "
+        "outputs."
     )

@@ -115,7 +115,7 @@ def row_forms(f: Array, permutations: NDArray[np.int64], dependent: bool) -> tup
     n, d = permutations.shape
     start, end = f[:, :1], f[:, -1:]
     before, after = f[:, :-1], f[:, 1:]
-    other = (start - (before + after) / 4) if dependent else (start - end) / 2
+    other = (start - (before + after) / 4) if dependent else (start - end) / 2  # (1), (2)
     A, B = np.zeros((3, n, d)), np.zeros((3, n, d))
     np.put_along_axis(A[0], permutations, (before - after) * other, axis=1)
     B[0] = 1.0

@@ -146,7 +146,7 @@ def _weights(sets: NDArray[np.bool_]) -> Array:
     size = sets.sum(axis=1)
     factorial = [math.factorial(k) for k in range(d + 1)]
     share = np.array([factorial[k] * factorial[d - k - 1] / factorial[d] for k in range(d)] + [0.0])
-    shapley = np.where(sets, share[size - 1][:, None], -share[size][:, None])
+    shapley = np.where(sets, share[size - 1][:, None], -share[size][:, None])  # (3)
     first = sets & (size == 1)[:, None]
     total = np.where(~sets & (size == d - 1)[:, None], -1.0, 0.0)
     return np.hstack([shapley, first, total, np.zeros((len(sets), 1))])
@@ -188,6 +188,6 @@ def _next_degree(
         i = int(np.argmax(lowered[k] >= 0))
         lower = M[lowered[k, i]]
         for j, at in enumerate(columns):
-            result[k, at] += roots[at, j, None] * P[i, j] * lower[lowered[at, j]]
+            result[k, at] += roots[at, j, None] * P[i, j] * lower[lowered[at, j]]  # (2)
         result[k] /= roots[k, i]
     return result

@@ -15,6 +15,7 @@ Dependent inputs have Shapley effects (`shapley`).
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -22,16 +23,18 @@ from numpy.typing import ArrayLike, NDArray
 
 from bayesopt.arguments import check_name, real_numbers, whole_number
 from uq.cheap_models import evaluated
+from uq.factors import factors_of, given_inputs
 from uq.given_data import given_data_indices
 from uq.given_runs import input_names
+from uq.inputs import Inputs
 from uq.model_runs import ModelRuns
-from uq.pick_freeze import SobolDesign, factors_of, given_inputs, sobol_design
+from uq.pick_freeze import SobolDesign, sobol_design
 from uq.pick_freeze_estimates import Options, Surrogate, estimate, prefixes
 from uq.sampling import Sampling
 from uq.shapley import shapley_effects
 from uq.sobol_estimators import ESTIMATORS
 from uq.sobol_results import Again, SobolIndices
-from uq.star_designs import star_total_indices
+from uq.star_designs import cost_of_star, star_total_indices
 from uq.target_sensitivity import importance_indices
 
 Array = NDArray[np.float64]
@@ -39,7 +42,6 @@ Method = Literal["auto", "pick_freeze", "importance", "given_data"]
 
 _METHODS = ("auto", "pick_freeze", "importance", "given_data")
 _STAR = "razavi_gupta"
-_SECTION = 10  # points of a star's cross section
 
 
 def sobol_indices(
@@ -87,7 +89,8 @@ def sobol_indices(
     method
         "pick_freeze": a design in which rows share inputs. "importance": for outputs that differ
         in few runs only, such as indicators of rare events; first and total indices. "given_data":
-        from `X` and `Y`. "auto": given data where they are given, else pick-freeze.
+        from `X` and `Y`. "auto": given data where they are given, Shapley effects where inputs are
+        dependent, else pick-freeze.
     estimator
         "auto", or by name "janon_monod", "martinez", "saltelli_2010", "jansen"; or "razavi_gupta",
         total indices from stars of n (9 k + 1) runs.
@@ -124,7 +127,8 @@ def sobol_indices(
     Warns
     -----
     UserWarning
-        Once where runs failed, and once where an output is constant.
+        Once where runs failed, and once where an output is constant and its indices are 0. By
+        importance these are NaN, with a flag: the event may only not have been seen.
 
     Notes
     -----
@@ -134,49 +138,24 @@ def sobol_indices(
     """
     check_name("method", method, _METHODS)
     if X is not None or Y is not None or method == "given_data":
-        unused = {"func": func, "budget": budget, "n": n, "estimator": estimator != "auto"}
-        _refuse(unused, "given data", method, ("auto", "given_data"))
-        return _given(X, Y, inputs, dists, order, groups, surrogate, rng)
-    star = estimator == _STAR
-    options = _options("auto" if star else estimator, surrogate, n_resamples, rng)
-    if func is None or not callable(func):
-        raise TypeError(f"`func` must be callable, but got {func!r}.")
-    if executor is not None and not hasattr(executor, "submit"):
-        raise TypeError(f"`executor` must have a method `submit`, but got {executor!r}.")
-    if batch_size is not None:
-        batch_size = whole_number(batch_size, "batch_size", 1)
+        unused = {"func": func, "budget": budget, "n": n, "n_resamples": n_resamples}
+        _refuse({**unused, "estimator": estimator != "auto"}, "given data")
+        _refuse({"method": method not in ("auto", "given_data")}, "given data")
+        return _by_given_data(X, Y, inputs, dists, order, groups, surrogate, rng)
+    check_name("estimator", estimator, ("auto", *ESTIMATORS, _STAR))
+    options = _options("auto" if estimator == _STAR else estimator, surrogate, n_resamples, rng)
+    if func is None:
+        raise TypeError("Give `func`, the model; or `X` and `Y`, runs that exist already.")
     law = given_inputs(inputs, dists)
+    asked = _Asked(law, budget, n, order, groups, estimator, sampling, options, rng)
     evaluate = _Runs(func, batch_size, executor, progress)
     if method == "auto" and not law.is_independent:
-        first_only = {"order": order != 1, "groups": groups, "estimator": estimator != "auto"}
-        _refuse(first_only, "dependent inputs, which have Shapley effects")
-        return shapley_effects(
-            func=func, inputs=law, budget=budget, n=n, sampling=sampling,
-            surrogate=None if surrogate is None else "auto", batch_size=batch_size,
-            executor=executor, rng=rng, progress=progress,
-        )  # fmt: skip
-    if star:
-        _refuse({"order": order != 1, "groups": groups, "n_resamples": n_resamples}, "stars")
-        cost = (_SECTION - 1) * law.dimension + 1
-        most = whole_number(budget if n is None else n, "budget" if n is None else "n", 1)
-        with evaluate.runs(law.dimension, most if n is None else most * cost) as runs:
-            return star_total_indices(runs, law, n=n, budget=budget, sampling=sampling, rng=rng)
+        return _by_shapley(asked, evaluate)
     if method == "importance":
-        unused = {"order": order != 1, "n": n, "estimator": estimator != "auto"}
-        _refuse({**unused, "n_resamples": n_resamples}, 'method="importance"')
-        budget = whole_number(budget, "budget", 1)
-        with evaluate.runs(law.dimension, budget) as runs:
-            return importance_indices(
-                runs, law, budget=budget, groups=groups, surrogate=surrogate, sampling=sampling,
-                rng=rng,
-            )  # fmt: skip
-    design = sobol_design(
-        law, budget=budget, n=n, order=order, groups=groups, sampling=sampling,
-        widened=surrogate is not None, rng=np.random.default_rng(rng),
-    )  # fmt: skip
-    if callable(surrogate):
-        evaluated(surrogate, design.inputs.sample(2, 0), None)
-    return _result(design, evaluate(design.points), options, evaluate)
+        return _by_importance(asked, evaluate)
+    if estimator == _STAR:
+        return _by_stars(asked, evaluate)
+    return _by_pick_freeze(asked, evaluate)
 
 
 def sobol_estimate(
@@ -225,33 +204,91 @@ def sobol_estimate(
     return _result(design, values.reshape(design.n_runs, -1), options, None)
 
 
+@dataclass(frozen=True)
 class _Runs:
     """The model with its ways of running; called again where a design grows."""
 
-    def __init__(
-        self,
-        func: Callable[[Array], ArrayLike],
-        batch_size: int | None,
-        executor: Any,
-        progress: bool | Literal["auto"],
-    ) -> None:
-        self._func, self._batch_size = func, batch_size
-        self._executor, self._progress = executor, progress
+    func: Callable[[Array], ArrayLike]
+    batch_size: int | None
+    executor: Any
+    progress: bool | Literal["auto"]
 
     def __call__(self, x: Array, n_outputs: int | None = None) -> Array:
         """(n, J) outputs at points (n, d)."""
-        with self.runs(x.shape[1], len(x), n_outputs) as runs:
+        with self.counted(x.shape[1], len(x), n_outputs) as runs:
             return runs(x)
 
-    def runs(self, dimension: int, budget: int, n_outputs: int | None = None) -> ModelRuns:
-        """Runs that are counted."""
+    def counted(self, dimension: int, budget: int, n_outputs: int | None = None) -> ModelRuns:
+        """Runs within a budget."""
         return ModelRuns(
-            self._func, dimension, n_outputs, budget,
-            batch_size=self._batch_size, executor=self._executor, progress=self._progress,
+            self.func, dimension, n_outputs, budget,
+            batch_size=self.batch_size, executor=self.executor, progress=self.progress,
         )  # fmt: skip
 
 
-def _given(
+@dataclass(frozen=True)
+class _Asked:
+    """What is asked of a model by any method."""
+
+    law: Inputs
+    budget: int | None
+    n: int | None
+    order: Literal[1, 2]
+    groups: Mapping[str, Sequence[str]] | None
+    estimator: str
+    sampling: Sampling
+    options: Options
+    rng: int | np.random.Generator | None
+
+
+def _by_pick_freeze(asked: _Asked, evaluate: _Runs) -> SobolIndices:
+    surrogate = asked.options.surrogate
+    design = sobol_design(
+        asked.law, budget=asked.budget, n=asked.n, order=asked.order, groups=asked.groups,
+        sampling=asked.sampling, widened=surrogate is not None, rng=asked.rng,
+    )  # fmt: skip
+    if callable(surrogate):  # one that cannot be used is refused before a run is spent
+        evaluated(surrogate, design.inputs.sample(2, 0), None)
+    return _result(design, evaluate(design.points), asked.options, evaluate)
+
+
+def _by_importance(asked: _Asked, evaluate: _Runs) -> SobolIndices:
+    unused = {"order": asked.order != 1, "n": asked.n, "estimator": asked.estimator != "auto"}
+    _refuse({**unused, "n_resamples": asked.options.n_resamples}, 'method="importance"')
+    budget = whole_number(asked.budget, "budget", 1)
+    with evaluate.counted(asked.law.dimension, budget) as runs:
+        return importance_indices(
+            runs, asked.law, budget=budget, groups=asked.groups, sampling=asked.sampling,
+            surrogate=asked.options.surrogate, rng=asked.rng,
+        )  # fmt: skip
+
+
+def _by_stars(asked: _Asked, evaluate: _Runs) -> SobolIndices:
+    own = asked.options.surrogate not in (None, "auto")
+    unused = {"order": asked.order != 1, "groups": asked.groups, "surrogate": own}
+    _refuse({**unused, "n_resamples": asked.options.n_resamples}, "stars")
+    n, budget, d = asked.n, asked.budget, asked.law.dimension
+    most = whole_number(budget if n is None else n, "budget" if n is None else "n", 1)
+    with evaluate.counted(d, most if n is None else most * cost_of_star(d)) as runs:
+        return star_total_indices(
+            runs, asked.law, n=n, budget=budget, sampling=asked.sampling, rng=asked.rng
+        )
+
+
+def _by_shapley(asked: _Asked, evaluate: _Runs) -> SobolIndices:
+    surrogate = asked.options.surrogate
+    unused = {"order": asked.order != 1, "groups": asked.groups, "surrogate": callable(surrogate)}
+    more = {"estimator": asked.estimator != "auto", "n_resamples": asked.options.n_resamples}
+    _refuse({**unused, **more}, "dependent inputs, which have Shapley effects")
+    return shapley_effects(
+        func=evaluate.func, inputs=asked.law, budget=asked.budget, n=asked.n,
+        sampling=asked.sampling, surrogate=None if surrogate is None else "auto",
+        batch_size=evaluate.batch_size, executor=evaluate.executor, rng=asked.rng,
+        progress=evaluate.progress,
+    )  # fmt: skip
+
+
+def _by_given_data(
     X: ArrayLike | None,
     Y: ArrayLike | None,
     inputs: Any,
@@ -261,7 +298,6 @@ def _given(
     surrogate: Surrogate,
     rng: int | np.random.Generator | None,
 ) -> SobolIndices:
-    """Indices from runs that exist already."""
     if X is None or Y is None:
         raise TypeError('method="given_data" needs both `X`, points, and `Y`, outputs there.')
     if surrogate not in (None, "auto", "polynomial"):
@@ -274,24 +310,17 @@ def _given(
     )  # fmt: skip
 
 
-def _refuse(
-    unused: Mapping[str, object],
-    what: str,
-    method: str = "auto",
-    methods: tuple[str, ...] = ("auto",),
-) -> None:
+def _refuse(unused: Mapping[str, object], what: str) -> None:
     """Raise ValueError for arguments that are given and would not be used."""
     for name, value in unused.items():
         if value is not None and value is not False and value != 0:
             raise ValueError(f"`{name}` is not used with {what}; leave it out.")
-    if method not in methods:
-        raise ValueError(f"method={method!r} is not used with {what}; leave it out.")
 
 
 def _options(
     estimator: str, surrogate: Surrogate, n_resamples: int, rng: int | np.random.Generator | None
 ) -> Options:
-    check_name("estimator", estimator, ("auto", *ESTIMATORS, _STAR))
+    check_name("estimator", estimator, ("auto", *ESTIMATORS))
     if surrogate is not None and not callable(surrogate):
         check_name("surrogate", surrogate, ("auto", "polynomial"), "or None or a function")
     n_resamples = whole_number(n_resamples, "n_resamples", 0)

@@ -14,9 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from bayesopt.arguments import finite_number
 from uq import plots
-from uq.estimates import ConfidenceInterval
+from uq.estimates import ConfidenceInterval, share_outside
 from uq.pick_freeze import SobolDesign
 
 Array = NDArray[np.float64]
@@ -45,11 +44,14 @@ class IndexEstimates:
     resampled: Array | None = None
 
     def confidence_interval(self, confidence_level: float = _LEVEL) -> ConfidenceInterval:
-        """Ends of an interval for each index, in the shape of the estimates."""
-        level = finite_number(confidence_level, "`confidence_level`")
-        if not 0.0 < level < 1.0:
-            raise ValueError(f"`confidence_level` must lie between 0 and 1, but got {level!r}.")
-        outside = (1.0 - level) / 2
+        """Ends of an interval for each index, in the shape of the estimates.
+
+        Raises
+        ------
+        TypeError, ValueError
+            When `confidence_level` is no number between 0 and 1.
+        """
+        outside = share_outside(confidence_level) / 2
         if self.resampled is not None:
             low, high = np.quantile(self.resampled, [outside, 1.0 - outside], axis=0)
             return ConfidenceInterval(low, high)
@@ -89,13 +91,14 @@ class SobolIndices:
     n_evaluations
         Runs of the model, failed ones included.
     n_effective
-        Rows (of a design) or runs (of given data) that the estimates rest on; the others failed.
+        Rows or stars of a design, or runs of given data, that the estimates rest on; the others
+        failed.
     message
         What was done, in words.
     flags
         What to be careful about; empty when there is nothing.
     method
-        "pick_freeze", "importance", "given_data" or "shapley".
+        "pick_freeze", "star", "importance", "given_data" or "shapley".
     design, values
         Pick-freeze design and the outputs (n_runs,) or (n_runs, J) at its points.
     diagnostics
@@ -269,6 +272,24 @@ class SobolIndices:
             f"This result has no {kind.replace('_', ' ')} indices, only "
             f"{', '.join(self.estimates)}{advice}."
         )
+
+
+def squeezed(values: Array) -> Array:
+    """Values (..., J) without their last axis where there is one output."""
+    return values[..., 0] if values.shape[-1] == 1 else values
+
+
+def how_often(names: Sequence[str]) -> str:
+    """Each of the names and its count, in words, such as "none for 2; polynomial for 1"."""
+    return "; ".join(f"{name} for {names.count(name)}" for name in dict.fromkeys(names))
+
+
+def pair_matrix(values: Array, k: int) -> Array:
+    """Symmetric (..., k, k, J) of values (..., k (k - 1) / 2, J) of pairs, NaN on the diagonal."""
+    matrix = np.full((*values.shape[:-2], k, k, values.shape[-1]), np.nan)
+    i, j = np.triu_indices(k, 1)
+    matrix[..., i, j, :] = matrix[..., j, i, :] = values
+    return matrix
 
 
 def _rows(kind: str, names: tuple[str, ...], columns: tuple[Array, ...]) -> list[tuple[Any, ...]]:

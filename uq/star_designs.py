@@ -30,17 +30,23 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
-from bayesopt.arguments import check_name, whole_number
+from bayesopt.arguments import check_name
+from uq.factors import Factor, factors_of
 from uq.inputs import Inputs, Seed
 from uq.model_runs import ModelRuns
-from uq.pick_freeze import Factor, factors_of
-from uq.sampling import Folds, Sampling, largest_folds
-from uq.sobol_results import IndexEstimates, SobolIndices
+from uq.sampling import Sampling, asked_folds
+from uq.sobol_results import IndexEstimates, SobolIndices, squeezed
+from uq.usable_rows import (
+    binary_unit,
+    constant_outputs,
+    labels_without_gaps,
+    warn_of_constant_outputs,
+    warn_of_failed_rows,
+)
 
 Array = NDArray[np.float64]
 
-_N_FOLDS = 8
-_LEAST_CENTRES = 16
+LAG = 0.1
 _END = 2.0**-53  # nearest score to 0 and to 1
 
 
@@ -51,7 +57,7 @@ def star_total_indices(
     *,
     n: int | None = None,
     budget: int | None = None,
-    lag: float = 0.1,
+    lag: float = LAG,
     sampling: Sampling = "qmc",
     rng: Seed = None,
 ) -> SobolIndices:
@@ -66,7 +72,7 @@ def star_total_indices(
     factors
         Inputs that get indices, no groups; None: all of them.
     n
-        Centres: a power of two, at least 16, for "qmc".
+        Centres: a power of two, at least 16, for "qmc"; at least 20 for "mc".
     budget
         Instead of it the most runs of the model.
     lag
@@ -84,7 +90,13 @@ def star_total_indices(
     Raises
     ------
     TypeError, ValueError
-        When inputs are dependent, factors are groups, or a number is out of range.
+        When inputs are dependent, factors are groups, or a number is out of range, or too few
+        stars are without a failed run.
+
+    Warns
+    -----
+    UserWarning
+        Once where runs failed, and once where an output is constant.
 
     Notes
     -----
@@ -93,29 +105,32 @@ def star_total_indices(
     """
     chosen = _checked_factors(inputs, factors)
     m = _points_of_section(lag)
-    cost = len(chosen) * (m - 1) + 1
-    folds = _centres(n, budget, cost, sampling)
+    cost = cost_of_star(len(chosen), lag)
+    check_name("sampling", sampling, ("qmc", "mc"))
+    folds = asked_folds(cost, budget, n, sampling, "stars")
     u = folds.uniforms(inputs.dimension, np.random.default_rng(rng))
     scores, sections = _star(u, m, [factor.columns[0] for factor in chosen])
     points = inputs.from_normal(ndtri(scores.reshape(-1, inputs.dimension)))
     Y = runs(points).reshape(folds.n_points, cost, -1)
     kept = np.isfinite(Y).all(axis=(1, 2))
-    labels = folds.labels[kept]
-    if len(np.unique(labels)) < folds.n_folds:
-        raise ValueError(
-            f"Only {int(kept.sum())} of {folds.n_points} stars have no failed run, too few for an "
-            "error: let the model return finite numbers more often, or ask for more stars."
-        )
+    labels = labels_without_gaps(folds.labels[kept], folds.labels, cost)
     Y = Y[kept]
-    estimate, error = _jackknife(_moments(Y - Y.mean(axis=(0, 1)), sections), labels)
-    if Y.shape[2] == 1:
-        estimate, error = estimate[:, 0], error[:, 0]
+    unit = binary_unit(np.abs(Y).max(axis=(0, 1)))
+    Y = Y / unit
+    constant = constant_outputs(Y)
+    centred = np.where(constant, 0.0, Y - Y.mean(axis=(0, 1)))
+    estimate, error = _jackknife(_moments(centred, sections), labels)
+    with np.errstate(over="ignore"):
+        variance = estimate[-1] * np.square(unit)
+    warn_of_failed_rows(len(Y), folds.n_points, cost)
+    warn_of_constant_outputs(constant)
     failed = folds.n_points - len(Y)
     flags = (f"{failed} of {folds.n_points} stars have a failed run and were left out",)
+    indices = IndexEstimates(squeezed(estimate[:-1]), squeezed(error[:-1]), float(labels.max()))
     return SobolIndices(
         tuple(factor.name for factor in chosen),
-        {"total_order": IndexEstimates(estimate[:-1], error[:-1], folds.n_folds - 1)},
-        np.asarray(estimate[-1]),
+        {"total_order": indices},
+        squeezed(variance),
         folds.n_points * cost,
         len(Y),
         f"Total-order indices by variograms and covariograms at the lag {1.0 / m:.3g} along "
@@ -123,6 +138,11 @@ def star_total_indices(
         flags if failed else (),
         method="star",
     )
+
+
+def cost_of_star(k: int, lag: float = LAG) -> int:
+    """Runs of a star along k inputs."""
+    return k * (_points_of_section(lag) - 1) + 1
 
 
 def _checked_factors(inputs: Inputs, factors: Sequence[Factor] | None) -> tuple[Factor, ...]:
@@ -148,30 +168,6 @@ def _points_of_section(lag: float) -> int:
             f"`lag` must be one over a whole number of at least 2, such as 0.1, but got {lag!r}."
         )
     return m
-
-
-def _centres(n: int | None, budget: int | None, cost: int, sampling: Sampling) -> Folds:
-    check_name("sampling", sampling, ("qmc", "mc"))
-    if (n is None) == (budget is None):
-        raise TypeError("Give either `budget`, runs of the model, or `n`, centres of stars.")
-    if budget is not None:
-        budget = whole_number(budget, "budget", 1)
-        if budget < _LEAST_CENTRES * cost:
-            raise ValueError(
-                f"`budget` must pay for {_LEAST_CENTRES} stars of {cost} runs, "
-                f"{_LEAST_CENTRES * cost} in all, but got {budget}."
-            )
-        return largest_folds(budget // cost, sampling)
-    n = whole_number(n, "n", _LEAST_CENTRES)
-    if sampling == "mc":
-        return largest_folds(n, sampling)
-    if n & (n - 1):
-        low = 1 << (n.bit_length() - 1)
-        raise ValueError(
-            f"`n` must be a power of two for scrambled nets, but got {n}; next to it are {low} and "
-            f'{2 * low}. `budget` takes any number of runs, sampling="mc" any number of centres.'
-        )
-    return Folds(_N_FOLDS, n // _N_FOLDS, sampling)
 
 
 def _star(u: Array, m: int, inputs: Sequence[int]) -> tuple[Array, NDArray[np.intp]]:

@@ -26,14 +26,16 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
+from uq.factors import factors_of, independent_inputs
 from uq.inputs import Inputs
 from uq.model_runs import ModelRuns
 from uq.pair_density import AT_MOST_LEARNT, LEAST_GAIN, PairSearch
-from uq.pick_freeze import LEAST_ROWS, factors_of, sobol_design
+from uq.pick_freeze import sobol_design
 from uq.pick_freeze_estimates import Options, Surrogate, estimate
 from uq.redrawn_copies import GaussianMixture, Plan, drawn
-from uq.sampling import Folds, Sampling, largest_folds
-from uq.sobol_results import IndexEstimates, SobolIndices
+from uq.sampling import LEAST_ROWS, Folds, Sampling, largest_folds
+from uq.sobol_results import IndexEstimates, SobolIndices, squeezed
+from uq.usable_rows import constant_outputs, labels_without_gaps, warn_of_failed_rows
 from uq.weighted_pairs import PairIndices, pair_indices
 
 Array = NDArray[np.float64]
@@ -81,7 +83,8 @@ def importance_indices(
     Raises
     ------
     ValueError
-        When the budget is too small, or too few rows are without failed runs.
+        When the inputs are dependent, the budget is too small, or too few rows are without
+        failed runs.
 
     Warns
     -----
@@ -94,6 +97,7 @@ def importance_indices(
     unbiased, whatever density was learnt. The indices are ratios of moments, and their bias is of
     the order of one over the number of rows.
     """
+    inputs = independent_inputs(inputs, None)
     plan = Plan.of(inputs, factors_of(inputs.names, groups))
     least = math.ceil(LEAST_ROWS * (plan.n_blocks + 1) / (1.0 - AT_MOST_LEARNT))
     if budget < least:
@@ -157,7 +161,8 @@ def _by_density(
     Y = runs(inputs.from_normal(z.reshape(-1, inputs.dimension)))
     Y = Y.reshape(folds.n_points, plan.n_blocks, -1)
     ok = np.asarray(np.isfinite(Y).all(axis=(1, 2)))
-    labels = _labels(ok, folds.labels, plan.n_blocks)
+    labels = labels_without_gaps(folds.labels[ok], folds.labels, plan.n_blocks)
+    warn_of_failed_rows(len(labels), len(ok), plan.n_blocks)
     weights = weights.of_rows(ok)
     with _one_thread():
         each = [
@@ -176,10 +181,10 @@ def _by_density(
     return SobolIndices(
         names=plan.names,
         estimates={
-            kind: IndexEstimates(_squeezed(values[of]), _squeezed(errors[of]), each[0].n_free)
+            kind: IndexEstimates(squeezed(values[of]), squeezed(errors[of]), each[0].n_free)
             for kind, of in (("first_order", slice(k)), ("total_order", slice(k, None)))
         },
-        variance=_squeezed(np.array([one.variance for one in each])),
+        variance=squeezed(np.array([one.variance for one in each])),
         n_evaluations=runs.n_done,
         n_effective=n,
         message=f"{told} {n} rows of {plan.n_blocks} runs drawn from it, in {folds.n_folds} folds.",
@@ -187,28 +192,11 @@ def _by_density(
         method="importance",
         diagnostics={
             "normal_points": z[ok],
-            "values": _squeezed(Y[ok]),
+            "values": squeezed(Y[ok]),
             "point_weights": weights.point,
             "pair_weights": weights.pairs,
         },
     )
-
-
-def _labels(ok: NDArray[np.bool_], labels: NDArray[np.int64], n_blocks: int) -> NDArray[np.int64]:
-    """Labels without gaps of the rows that did not fail; warns of the others."""
-    left = np.unique(labels[ok], return_inverse=True)[1]
-    if len(np.unique(left)) < 3:
-        raise ValueError(
-            f"Only {ok.sum()} of {len(ok)} rows are without failed runs: too few for an estimate. "
-            f"A row needs all its {n_blocks} runs."
-        )
-    if not ok.all():
-        warnings.warn(
-            f"{(~ok).sum()} of {len(ok)} rows have failed runs (NaN or infinite) and are left out, "
-            f"all {n_blocks} runs of each; {ok.sum()} rows are left.",
-            stacklevel=4,
-        )
-    return left
 
 
 def _reach_flags(output: str, one: PairIndices) -> list[str]:
@@ -237,15 +225,10 @@ def _by_the_law(
         rng=rng,
     )  # fmt: skip
     Y = runs(design.points)
-    seen = Y[np.isfinite(Y).all(axis=1)]
-    constant = (
-        np.asarray((seen == seen[:1]).all(axis=0)) if len(seen) else np.ones(Y.shape[1], bool)
-    )
+    constant = constant_outputs(Y[np.isfinite(Y).all(axis=1)])
     options = Options("auto", surrogate, 0, int(rng.integers(2**63)))
     with warnings.catch_warnings():
-        if (
-            constant.any()
-        ):  # what it says of them, that their indices are 0, is not what is said here
+        if constant.any():  # else it would warn that their indices are 0, and here they are NaN
             warnings.filterwarnings("ignore", message=".*is constant")
         result = estimate(design, Y, options)
     names = [f"Output {j}" for j in range(Y.shape[1])] if Y.shape[1] > 1 else ["The output"]
@@ -271,7 +254,3 @@ def _unknown(one: IndexEstimates, constant: NDArray[np.bool_]) -> IndexEstimates
         estimate=np.where(unknown, np.nan, one.estimate),
         standard_error=np.where(unknown, np.nan, one.standard_error),
     )
-
-
-def _squeezed(values: Array) -> Array:
-    return values[..., 0] if values.shape[-1] == 1 else values

@@ -151,10 +151,10 @@ def _rows(y: Array, weights: PairWeights, copy_of: NDArray[np.int64]) -> tuple[A
     of_moments = np.stack([v, w, w_copy, w, w_copy], axis=-1)
     values = np.stack(np.broadcast_arrays(one * other, one, other, one**2, other**2), axis=-1)
     M = np.zeros((*other.shape, MOMENTS))
-    M[..., :5] = of_moments * values
+    M[..., :5] = of_moments * values  # (1)
     _, m, m_copy, s, s_copy = np.moveaxis(M[..., :5], -1, 0)
     in_row = weights.copies * y[:, 1:]
-    controls = [
+    controls = [  # (2)
         w - 1.0, w_copy - 1.0, v - 1.0, m - m_copy, s - s_copy, v * (one + other) - m - m_copy,
         m - in_row.mean(axis=1, keepdims=True),
         s - (in_row * y[:, 1:]).mean(axis=1, keepdims=True),

@@ -7,9 +7,9 @@ from scipy import stats
 import uq
 from benchmarks.sobol_cases import ishigami, normal_sum, product_and_sum
 from uq import neighbour_statistics as near
+from uq.factors import factors_of
 from uq.given_data import given_data_indices
 from uq.one_step_indices import _Residuals
-from uq.pick_freeze import factors_of
 from uq.polynomials import index_set, one_dimensional
 from uq.sobol_results import SobolIndices
 from uq.unknown_laws import influence_of_laws
@@ -130,6 +130,22 @@ def test_scale_and_shift_of_the_output_do_not_matter() -> None:
     moved = given_data_indices(X, 1e6 - 1e3 * Y, case.inputs, rng=2)
     assert np.allclose(s.total_order, moved.total_order, rtol=1e-6)
     assert moved.variance == pytest.approx(1e6 * s.variance, rel=1e-6)
+
+
+def test_outputs_of_any_size() -> None:
+    case = ishigami()
+    X, Y = _runs(case, 400)
+    s = given_data_indices(X, Y, case.inputs, rng=2)
+    for power in (-600, 600):
+        moved = given_data_indices(X, np.ldexp(Y, power), case.inputs, rng=2)
+        assert np.array_equal(moved.total_order, s.total_order)
+
+
+def test_one_column_is_one_output() -> None:
+    case = ishigami()
+    X, Y = _runs(case, 400)
+    s = given_data_indices(X, Y[:, None], case.inputs, order=2, rng=2)
+    assert s.total_order.shape == (3,) and s.second_order.shape == (3, 3) and s.variance.ndim == 0
 
 
 def test_several_outputs_are_each_their_own() -> None:

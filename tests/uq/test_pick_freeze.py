@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from uq import Inputs
-from uq.pick_freeze import blocks_of, factors_of, sobol_design, targets_of
+from uq.factors import factors_of
+from uq.pick_freeze import blocks_of, sobol_design, targets_of
 
 LAWS = {"a": stats.norm(), "b": stats.uniform(), "c": stats.gumbel_r(), "d": stats.beta(2, 3)}
 

@@ -6,8 +6,8 @@ from scipy import stats
 
 import uq
 from benchmarks.sobol_cases import g_function, ishigami
+from uq.factors import factors_of
 from uq.model_runs import ModelRuns
-from uq.pick_freeze import factors_of
 from uq.star_designs import star_total_indices
 
 
@@ -96,10 +96,23 @@ def test_failed_runs_take_their_stars_along() -> None:
     def func(x: np.ndarray) -> np.ndarray:
         return np.where(x[:, 0] > 3.1, np.nan, case.func(x))
 
-    s = _indices(func, case.inputs, n=128, rng=0)
+    with pytest.warns(UserWarning, match="of 128 rows have failed runs") as caught:
+        s = _indices(func, case.inputs, n=128, rng=0)
+    assert len(caught) == 1
     assert s.n_effective < 128 and "failed run" in s.flags[0]
-    with pytest.raises(ValueError, match="too few for an error"):
+    with pytest.raises(ValueError, match="too few for an estimate"):
         _indices(lambda x: np.where(x[:, 0] > -2, np.nan, x[:, 0]), case.inputs, n=16, rng=0)
+
+
+def test_outputs_of_any_size() -> None:
+    case = ishigami()
+    s = _indices(case.func, case.inputs, n=16, rng=0)
+    for power in (-600, 600):
+        moved = _indices(lambda x, p=power: np.ldexp(case.func(x), p), case.inputs, n=16, rng=0)
+        assert np.array_equal(moved.total_order, s.total_order)
+    with pytest.warns(UserWarning, match="The output is constant"):
+        s = _indices(lambda x: np.full(len(x), 0.1), case.inputs, n=16, rng=0)
+    assert not s.total_order.any() and s.variance == 0.0
 
 
 def test_several_outputs_and_chosen_factors() -> None:
@@ -109,7 +122,8 @@ def test_several_outputs_and_chosen_factors() -> None:
     def both(x: np.ndarray) -> np.ndarray:
         return np.stack([case.func(x), np.ones(len(x))], axis=1)
 
-    s = _indices(both, case.inputs, factors=factors, n=64, rng=0)
+    with pytest.warns(UserWarning, match="Output 1 is constant"):
+        s = _indices(both, case.inputs, factors=factors, n=64, rng=0)
     alone = _indices(case.func, case.inputs, factors=factors, n=64, rng=0)
     assert s.names == ("x2", "x3") and s.total_order.shape == (2, 2)
     assert np.allclose(s.total_order[:, 0], alone.total_order)

@@ -8,8 +8,8 @@ import pytest
 from scipy import integrate, stats
 
 import uq
+from uq.factors import factors_of
 from uq.model_runs import ModelRuns
-from uq.pick_freeze import factors_of
 from uq.proposals import Gaussian
 from uq.redrawn_copies import GaussianMixture, Plan, Redrawing, drawn, log_law
 from uq.target_sensitivity import importance_indices
