@@ -10,14 +10,10 @@ bias        the largest |mean over seeds - I_j|, in standard errors of that mean
 """
 
 import argparse
-import json
 import time
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass
-from datetime import datetime
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import cache
-from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +23,7 @@ from scipy import stats
 import uq
 from benchmarks import expectation_cases as cases
 from benchmarks.hard_for_polynomials import hard_cases
+from benchmarks.many_runs import play_all, read_all
 from benchmarks.report import header
 from uq.sampling import largest_folds
 
@@ -269,27 +266,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--read", nargs="+", type=Path, default=[], help="tables of saved runs")
     parser.add_argument("--output", type=Path, default=OUTPUT)
     args = parser.parse_args(argv)
-    runs = [Run(**json.loads(line)) for path in args.read for line in path.read_text().splitlines()]
+    runs = read_all(Run, args.read)
     if not args.read:
         names = [case.name for case in hard_cases()] if args.hard else args.cases
         seeds = range(args.first_seed, args.first_seed + args.seeds)
         tasks = [(c, m, n, s) for c in names for n in args.n for m in args.methods for s in seeds]
-        args.output.mkdir(parents=True, exist_ok=True)
-        path = args.output / f"expectations-{datetime.now():%Y%m%d-%H%M%S}.jsonl"
-        with path.open("w") as file:
-            for run in _played(tasks, args.jobs):
-                runs.append(run)
-                file.write(json.dumps(asdict(run)) + "\n")
-                file.flush()
+        runs = play_all(play, tasks, args.jobs, args.output, "expectations")
     print(f"{header('Expectations')}\n\n{table(runs)}")
-
-
-def _played(tasks: Sequence[tuple[str, str, int, int]], jobs: int) -> Iterator[Run]:
-    if jobs == 1:
-        yield from map(play, tasks)
-        return
-    with ProcessPoolExecutor(jobs, get_context("spawn")) as pool:
-        yield from pool.map(play, tasks, chunksize=4)
 
 
 if __name__ == "__main__":
