@@ -34,6 +34,7 @@ Array = NDArray[np.float64]
 Labels = NDArray[np.int64]
 
 _ROUNDING = 64 * np.finfo(float).eps
+_RULES = 0.4
 _LEAST_FOLD = 4  # rows: with fewer, folds tell too little for a choice
 
 
@@ -66,6 +67,18 @@ class Analysis:
     resampled: Array | None
     used: NDArray[np.int64]
     names: tuple[str, ...]
+
+    def rests_on_few(self, folds: Labels) -> NDArray[np.bool_]:
+        """(T,) whether a few rows carry the error, so that it may be larger than it looks.
+
+        The variance of the logarithm of a variance from R fold means of n rows in all is
+        2 / (R - 1) + (kurtosis - 3) / n: the second must not rule.
+        """
+        spread = np.square(self.contributions - fold_means(self.contributions, folds)[folds])
+        mean = spread.mean(axis=0)
+        kurtosis = np.square(spread).mean(axis=0) / np.where(mean > 0.0, mean, 1.0) ** 2
+        few: NDArray[np.bool_] = (kurtosis - 3.0) / len(folds) > _RULES
+        return few
 
 
 def analyse(
