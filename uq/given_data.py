@@ -104,17 +104,19 @@ def _each_output(
     surrogate: str | None,
     rng: np.random.Generator,
 ) -> list[OneOutput]:
-    centre, scale = runs.Y.mean(axis=0), runs.Y.std(axis=0)
-    constant = scale <= _ROUNDING * np.maximum(np.abs(runs.Y).max(axis=0), np.finfo(float).tiny)
+    largest = np.abs(runs.Y).max(axis=0)
+    unit = runs.Y / np.where(largest > 0.0, largest, 1.0)  # squares neither overflow nor vanish
+    scale = unit.std(axis=0)
+    constant = scale <= _ROUNDING
     if constant.any():
         warnings.warn(
             "The output is the same in all runs: it has no variance to share, and its indices are "
             "given as zero.",
             UserWarning,
-            stacklevel=4,
+            stacklevel=5,
         )
     scale = np.where(constant, 1.0, scale)
-    Y = (runs.Y - centre) / scale
+    Y = (unit - unit.mean(axis=0)) / scale
     fitted: list[Polynomial] = []
     if surrogate == "auto" and not constant.all():
         fitted = _polynomials(runs, Y[:, ~constant], folds, targets)
@@ -122,13 +124,14 @@ def _each_output(
     left = iter(fitted or none)
     search = NeighbourSearch(runs, targets, rng)
     outputs = []
-    for j, size in enumerate(scale):
+    for j, size in enumerate(scale * largest):
         if constant[j]:
             zeros = np.zeros(len(targets.combination))
             outputs.append(OneOutput(zeros, zeros, zeros + len(Y) - 1.0, 0.0, 0.0, "none"))
             continue
         found = one_output(Y[:, j], next(left), runs, folds, targets, search)
-        outputs.append(replace(found, variance=found.variance * float(size) ** 2))
+        with np.errstate(over="ignore", under="ignore"):
+            outputs.append(replace(found, variance=float(found.variance * np.square(size))))
     return outputs
 
 

@@ -25,7 +25,7 @@ unbounded inputs come more often from their tails (`widened_tails`); every facto
     W_pair          product of the weights of all values that the two blocks hold
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -341,7 +341,7 @@ def independent_inputs(inputs: Any, dists: Any) -> Inputs:
     law = given_inputs(inputs, dists)
     if not law.is_independent:
         raise ValueError(
-            "The inputs are dependent, and a pick-freeze design needs independent ones; "
+            "The inputs are dependent, and pick-freeze rows need independent ones; "
             "`uq.shapley_effects` takes dependent inputs."
         )
     return law
@@ -374,16 +374,18 @@ def factors_of(
     factors: list[Factor] = []
     owner: dict[str, str] = {}
     for group, members in groups.items():
-        if isinstance(members, str) or not members:
+        several = isinstance(members, Iterable) and not isinstance(members, str)
+        inside = list(members) if several else []
+        if not inside:
             raise ValueError(f"The group {group!r} must list its inputs, but got {members!r}.")
-        for name in members:
+        for name in inside:
             check_name(f"input in the group {group!r}", name, names)
             if name in owner:
                 raise ValueError(
                     f"Groups must not overlap, but {name!r} is in {owner[name]!r} and in {group!r}."
                 )
             owner[name] = group
-        factors.append(Factor(group, tuple(sorted(names.index(name) for name in members))))
+        factors.append(Factor(group, tuple(sorted(names.index(name) for name in inside))))
     alone = [name for name in names if name not in owner]
     if set(alone) & set(groups):
         raise ValueError(

@@ -272,14 +272,15 @@ def _warn(rows: _Rows, constant: NDArray[np.bool_]) -> None:
         warnings.warn(
             f"{rows.n_failed} of {rows.design.n} rows have failed runs (NaN or infinite) and are "
             f"left out, all {rows.design.n_blocks} runs of each; {len(rows.Y)} rows are left.",
-            stacklevel=4,
+            stacklevel=5,
         )
     if constant.any():
-        which = "The output" if len(constant) == 1 else f"Output {np.flatnonzero(constant)[0]}"
+        still = np.flatnonzero(constant)
+        which = "The output" if len(constant) == 1 else f"Output {', '.join(map(str, still))}"
         warnings.warn(
             f"{which} is constant: it has no variance to share out, and its indices are given as "
             "0.",
-            stacklevel=4,
+            stacklevel=5,
         )
 
 

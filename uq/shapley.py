@@ -291,7 +291,8 @@ def _warn(rows: _Rows, constant: NDArray[np.bool_]) -> None:
             stacklevel=4,
         )
     if constant.any():
-        which = "The output" if len(constant) == 1 else f"Output {np.flatnonzero(constant)[0]}"
+        still = np.flatnonzero(constant)
+        which = "The output" if len(constant) == 1 else f"Output {', '.join(map(str, still))}"
         warnings.warn(
             f"{which} is constant: it has no variance to share out, and its effects are given as "
             "0.",

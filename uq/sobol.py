@@ -14,18 +14,20 @@ Method "given_data": from runs that exist already (`given_data`).
 Dependent inputs have Shapley effects (`shapley`).
 """
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from bayesopt.arguments import check_name, real_numbers, whole_number
+from bayesopt.arguments import check_name, whole_number
 from uq.cheap_models import evaluated
 from uq.given_data import given_data_indices
-from uq.given_runs import input_names
+from uq.given_runs import input_names, real_outputs
 from uq.model_runs import ModelRuns
-from uq.pick_freeze import SobolDesign, factors_of, given_inputs, sobol_design
+from uq.pick_freeze import SobolDesign, factors_of, given_inputs, independent_inputs, sobol_design
 from uq.pick_freeze_estimates import Options, Surrogate, estimate, prefixes
 from uq.sampling import Sampling
 from uq.shapley import shapley_effects
@@ -101,7 +103,8 @@ def sobol_indices(
         the folds. The rows of a net are not independent: their bootstrap is too wide.
     X, Y
         (n, d) points drawn independently from the laws, and (n,) or (n, J) outputs there: instead
-        of `func` and of `budget` or `n`.
+        of `func` and of `budget` or `n`. Columns of a table, such as a data frame, go by name where
+        it has those of the inputs.
     batch_size
         At most so many points in one call of `func`.
     executor
@@ -133,8 +136,11 @@ def sobol_indices(
     theirs in their rooms.
     """
     check_name("method", method, _METHODS)
+    unused: dict[str, object]
     if X is not None or Y is not None or method == "given_data":
         unused = {"func": func, "budget": budget, "n": n, "estimator": estimator != "auto"}
+        of_runs = {"batch_size": batch_size, "executor": executor, "n_resamples": n_resamples}
+        unused = {**unused, **of_runs, "sampling": sampling != "qmc"}
         _refuse(unused, "given data", method, ("auto", "given_data"))
         return _given(X, Y, inputs, dists, order, groups, surrogate, rng)
     star = estimator == _STAR
@@ -148,15 +154,17 @@ def sobol_indices(
     law = given_inputs(inputs, dists)
     evaluate = _Runs(func, batch_size, executor, progress)
     if method == "auto" and not law.is_independent:
-        first_only = {"order": order != 1, "groups": groups, "estimator": estimator != "auto"}
-        _refuse(first_only, "dependent inputs, which have Shapley effects")
+        unused = {"order": order != 1, "groups": groups, "estimator": estimator != "auto"}
+        unused = {**unused, "n_resamples": n_resamples, "surrogate": callable(surrogate)}
+        _refuse(unused, "dependent inputs, which have Shapley effects")
         return shapley_effects(
             func=func, inputs=law, budget=budget, n=n, sampling=sampling,
             surrogate=None if surrogate is None else "auto", batch_size=batch_size,
             executor=executor, rng=rng, progress=progress,
         )  # fmt: skip
     if star:
-        _refuse({"order": order != 1, "groups": groups, "n_resamples": n_resamples}, "stars")
+        unused = {"order": order != 1, "groups": groups, "n_resamples": n_resamples}
+        _refuse({**unused, "surrogate": callable(surrogate)}, "stars")
         cost = (_SECTION - 1) * law.dimension + 1
         most = whole_number(budget if n is None else n, "budget" if n is None else "n", 1)
         with evaluate.runs(law.dimension, most if n is None else most * cost) as runs:
@@ -164,6 +172,7 @@ def sobol_indices(
     if method == "importance":
         unused = {"order": order != 1, "n": n, "estimator": estimator != "auto"}
         _refuse({**unused, "n_resamples": n_resamples}, 'method="importance"')
+        law = independent_inputs(law, None)
         budget = whole_number(budget, "budget", 1)
         with evaluate.runs(law.dimension, budget) as runs:
             return importance_indices(
@@ -212,8 +221,9 @@ def sobol_estimate(
     """
     if not isinstance(design, SobolDesign):
         raise TypeError(f"`design` must come from `uq.sobol_design`, but got {design!r}.")
+    check_name("estimator", estimator, ("auto", *ESTIMATORS))
     options = _options(estimator, surrogate, n_resamples, rng)
-    values = real_numbers(Y, "Y")
+    values = real_outputs(Y, "Y")
     if values.ndim not in (1, 2) or len(values) != design.n_runs or values.size == 0:
         advice = ""
         if values.ndim == 2 and values.shape[1] == design.n_runs:
@@ -302,18 +312,30 @@ def _options(
 def _result(
     design: SobolDesign, Y: Array, options: Options, evaluate: _Runs | None
 ) -> SobolIndices:
-    def extend(n: int) -> SobolIndices:
-        larger = design.extend(n)
-        assert evaluate is not None
-        more = evaluate(larger.points[design.n_runs :], Y.shape[1])
-        return _result(larger, np.concatenate([Y, more]), options, evaluate)
-
-    def history() -> list[SobolIndices]:
-        past = []
-        for rows in prefixes(design):
-            each = np.repeat(rows, design.n_blocks)
-            past.append(estimate(design.part(rows), Y[each], options))
-        return past
-
-    again = Again(extend if evaluate else None, history)
+    again = Again(
+        partial(_extended, design, Y, options, evaluate) if evaluate else None,
+        partial(_history, design, Y, options),
+    )
     return estimate(design, Y, options, again)
+
+
+def _extended(
+    design: SobolDesign, Y: Array, options: Options, evaluate: _Runs, n: int
+) -> SobolIndices:
+    larger = design.extend(n)
+    more = evaluate(larger.points[design.n_runs :], Y.shape[1])
+    return _result(larger, np.concatenate([Y, more]), options, evaluate)
+
+
+def _history(design: SobolDesign, Y: Array, options: Options) -> list[SobolIndices]:
+    """Estimates of the first rows of every fold, where enough of them are without failed runs."""
+    past = []
+    for rows in prefixes(design):
+        of_row = Y.reshape(design.n, -1)[rows]
+        alive = design.folds[rows][np.isfinite(of_row).all(axis=1)]
+        if len(np.unique(alive)) < min(3, design.n_folds):
+            continue
+        with warnings.catch_warnings():  # what failed or is constant was said of all rows
+            warnings.simplefilter("ignore", UserWarning)
+            past.append(estimate(design.part(rows), Y[np.repeat(rows, design.n_blocks)], options))
+    return past

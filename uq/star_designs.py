@@ -24,6 +24,7 @@ from the few centres. These are scrambled nets in independent folds, and the spr
 pseudo-values is the error of T_i (Tukey 1958).
 """
 
+import warnings
 from collections.abc import Sequence
 
 import numpy as np
@@ -42,6 +43,7 @@ Array = NDArray[np.float64]
 _N_FOLDS = 8
 _LEAST_CENTRES = 16
 _END = 2.0**-53  # nearest score to 0 and to 1
+_ROUNDING = 1e-13  # of the largest value: a spread that is none
 
 
 def star_total_indices(
@@ -86,6 +88,11 @@ def star_total_indices(
     TypeError, ValueError
         When inputs are dependent, factors are groups, or a number is out of range.
 
+    Warns
+    -----
+    UserWarning
+        Once where stars have failed runs, and once where an output is constant.
+
     Notes
     -----
     With a fixed lag the estimate is not consistent: an index lacks the variance of the means of
@@ -107,7 +114,14 @@ def star_total_indices(
             "error: let the model return finite numbers more often, or ask for more stars."
         )
     Y = Y[kept]
-    estimate, error = _jackknife(_moments(Y - Y.mean(axis=(0, 1)), sections), labels)
+    largest = np.abs(Y).max(axis=(0, 1))
+    unit = Y / np.where(largest > 0.0, largest, 1.0)  # squares neither overflow nor vanish
+    constant = np.ptp(unit, axis=(0, 1)) <= _ROUNDING
+    centred = np.where(constant, 0.0, unit - unit.mean(axis=(0, 1)))
+    estimate, error = _jackknife(_moments(centred, sections), labels)
+    with np.errstate(over="ignore", under="ignore"):
+        estimate[-1] *= np.square(largest)
+    _warn(folds.n_points - len(Y), folds.n_points, constant)
     if Y.shape[2] == 1:
         estimate, error = estimate[:, 0], error[:, 0]
     failed = folds.n_points - len(Y)
@@ -123,6 +137,22 @@ def star_total_indices(
         flags if failed else (),
         method="star",
     )
+
+
+def _warn(n_failed: int, n: int, constant: NDArray[np.bool_]) -> None:
+    if n_failed:
+        warnings.warn(
+            f"{n_failed} of {n} stars have a failed run (NaN or infinite) and are left out.",
+            stacklevel=4,
+        )
+    if constant.any():
+        still = np.flatnonzero(constant)
+        which = "The output" if len(constant) == 1 else f"Output {', '.join(map(str, still))}"
+        warnings.warn(
+            f"{which} is constant: it has no variance to share out, and its indices are given as "
+            "0.",
+            stacklevel=4,
+        )
 
 
 def _checked_factors(inputs: Inputs, factors: Sequence[Factor] | None) -> tuple[Factor, ...]:
