@@ -1,6 +1,7 @@
 """Checks of single arguments: what came, what is allowed, by the name of the argument."""
 
 import math
+import reprlib
 from typing import Any, Literal
 
 import numpy as np
@@ -73,4 +74,6 @@ def real_numbers(values: ArrayLike, name: str) -> NDArray[np.float64]:
             raise TypeError(f"`{name}` has the type {array.dtype}")
         return array.astype(np.float64)
     except (TypeError, ValueError) as error:
-        raise TypeError(f"`{name}` must be real numbers, but got {values!r}.") from error
+        raise TypeError(
+            f"`{name}` must be real numbers, but got {reprlib.repr(values)}."
+        ) from error

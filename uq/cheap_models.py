@@ -109,7 +109,7 @@ def evaluated(model: Callable[[Array], ArrayLike], x: Array, n_outputs: int | No
     values = real_numbers(model(x.copy()), "surrogate(x)")
     columns = values[:, None] if values.ndim == 1 else values
     n_outputs = n_outputs or (columns.shape[1] if columns.ndim == 2 else 1)
-    if len(columns) != len(x) or columns.shape[1:] not in ((1,), (n_outputs,)):
+    if columns.shape not in ((len(x), 1), (len(x), n_outputs)):
         raise ValueError(
             f"`surrogate` must return ({len(x)},) or ({len(x)}, {n_outputs}) values for {len(x)} "
             f"points, but returned the shape {values.shape}."

@@ -1,6 +1,6 @@
 """What gets an index: inputs of a model, or groups of them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -63,16 +63,18 @@ def factors_of(
     factors: list[Factor] = []
     owner: dict[str, str] = {}
     for group, members in groups.items():
-        if isinstance(members, str) or not members:
+        several = isinstance(members, Iterable) and not isinstance(members, str)
+        inside = list(members) if several else []
+        if not inside:
             raise ValueError(f"The group {group!r} must list its inputs, but got {members!r}.")
-        for name in members:
+        for name in inside:
             check_name(f"input in the group {group!r}", name, names)
             if name in owner:
                 raise ValueError(
                     f"Groups must not overlap, but {name!r} is in {owner[name]!r} and in {group!r}."
                 )
             owner[name] = group
-        factors.append(Factor(group, tuple(sorted(names.index(name) for name in members))))
+        factors.append(Factor(group, tuple(sorted(names.index(name) for name in inside))))
     alone = [name for name in names if name not in owner]
     if set(alone) & set(groups):
         raise ValueError(

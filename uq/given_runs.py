@@ -79,7 +79,7 @@ def given_runs(
         When shapes do not fit, runs are too few, inputs are dependent, a point lies outside of
         their support, or an input has too few different values.
     """
-    x, values = _rows(X, Y, len(names))
+    x, values = _rows(in_order(X, names), Y, len(names))
     kept = np.isfinite(np.hstack([x, values])).all(axis=1)
     n_failed = int((~kept).sum())
     if kept.sum() < LEAST_RUNS:
@@ -95,7 +95,7 @@ def given_runs(
     n_given, x = len(x), x[kept]
     _check_values(x, names)
     ranks = rankdata(x, axis=0)
-    flags = _dependence(ranks, names)
+    flags = _dependence(ranks, names) + _repeated(x)
     if inputs is None:
         z = ndtri((ranks - 0.5) / len(x))
         bounded = _nearer_to_uniform(x, z)
@@ -106,7 +106,7 @@ def given_runs(
 
 
 def _rows(X: ArrayLike, Y: ArrayLike, d: int) -> tuple[Array, Array]:
-    x, values = checked_points(X, d, "X"), real_numbers(Y, "Y")
+    x, values = checked_points(X, d, "X"), real_outputs(Y, "Y")
     columns = values[:, None] if values.ndim == 1 else values
     if columns.ndim != 2 or len(columns) != len(x) or not columns.shape[1]:
         advice = ""
@@ -193,8 +193,53 @@ def _other_laws(z: Array, ranks: Array, names: tuple[str, ...]) -> tuple[str, ..
     return (f"the values of {', '.join(other)} do not look drawn from the given laws",)
 
 
+def _repeated(x: Array) -> tuple[str, ...]:
+    again = len(x) - len(np.unique(x, axis=0))
+    if not again:
+        return ()
+    return (
+        f"{again} of {len(x)} runs are at points of other runs, as in a bootstrap sample; the "
+        "intervals count every run as drawn by itself",
+    )
+
+
+def real_outputs(Y: ArrayLike, name: str) -> Array:
+    """Return outputs as floats, also truth values and masked ones; raises TypeError by name."""
+    known = _unmasked(Y)
+    array = np.asarray(known)
+    return real_numbers(array.astype(np.float64) if array.dtype.kind == "b" else known, name)
+
+
+def in_order(X: ArrayLike, names: tuple[str, ...]) -> ArrayLike:
+    """Return the columns of a table by these names where it has them all, else X; masked as NaN."""
+    columns = _columns(X)
+    if not set(names) <= set(columns):
+        return _unmasked(X)
+    return real_numbers(X, "X")[:, [columns.index(name) for name in names]]
+
+
+def _unmasked(values: ArrayLike) -> ArrayLike:
+    """NaN for what is masked."""
+    if not isinstance(values, np.ma.MaskedArray):
+        return values
+    return np.where(np.ma.getmaskarray(values), np.nan, np.ma.getdata(values).astype(np.float64))
+
+
+def _columns(X: Any) -> tuple[str, ...]:
+    """Names of the columns of a table, such as a data frame; none where they are no names."""
+    columns = tuple(getattr(X, "columns", ()))
+    named = all(isinstance(name, str) for name in columns) and len(set(columns)) == len(columns)
+    return columns if named else ()
+
+
 def input_names(inputs: Inputs | None, X: Any) -> tuple[str, ...]:
-    """Names of the inputs, x1, x2, ... where there are no laws; raises TypeError or ValueError."""
+    """Names of the inputs: of the laws, else of the columns of a table, else x1, x2, ...
+
+    Raises
+    ------
+    TypeError, ValueError
+        Without laws, where `X` is no array of numbers (n, d).
+    """
     if inputs is not None:
         return inputs.names
     points = real_numbers(X, "X")
@@ -202,4 +247,4 @@ def input_names(inputs: Inputs | None, X: Any) -> tuple[str, ...]:
         raise ValueError(
             f"`X` must have the shape (n, d), one column for each input, but got {points.shape}."
         )
-    return tuple(f"x{k + 1}" for k in range(points.shape[1]))
+    return _columns(X) or tuple(f"x{k + 1}" for k in range(points.shape[1]))

@@ -41,6 +41,7 @@ Array = NDArray[np.float64]
 Kind = Literal["mean", "sd"]
 
 KINDS = ("mean", "sd")
+_LARGEST = {"mean": 10.0, "sd": 6.0}  # beyond a score of 37 there is no probability in floats
 _DELTAS = tuple(np.linspace(-1.0, 1.0, 9).tolist())
 
 
@@ -78,7 +79,8 @@ def input_impact(
         Eq. (1), or the variance of the score is multiplied by 2^delta, Eq. (2), one input at a
         time. None: the mean of every input.
     deltas
-        Sizes of the perturbations, sorted and each taken once; nine from -1 to 1 when left out.
+        Sizes of the perturbations, sorted and each taken once; nine from -1 to 1 when left out. At
+        most 10 of "mean" and 6 of "sd", either way.
     quantity
         "mean", "variance", "sd", "quantile", "failure_probability", or a list of them.
     level
@@ -167,7 +169,10 @@ class _Functions:
             raise _ModelError(error) from error
         finite = y[np.isfinite(y)]
         if len(finite) and not any(np.isfinite(one).any() for one in self._seen):
-            self.quantities = self.quantities.seen(finite)
+            try:
+                self.quantities = self.quantities.seen(finite)
+            except ValueError as error:
+                raise _ModelError(error) from error
         self._seen.append(y)
         return self._columns(y)
 
@@ -245,6 +250,12 @@ def _perturbations(
         check_name("input in `perturb`", name, inputs.names)
         for kind in [kinds] if isinstance(kinds, str) or not isinstance(kinds, Sequence) else kinds:
             check_name(f"perturbation of '{name}'", kind, KINDS, "or a list of them")
+            if np.abs(sizes).max() > _LARGEST[kind]:
+                raise ValueError(
+                    f"`deltas` of '{kind}' must lie between -{_LARGEST[kind]:g} and "
+                    f"{_LARGEST[kind]:g}, but got {deltas!r}: farther out a law has no "
+                    "floating-point probability. Laws of your own are given as `laws`."
+                )
             for delta in np.unique(sizes).tolist():
                 found[LawLabel(name, kind, delta)] = _perturbed(inputs, name, kind, delta)
     if not found:

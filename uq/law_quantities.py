@@ -79,13 +79,25 @@ class Quantities:
         return tuple(dict.fromkeys(f for name in self.names for f in _FUNCTIONS[name]))
 
     def seen(self, y: Array) -> "Quantities":
-        """The same, centred and scaled by first runs `y`, at least one and finite."""
+        """The same, centred and scaled by first runs `y`, at least one and finite.
+
+        Raises
+        ------
+        ValueError
+            When squares of such outputs are no floating-point numbers.
+        """
         centre = float(np.median(y))
         with np.errstate(over="ignore"):
             size = float(np.abs(y - centre).max())
         known = 0.0 < size < math.inf
         # A power of two: dividing by it rounds nothing.
         scale = math.ldexp(1.0, math.frexp(size)[1] - 1) if known else 1.0
+        highest = 4 if {"variance", "sd"} & set(self.names) else 2  # a variance of a variance
+        if "t" in self.functions and known and not -1000 < highest * math.log2(scale) < 1000:
+            raise ValueError(
+                f"The first outputs differ by about {size:.2g}, and powers of that are no "
+                "floating-point numbers: let `func` return them in other units."
+            )
         tail = _NEARER * min(self.level, 1.0 - self.level)
         tail = min(max(tail, _BEYOND / len(y)), 0.5)
         level = tail if self.level < 0.5 else 1.0 - tail

@@ -149,9 +149,11 @@ class ModelRuns:
         return np.concatenate(values)
 
     def _by_executor(self, executor: Executor, batches: list[Array]) -> list[Array]:
-        futures = [executor.submit(self._func, batch.copy()) for batch in batches]
+        futures: list[Any] = []
         values = []
         try:
+            for batch in batches:
+                futures.append(executor.submit(self._func, batch.copy()))
             for batch, future in zip(batches, futures, strict=True):
                 values.append(self._checked(batch, self._noted(batch, future.result)))
         except BaseException:

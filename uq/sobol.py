@@ -14,18 +14,20 @@ Method "given_data": from runs that exist already (`given_data`).
 Dependent inputs have Shapley effects (`shapley`).
 """
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from bayesopt.arguments import check_name, real_numbers, whole_number
+from bayesopt.arguments import check_name, whole_number
 from uq.cheap_models import evaluated
 from uq.factors import factors_of, given_inputs
 from uq.given_data import given_data_indices
-from uq.given_runs import input_names
+from uq.given_runs import input_names, real_outputs
 from uq.inputs import Inputs
 from uq.model_runs import ModelRuns
 from uq.pick_freeze import SobolDesign, sobol_design
@@ -36,6 +38,7 @@ from uq.sobol_estimators import ESTIMATORS
 from uq.sobol_results import Again, SobolIndices
 from uq.star_designs import cost_of_star, star_total_indices
 from uq.target_sensitivity import importance_indices
+from uq.usable_rows import LEAST_FOLDS
 
 Array = NDArray[np.float64]
 Method = Literal["auto", "pick_freeze", "importance", "given_data"]
@@ -104,7 +107,8 @@ def sobol_indices(
         the folds. The rows of a net are not independent: their bootstrap is too wide.
     X, Y
         (n, d) points drawn independently from the laws, and (n,) or (n, J) outputs there: instead
-        of `func` and of `budget` or `n`.
+        of `func` and of `budget` or `n`. Columns of a table, such as a data frame, go by name where
+        it has those of the inputs.
     batch_size
         At most so many points in one call of `func`.
     executor
@@ -139,7 +143,8 @@ def sobol_indices(
     check_name("method", method, _METHODS)
     if X is not None or Y is not None or method == "given_data":
         unused = {"func": func, "budget": budget, "n": n, "n_resamples": n_resamples}
-        _refuse({**unused, "estimator": estimator != "auto"}, "given data")
+        of_runs = {"batch_size": batch_size, "executor": executor, "sampling": sampling != "qmc"}
+        _refuse({**unused, **of_runs, "estimator": estimator != "auto"}, "given data")
         _refuse({"method": method not in ("auto", "given_data")}, "given data")
         return _by_given_data(X, Y, inputs, dists, order, groups, surrogate, rng)
     check_name("estimator", estimator, ("auto", *ESTIMATORS, _STAR))
@@ -192,7 +197,7 @@ def sobol_estimate(
     if not isinstance(design, SobolDesign):
         raise TypeError(f"`design` must come from `uq.sobol_design`, but got {design!r}.")
     options = _options(estimator, surrogate, n_resamples, rng)
-    values = real_numbers(Y, "Y")
+    values = real_outputs(Y, "Y")
     if values.ndim not in (1, 2) or len(values) != design.n_runs or values.size == 0:
         advice = ""
         if values.ndim == 2 and values.shape[1] == design.n_runs:
@@ -331,18 +336,30 @@ def _options(
 def _result(
     design: SobolDesign, Y: Array, options: Options, evaluate: _Runs | None
 ) -> SobolIndices:
-    def extend(n: int) -> SobolIndices:
-        larger = design.extend(n)
-        assert evaluate is not None
-        more = evaluate(larger.points[design.n_runs :], Y.shape[1])
-        return _result(larger, np.concatenate([Y, more]), options, evaluate)
-
-    def history() -> list[SobolIndices]:
-        past = []
-        for rows in prefixes(design):
-            each = np.repeat(rows, design.n_blocks)
-            past.append(estimate(design.part(rows), Y[each], options))
-        return past
-
-    again = Again(extend if evaluate else None, history)
+    again = Again(
+        partial(_extended, design, Y, options, evaluate) if evaluate else None,
+        partial(_history, design, Y, options),
+    )
     return estimate(design, Y, options, again)
+
+
+def _extended(
+    design: SobolDesign, Y: Array, options: Options, evaluate: _Runs, n: int
+) -> SobolIndices:
+    larger = design.extend(n)
+    more = evaluate(larger.points[design.n_runs :], Y.shape[1])
+    return _result(larger, np.concatenate([Y, more]), options, evaluate)
+
+
+def _history(design: SobolDesign, Y: Array, options: Options) -> list[SobolIndices]:
+    """Estimates of the first rows of every fold, where enough of them are without failed runs."""
+    past = []
+    for rows in prefixes(design):
+        of_row = Y.reshape(design.n, -1)[rows]
+        alive = design.folds[rows][np.isfinite(of_row).all(axis=1)]
+        if len(np.unique(alive)) < min(LEAST_FOLDS, design.n_folds):
+            continue
+        with warnings.catch_warnings():  # what failed or is constant was said of all rows
+            warnings.simplefilter("ignore", UserWarning)
+            past.append(estimate(design.part(rows), Y[np.repeat(rows, design.n_blocks)], options))
+    return past

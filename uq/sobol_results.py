@@ -108,6 +108,9 @@ class SobolIndices:
     -----
     Indices are unbiased estimates: one near zero may come out negative, and one near one above it.
     It is then not told apart from zero or one, as its interval says.
+
+    A pickled result, and a copy, cannot be extended, for the model is not in it;
+    ``uq.sobol_estimate(result.design, result.values)`` makes it anew from its runs.
     """
 
     names: tuple[str, ...]
@@ -122,6 +125,10 @@ class SobolIndices:
     values: Array | None = None
     diagnostics: Mapping[str, Array] = field(default_factory=dict)
     _again: Again | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """All but the ways to make it anew, for these hold the model, its executor and the like."""
+        return {**self.__dict__, "_again": None}
 
     @property
     def first_order(self) -> Array:
@@ -237,7 +244,12 @@ class SobolIndices:
         The earlier estimates are those of the first rows of every fold, which are nets themselves.
         """
         if self._again is None:
-            raise ValueError("Only indices of a pick-freeze design have a convergence to show.")
+            advice = ""
+            if self.design is not None and self.values is not None:
+                advice = " Make this one anew: `uq.sobol_estimate(result.design, result.values)`."
+            raise ValueError(
+                f"Only indices of a pick-freeze design have a convergence to show.{advice}"
+            )
         history = [*self._again.history(), self]
         lines = {}
         for kind in ("first_order", "total_order"):

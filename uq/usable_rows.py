@@ -101,7 +101,8 @@ def warn_of_failed_rows(n_left: int, n: int, n_blocks: int) -> None:
 def warn_of_constant_outputs(constant: Mask, indices: str = "indices") -> None:
     """Warn where an output is constant (J,), whose indices, or what they are called, are 0."""
     if constant.any():
-        which = "The output" if len(constant) == 1 else f"Output {np.flatnonzero(constant)[0]}"
+        still = ", ".join(map(str, np.flatnonzero(constant)))
+        which = "The output" if len(constant) == 1 else f"Output {still}"
         warn(
             f"{which} is constant: it has no variance to share out, and its {indices} are given "
             "as 0."

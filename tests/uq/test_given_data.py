@@ -312,3 +312,47 @@ def test_influence_of_laws_by_quadrature(bounded: bool) -> None:
             expected += fit(z[:, j] if not bounded else stats.norm.cdf(z[:, j]))
         expected -= expected.mean()
         assert np.allclose(found[:, t], expected, atol=2e-3 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("scale", [1e-310, 1e-200, 1e200, 1e305])
+def test_no_scale_overflows_or_vanishes(scale: float) -> None:
+    case = ishigami()
+    X, Y = _runs(case, 200)
+    plain = given_data_indices(X, Y, case.inputs, rng=0)
+    scaled = given_data_indices(X, scale * Y, case.inputs, rng=0)
+    assert np.allclose(plain.total_order, scaled.total_order, rtol=1e-6, atol=1e-9)
+
+
+def test_columns_of_a_table_go_by_name() -> None:
+    pandas = pytest.importorskip("pandas")
+    X = np.random.default_rng(0).uniform(-np.pi, np.pi, (200, 3))
+    Y = ishigami().func(X)
+    laws = dict.fromkeys("abc", stats.uniform(-np.pi, 2 * np.pi))
+    table = pandas.DataFrame(X, columns=list("abc")).assign(y=Y)
+    plain = uq.sobol_indices(X=X, Y=Y, inputs=laws, rng=0)
+    turned = uq.sobol_indices(X=table[["c", "y", "a", "b"]], Y=table["y"], inputs=laws, rng=0)
+    assert np.array_equal(plain.total_order, turned.total_order)
+    named = uq.sobol_indices(X=table[list("abc")], Y=Y, groups={"g": ["a", "c"]}, rng=0)
+    assert named.names == ("g", "b")
+    other = uq.sobol_indices(X=pandas.DataFrame(X), Y=Y, inputs=laws, rng=0)
+    assert np.array_equal(plain.total_order, other.total_order)
+
+
+def test_masked_numbers_are_failed_runs_and_truth_values_are_numbers() -> None:
+    case = ishigami()
+    X, Y = _runs(case, 200)
+    masked = np.ma.array(Y, mask=np.arange(200) == 3)
+    with pytest.warns(UserWarning, match="1 of 200 runs"):
+        assert given_data_indices(X, masked, case.inputs, rng=0).n_effective == 199
+    one = given_data_indices(X, Y > 5, case.inputs, rng=0)
+    other = given_data_indices(X, 1.0 * (Y > 5), case.inputs, rng=0)
+    assert np.array_equal(one.total_order, other.total_order)
+
+
+def test_repeated_points_are_flagged() -> None:
+    case = ishigami()
+    X, Y = _runs(case, 200)
+    rows = np.random.default_rng(0).integers(0, 200, 400)
+    (flag,) = [f for f in given_data_indices(X[rows], Y[rows], rng=0).flags if "bootstrap" in f]
+    assert flag.startswith(f"{400 - len(np.unique(rows))} of 400 runs")
+    assert not [f for f in given_data_indices(X, Y, rng=0).flags if "bootstrap" in f]

@@ -501,3 +501,24 @@ def test_refusals_of_laws_and_models():
 
 def test_the_function_is_the_room_s():
     assert uq.input_impact is input_impact
+
+
+@pytest.mark.parametrize("kind, size", [("mean", 10.5), ("sd", -6.5)])
+def test_perturbations_without_floating_point_probability_are_refused(kind, size):
+    with pytest.raises(ValueError, match=f"`deltas` of '{kind}' must lie between"):
+        uq.input_impact(
+            lambda x: 1 / 0, [stats.gumbel_r()], perturb={"x1": kind}, deltas=[size], budget=99
+        )
+
+
+@pytest.mark.parametrize("scale", [1e-200, 1e200])
+def test_outputs_whose_squares_are_no_numbers_are_refused_at_once(scale):
+    spent = []
+
+    def func(x):
+        spent.append(len(x))
+        return scale * x[:, 0]
+
+    with pytest.raises(ValueError, match="in other units"):
+        uq.input_impact(func, [stats.norm()], quantity=["mean", "variance"], budget=2000, rng=0)
+    assert len(spent) == 1

@@ -205,3 +205,18 @@ def test_progress_is_shown_when_asked_for(capsys):
     with ModelRuns(two, 3, None, 7) as runs:
         runs(X)
     assert capsys.readouterr().err == ""
+
+
+def test_batches_are_cancelled_where_the_executor_takes_no_more():
+    futures = []
+
+    class Full:
+        def submit(self, fn, /, *args):
+            if len(futures) == 3:
+                raise OSError("the pool is gone")
+            futures.append(Future())
+            return futures[-1]
+
+    with pytest.raises(OSError, match="the pool is gone"):
+        runs_of(lambda x: x[:, 0], batch_size=1, executor=Full())(X)
+    assert all(future.cancelled() for future in futures)

@@ -365,6 +365,9 @@ def test_plots_return_their_axes():
         (dict(n=64, groups={"a": ["x1", "x2"], "b": ["x2"]}), ValueError, "must not overlap"),
         (dict(n=64, groups={"a": ["x1", "y"]}), ValueError, "Unknown input in the group 'a' 'y'"),
         (dict(n=64, groups={"a": "x1"}), ValueError, "must list its inputs"),
+        (dict(n=64, groups={"a": 5}), ValueError, "must list its inputs, but got 5"),
+        (dict(n=64, groups={"a": []}), ValueError, "must list its inputs"),
+        (dict(n=64, surrogate=lambda x: 1.0), ValueError, "`surrogate` must return"),
         (dict(n=64, groups={"x1": ["x2", "x3"]}), ValueError, "has the name of an input"),
         (dict(n=64, order=3), ValueError, "`order` must be 1 or 2"),
         (dict(n=64, method="fast"), ValueError, "Unknown method 'fast'"),
@@ -493,16 +496,73 @@ def test_stars_by_name():
         (dict(func=ishigami, method="importance"), TypeError, "`budget` must be a whole number"),
         (dict(func=ishigami, budget=99, method="importance", order=2), ValueError, "`order`"),
         (dict(func=ishigami, n=64, estimator="razavi_gupta", order=2), ValueError, "`order`"),
-        (dict(func=ishigami, n=64, estimator="razavi_gupta", surrogate=len), ValueError, "`surr"),
+        (
+            dict(func=ishigami, n=64, estimator="razavi_gupta", surrogate=ishigami),
+            ValueError,
+            "`surrogate` is not used with stars",
+        ),
         (
             dict(func=ishigami, budget=999, estimator="razavi_gupta", method="importance"),
             ValueError,
             "`estimator` is not used",
         ),
         (dict(X=np.zeros((50, 3)), Y=np.zeros(50), n_resamples=9), ValueError, "`n_resamples`"),
+        (dict(X=np.zeros((50, 3)), Y=np.zeros(50), sampling="mc"), ValueError, "`sampling`"),
+        (dict(X=np.zeros((50, 3)), Y=np.zeros(50), batch_size=9), ValueError, "`batch_size`"),
         (dict(n=64), TypeError, "Give `func`, the model; or `X` and `Y`"),
     ],
 )
 def test_arguments_that_would_not_be_used_are_refused(options, error, told):
     with pytest.raises(error, match=told):
         uq.sobol_indices(dists=DISTS, rng=0, **options)
+
+
+@pytest.mark.parametrize("options", [dict(surrogate=ishigami), dict(n_resamples=9)])
+def test_shapley_effects_refuse_what_they_would_not_use(options):
+    inputs = uq.Inputs(DISTS, {("x1", "x2"): 0.5})
+    with pytest.raises(ValueError, match="not used with dependent inputs"):
+        uq.sobol_indices(func=ishigami, inputs=inputs, n=64, rng=0, **options)
+
+
+def test_result_can_be_pickled_whatever_the_model_is():
+    s = uq.sobol_indices(
+        func=lambda x: ishigami(x), dists=DISTS, n=64, surrogate=lambda x: ishigami(x), rng=0
+    )
+    again = pickle.loads(pickle.dumps(s))
+    assert np.array_equal(again.first_order, s.first_order)
+    assert again.to_dataframe().equals(s.to_dataframe())
+    with pytest.raises(ValueError, match="can be extended"):
+        again.extend(128)
+    with pytest.raises(ValueError, match=r"sobol_estimate\(result.design, result.values\)"):
+        again.plot_convergence()
+    anew = uq.sobol_estimate(again.design, again.values)
+    assert len(anew._again.history()) > 1
+
+
+def test_convergence_of_failed_runs_is_drawn_without_another_warning():
+    def often_fails(x):
+        return np.where(np.abs(np.sin(1e4 * x[:, 0])) < 0.8, np.nan, ishigami(x))
+
+    with pytest.warns(UserWarning, match="59 of 64 rows"):
+        s = uq.sobol_indices(func=often_fails, dists=DISTS, n=64, rng=0)
+    assert all(past.n_evaluations < 320 for past in s._again.history())  # warnings are errors here
+
+
+def test_warning_names_every_constant_output_and_points_at_the_caller():
+    def func(x):
+        return np.stack([0 * x[:, 0], ishigami(x), 0 * x[:, 0] + 0.1], axis=1)
+
+    with pytest.warns(UserWarning, match="Output 0, 2 is constant") as told:
+        uq.sobol_indices(func=func, dists=DISTS, n=64, rng=0)
+    assert told[0].filename == __file__
+
+
+def test_outputs_told_may_be_truth_values_or_masked():
+    design = uq.sobol_design(DISTS, n=64, rng=0)
+    Y = ishigami(design.points)
+    of_truth = uq.sobol_estimate(design, Y > 5)
+    assert np.array_equal(
+        of_truth.total_order, uq.sobol_estimate(design, 1.0 * (Y > 5)).total_order
+    )
+    with pytest.warns(UserWarning, match="1 of 64 rows"):
+        uq.sobol_estimate(design, np.ma.array(Y, mask=np.arange(len(Y)) == 7))

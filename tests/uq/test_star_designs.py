@@ -96,10 +96,10 @@ def test_failed_runs_take_their_stars_along() -> None:
     def func(x: np.ndarray) -> np.ndarray:
         return np.where(x[:, 0] > 3.1, np.nan, case.func(x))
 
-    with pytest.warns(UserWarning, match="of 128 rows have failed runs") as caught:
+    with pytest.warns(UserWarning, match="5 of 128 rows have failed runs") as caught:
         s = _indices(func, case.inputs, n=128, rng=0)
     assert len(caught) == 1
-    assert s.n_effective < 128 and "failed run" in s.flags[0]
+    assert s.n_effective == 123 and "failed run" in s.flags[0]
     with pytest.raises(ValueError, match="too few for an estimate"):
         _indices(lambda x: np.where(x[:, 0] > -2, np.nan, x[:, 0]), case.inputs, n=16, rng=0)
 
@@ -113,6 +113,28 @@ def test_outputs_of_any_size() -> None:
     with pytest.warns(UserWarning, match="The output is constant"):
         s = _indices(lambda x: np.full(len(x), 0.1), case.inputs, n=16, rng=0)
     assert not s.total_order.any() and s.variance == 0.0
+
+
+@pytest.mark.parametrize("scale", [1e-200, 1e200])
+def test_scale_of_the_output_does_not_matter(scale: float) -> None:
+    case = ishigami()
+    plain = _indices(case.func, case.inputs, n=32, rng=0)
+    scaled = _indices(lambda x: scale * case.func(x), case.inputs, n=32, rng=0)
+    assert np.allclose(plain.total_order, scaled.total_order, rtol=1e-12, atol=0)
+    assert np.allclose(plain.standard_error.total_order, scaled.standard_error.total_order)
+
+
+def test_constant_outputs_are_zeros_and_one_warning() -> None:
+    case = ishigami()
+    with pytest.warns(UserWarning, match="Output 0, 2 is constant") as told:
+        s = _indices(
+            lambda x: np.stack([0 * x[:, 0] + 0.1, case.func(x), 0 * x[:, 0]], 1),
+            case.inputs,
+            n=32,
+            rng=0,
+        )
+    assert len(told) == 1
+    assert (s.total_order[:, [0, 2]] == 0).all() and (s.total_order[:, 1] > 0.1).all()
 
 
 def test_several_outputs_and_chosen_factors() -> None:

@@ -70,5 +70,7 @@ def test_warnings_say_how_many_and_which():
     assert w[0].filename == __file__
     with pytest.warns(UserWarning, match="Output 1 is constant.*its effects are given as 0"):
         warn_of_constant_outputs(np.array([False, True]), "effects")
+    with pytest.warns(UserWarning, match="Output 0, 2 is constant"):
+        warn_of_constant_outputs(np.array([True, False, True]))
     warn_of_failed_rows(10, 10, 5)  # says nothing: warnings are errors here
     warn_of_constant_outputs(np.array([False]))
