@@ -80,7 +80,7 @@ def estimate(
         ]
     warn_of_failed_rows(len(rows.Y), design.n, design.n_blocks)
     warn_of_constant_outputs(constant)
-    flags = [f"{rows.n_failed} of {design.n} rows failed; their runs are left out."]
+    failed = [f"{rows.n_failed} of {design.n} rows failed; their runs are left out."]
     return SobolIndices(
         names=design.names,
         estimates=_of_each_kind(analyses, len(rows.Y), len(design.factors), design),
@@ -88,11 +88,30 @@ def estimate(
         n_evaluations=len(Y),
         n_effective=len(rows.Y),
         message=_message(design, rows, analyses, options),
-        flags=flags if rows.n_failed else [],
+        flags=(failed if rows.n_failed else []) + _few_rows(analyses, rows.folds, design.names),
         design=design,
         values=squeezed(Y),
         _again=again,
     )
+
+
+def _few_rows(
+    analyses: list[Analysis | None], folds: NDArray[np.int64], names: tuple[str, ...]
+) -> list[str]:
+    """What to say of heavy tails, whose errors are larger than nets can show."""
+    flags = []
+    for j, one in enumerate(analyses):
+        if one is None:
+            continue
+        few = np.asarray(one.rests_on_few(folds)[: 2 * len(names)].reshape(2, -1).any(axis=0))
+        if few.any():
+            of = ", ".join(name for name, rests in zip(names, few, strict=True) if rests)
+            output = f" of output {j}" if len(analyses) > 1 else ""
+            flags.append(
+                f"A few rows carry the errors of the indices{output} of {of}: they may be larger "
+                "than the intervals say. Look at the output's tail, or at its logarithm."
+            )
+    return flags
 
 
 def prefixes(design: SobolDesign) -> list[NDArray[np.bool_]]:

@@ -35,6 +35,7 @@ Labels = NDArray[np.int64]
 
 _ROUNDING = 64 * np.finfo(float).eps
 _RULES = 0.4
+_MATTERS = 1e-3  # of the variance: what an error of an index has to reach
 _LEAST_FOLD = 4  # rows: with fewer, folds tell too little for a choice
 
 
@@ -69,7 +70,7 @@ class Analysis:
     names: tuple[str, ...]
 
     def rests_on_few(self, folds: Labels) -> NDArray[np.bool_]:
-        """(T,) whether a few rows carry the error, so that it may be larger than it looks.
+        """(T,) whether a few rows carry an error that matters, which may be larger than it looks.
 
         The variance of the logarithm of a variance from R fold means of n rows in all is
         2 / (R - 1) + (kurtosis - 3) / n: the second must not rule.
@@ -77,8 +78,8 @@ class Analysis:
         spread = np.square(self.contributions - fold_means(self.contributions, folds)[folds])
         mean = spread.mean(axis=0)
         kurtosis = np.square(spread).mean(axis=0) / np.where(mean > 0.0, mean, 1.0) ** 2
-        few: NDArray[np.bool_] = (kurtosis - 3.0) / len(folds) > _RULES
-        return few
+        matters = mean > _MATTERS**2 * len(folds)
+        return np.asarray(matters & ((kurtosis - 3.0) / len(folds) > _RULES))
 
 
 def analyse(

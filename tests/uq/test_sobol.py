@@ -288,6 +288,23 @@ def test_inert_inputs_and_white_noise():
     assert np.abs(inert.total_order[1:]).max() < 1e-5
 
 
+def test_heavy_tails_are_flagged_and_light_ones_are_not():
+    """A lognormal output of variation 9; sums of Cauchy variables have no variance at all."""
+    heavy, cauchy, light = 0, 0, 0
+    for seed in range(8):
+        s = uq.sobol_indices(
+            func=lambda x: np.exp(1.5 * x.sum(axis=1)), dists=[stats.norm()] * 2, n=128, rng=seed
+        )
+        heavy += any("few rows" in flag for flag in s.flags)
+        s = uq.sobol_indices(
+            func=lambda x: x.sum(axis=1), dists=[stats.cauchy()] * 2, n=128, rng=seed
+        )
+        cauchy += any("few rows" in flag for flag in s.flags)
+        s = uq.sobol_indices(func=ishigami, dists=DISTS, n=128, rng=seed)
+        light += any("few rows" in flag for flag in s.flags)
+    assert heavy >= 5 and cauchy >= 5 and light <= 1
+
+
 # --- intervals, bootstrap, results ------------------------------------------------------------
 
 
