@@ -302,7 +302,7 @@ def test_heavy_tails_are_flagged_and_light_ones_are_not():
         cauchy += any("few rows" in flag for flag in s.flags)
         s = uq.sobol_indices(func=ishigami, dists=DISTS, n=128, rng=seed)
         light += any("few rows" in flag for flag in s.flags)
-    assert heavy >= 5 and cauchy >= 5 and light <= 1
+    assert heavy >= 3 and cauchy >= 6 and light <= 1
 
 
 # --- intervals, bootstrap, results ------------------------------------------------------------
