@@ -7,14 +7,14 @@ from importlib import import_module
 
 _ROOM_OF = {
     "Expectations": "estimates",
-    "InputImpact": "law_impacts",
+    "InputImpact": "impact.law_impacts",
     "Inputs": "inputs",
     "JointLaw": "joint_laws",
     "SobolDesign": "pick_freeze",
     "SobolIndices": "sobol_results",
     "expectations": "adaptive",
-    "input_impact": "impact_of_inputs",
-    "shapley_effects": "shapley",
+    "input_impact": "impact.impact_of_inputs",
+    "shapley_effects": "shapley.effects",
     "sobol_design": "pick_freeze",
     "sobol_estimate": "sobol",
     "sobol_indices": "sobol",

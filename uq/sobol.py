@@ -26,18 +26,18 @@ from numpy.typing import ArrayLike, NDArray
 from bayesopt.arguments import check_name, whole_number
 from uq.cheap_models import evaluated
 from uq.factors import factors_of, given_inputs
-from uq.given_data import given_data_indices
-from uq.given_runs import input_names, real_outputs
+from uq.given_runs.given_data import given_data_indices
+from uq.given_runs.runs import input_names, real_outputs
 from uq.inputs import Inputs
 from uq.model_runs import ModelRuns
 from uq.pick_freeze import SobolDesign, sobol_design
 from uq.pick_freeze_estimates import Options, Surrogate, estimate, prefixes
 from uq.sampling import Sampling
-from uq.shapley import shapley_effects
+from uq.shapley.effects import shapley_effects
 from uq.sobol_estimators import ESTIMATORS
 from uq.sobol_results import Again, SobolIndices
 from uq.star_designs import cost_of_star, star_total_indices
-from uq.target_sensitivity import importance_indices
+from uq.target_sensitivity.importance import importance_indices
 from uq.usable_rows import LEAST_FOLDS
 
 Array = NDArray[np.float64]

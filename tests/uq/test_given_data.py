@@ -8,11 +8,11 @@ import uq
 from benchmarks.sobol_cases import ishigami, normal_sum, product_and_sum
 from uq import neighbour_statistics as near
 from uq.factors import factors_of
-from uq.given_data import given_data_indices
-from uq.one_step_indices import _Residuals
+from uq.given_runs.given_data import given_data_indices
+from uq.given_runs.one_step_indices import _Residuals
+from uq.given_runs.unknown_laws import influence_of_laws
 from uq.polynomials import index_set, one_dimensional
 from uq.sobol_results import SobolIndices
-from uq.unknown_laws import influence_of_laws
 
 
 def _runs(case, n: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:

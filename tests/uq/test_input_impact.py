@@ -9,7 +9,7 @@ from scipy import stats
 from scipy.stats import norm
 
 import uq
-from uq.impact_of_inputs import input_impact
+from uq.impact.impact_of_inputs import input_impact
 
 EVERY = ["mean", "variance", "sd", "quantile", "failure_probability"]
 NAMES = "abc"

@@ -12,11 +12,11 @@ from scipy import stats
 
 import uq
 from uq.inputs import Inputs
-from uq.permutation_chains import chain_design, permutations_of_rank
 from uq.polynomials import basis, index_set
 from uq.sampling import Folds
-from uq.shapley_estimates import row_forms
-from uq.shapley_forms import GaussianForms, independent_forms
+from uq.shapley.estimates import row_forms
+from uq.shapley.forms import GaussianForms, independent_forms
+from uq.shapley.permutation_chains import chain_design, permutations_of_rank
 
 ISHIGAMI = np.array([0.435747023179, 0.44241114479, 0.121841832031])  # a = 7, b = 0.1
 ANGLES = Inputs([stats.uniform(-np.pi, 2 * np.pi)] * 3)

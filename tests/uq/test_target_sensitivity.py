@@ -11,9 +11,9 @@ import uq
 from uq.factors import factors_of
 from uq.model_runs import ModelRuns
 from uq.proposals import Gaussian
-from uq.redrawn_copies import GaussianMixture, Plan, Redrawing, drawn, log_law
-from uq.target_sensitivity import importance_indices
-from uq.weighted_pairs import PairWeights, pair_indices
+from uq.target_sensitivity.importance import importance_indices
+from uq.target_sensitivity.redrawn_copies import GaussianMixture, Plan, Redrawing, drawn, log_law
+from uq.target_sensitivity.weighted_pairs import PairWeights, pair_indices
 
 BETA = 3.5
 EXACT = {

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from uq.weighted_quantiles import quantiles_and_covariance, weighted_quantiles
+from uq.impact.weighted_quantiles import quantiles_and_covariance, weighted_quantiles
 
 
 @pytest.mark.parametrize("level", [0.001, 0.1, 0.5, 0.93, 0.999])

@@ -28,11 +28,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from bayesopt.arguments import check_name, real_numbers, whole_number
 from uq.adaptive import LEAST_BUDGET, expectations
+from uq.impact.law_impacts import InputImpact, impact
+from uq.impact.law_labels import LawLabel
+from uq.impact.law_quantities import Quantities, Quantity, checked_quantities
 from uq.inputs import Inputs
 from uq.joint_laws import Law, law_of
-from uq.law_impacts import InputImpact, impact
-from uq.law_labels import LawLabel
-from uq.law_quantities import Quantities, Quantity, checked_quantities
 from uq.model_runs import ModelRuns
 from uq.perturbed_marginals import perturbed
 from uq.sampling import Sampling

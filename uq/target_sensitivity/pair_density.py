@@ -26,7 +26,7 @@ from uq.density_search import Found, Search
 from uq.inputs import Inputs
 from uq.model_runs import ModelRuns
 from uq.proposals import Density, Gaussian, TooFewWeighted, fit_gaussian_mixture
-from uq.redrawn_copies import DEFENSIVE, GaussianMixture, log_law
+from uq.target_sensitivity.redrawn_copies import DEFENSIVE, GaussianMixture, log_law
 from uq.weighted_points import effective_size, overall_weights
 
 Array = NDArray[np.float64]

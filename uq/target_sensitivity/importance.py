@@ -29,14 +29,14 @@ from threadpoolctl import threadpool_limits
 from uq.factors import factors_of, independent_inputs
 from uq.inputs import Inputs
 from uq.model_runs import ModelRuns
-from uq.pair_density import AT_MOST_LEARNT, LEAST_GAIN, PairSearch
 from uq.pick_freeze import sobol_design
 from uq.pick_freeze_estimates import Options, Surrogate, estimate
-from uq.redrawn_copies import GaussianMixture, Plan, drawn
 from uq.sampling import LEAST_ROWS, Folds, Sampling, largest_folds
 from uq.sobol_results import IndexEstimates, SobolIndices, squeezed
+from uq.target_sensitivity.pair_density import AT_MOST_LEARNT, LEAST_GAIN, PairSearch
+from uq.target_sensitivity.redrawn_copies import GaussianMixture, Plan, drawn
+from uq.target_sensitivity.weighted_pairs import PairIndices, pair_indices
 from uq.usable_rows import constant_outputs, labels_without_gaps, warn_of_failed_rows
-from uq.weighted_pairs import PairIndices, pair_indices
 
 Array = NDArray[np.float64]
 

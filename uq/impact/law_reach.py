@@ -17,10 +17,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from uq.compared_estimates import ComparedEstimates
 from uq.estimates import FEW, FEW_RUNS
+from uq.impact.compared_estimates import ComparedEstimates
+from uq.impact.law_quantities import Quantities
 from uq.importance_sampling import effective_sample_size
-from uq.law_quantities import Quantities
 
 Array = NDArray[np.float64]
 

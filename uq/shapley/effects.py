@@ -27,10 +27,10 @@ from uq.control_variates import fold_sums
 from uq.factors import given_inputs
 from uq.inputs import Inputs
 from uq.model_runs import ModelRuns
-from uq.permutation_chains import ChainDesign, chain_design
 from uq.sampling import Sampling, asked_folds
-from uq.shapley_estimates import Effects, effects, row_forms
-from uq.shapley_forms import MOST_DEPENDENT, polynomial_corrections
+from uq.shapley.estimates import Effects, effects, row_forms
+from uq.shapley.forms import MOST_DEPENDENT, polynomial_corrections
+from uq.shapley.permutation_chains import ChainDesign, chain_design
 from uq.sobol_results import IndexEstimates, SobolIndices, how_often, squeezed
 from uq.usable_rows import (
     labels_without_gaps,

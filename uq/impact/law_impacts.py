@@ -14,14 +14,14 @@ from numpy.typing import NDArray
 
 from bayesopt.arguments import check_name
 from uq import plots
-from uq.compared_estimates import ComparedEstimates, What
 from uq.density_search import Stage
 from uq.estimates import ConfidenceInterval, Expectations, share_outside
+from uq.impact.compared_estimates import ComparedEstimates, What
+from uq.impact.law_labels import LawLabel, axis_label, lines
+from uq.impact.law_quantities import Quantities
+from uq.impact.law_reach import reach, reach_flags
 from uq.importance_sampling import effective_sample_size, max_weight_share
 from uq.joint_laws import Law, law_of
-from uq.law_labels import LawLabel, axis_label, lines
-from uq.law_quantities import Quantities
-from uq.law_reach import reach, reach_flags
 
 Array = NDArray[np.float64]
 

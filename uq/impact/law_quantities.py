@@ -28,9 +28,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayesopt.arguments import check_name, finite_number
-from uq.compared_estimates import ComparedEstimates
 from uq.estimates import Expectations
-from uq.weighted_quantiles import quantiles_and_covariance
+from uq.impact.compared_estimates import ComparedEstimates
+from uq.impact.weighted_quantiles import quantiles_and_covariance
 
 Array = NDArray[np.float64]
 Quantity = Literal["mean", "variance", "sd", "quantile", "failure_probability"]

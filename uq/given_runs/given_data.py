@@ -13,9 +13,15 @@ from numpy.typing import ArrayLike, NDArray
 
 from bayesopt.arguments import check_name, whole_number
 from uq.factors import Factor, factors_of
-from uq.given_runs import GivenRuns, given_runs, input_names
+from uq.given_runs.one_step_indices import (
+    NeighbourSearch,
+    OneOutput,
+    Polynomial,
+    Targets,
+    one_output,
+)
+from uq.given_runs.runs import GivenRuns, given_runs, input_names
 from uq.inputs import Inputs, Seed
-from uq.one_step_indices import NeighbourSearch, OneOutput, Polynomial, Targets, one_output
 from uq.polynomial_fits import polynomial_fit
 from uq.sobol_results import IndexEstimates, SobolIndices, pair_matrix, squeezed
 from uq.usable_rows import binary_unit, warn_of_constant_outputs

@@ -32,7 +32,7 @@ from scipy.special import ndtri
 from uq.factors import Factor
 from uq.inputs import Inputs
 from uq.proposals import Gaussian, Mixture, log_densities, log_sum_exp
-from uq.weighted_pairs import PairWeights
+from uq.target_sensitivity.weighted_pairs import PairWeights
 
 Array = NDArray[np.float64]
 Columns = NDArray[np.bool_]

@@ -35,13 +35,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr
 
-from uq import neighbour_statistics
 from uq.factors import Factor
-from uq.given_runs import GivenRuns
-from uq.neighbour_statistics import NeighbourStatistic
+from uq.given_runs import neighbour_statistics
+from uq.given_runs.neighbour_statistics import NeighbourStatistic
+from uq.given_runs.runs import GivenRuns
+from uq.given_runs.unknown_laws import influence_of_laws
 from uq.polynomials import Indices
 from uq.surrogates import Chaos
-from uq.unknown_laws import influence_of_laws
 from uq.variance_parts import Parts, families
 
 Array = NDArray[np.float64]

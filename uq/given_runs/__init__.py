@@ -1,0 +1,1 @@
+"""Sobol' indices from runs that exist already."""

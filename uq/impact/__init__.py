@@ -1,0 +1,1 @@
+"""Impact of the laws of the inputs: quantities under many laws from one sample."""

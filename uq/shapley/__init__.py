@@ -1,0 +1,1 @@
+"""Shapley effects of inputs that may be dependent, by permutation chains."""

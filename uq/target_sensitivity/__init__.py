@@ -1,0 +1,1 @@
+"""Sobol' indices of tail outputs and rare events, under a density that is learnt."""
