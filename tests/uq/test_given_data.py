@@ -6,8 +6,8 @@ from scipy import stats
 
 import uq
 from benchmarks.sobol_cases import ishigami, normal_sum, product_and_sum
-from uq import neighbour_statistics as near
 from uq.factors import factors_of
+from uq.given_runs import neighbour_statistics as near
 from uq.given_runs.given_data import given_data_indices
 from uq.given_runs.one_step_indices import _Residuals
 from uq.given_runs.unknown_laws import influence_of_laws
