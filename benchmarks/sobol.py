@@ -132,7 +132,13 @@ def table(runs: Sequence[Run]) -> str:
     groups: dict[tuple[str, int, str], list[Run]] = {}
     for run in runs:
         groups.setdefault((run.case, run.n, run.method), []).append(run)
-    for name, n, method in groups:
+    cases = [*SIX, *sorted({run.case for run in runs} - set(SIX))]
+    methods = list(METHODS)
+
+    def place(key: tuple[str, int, str]) -> tuple[int, int, int]:
+        return key[1], cases.index(key[0]), methods.index(key[2])
+
+    for name, n, method in sorted(groups, key=place):
         some = groups[name, n, method]
         errors = np.array([run.errors for run in some])
         half = np.array([run.half_widths for run in some])
