@@ -115,7 +115,7 @@ def _few_rows(
 
 
 def prefixes(design: SobolDesign) -> list[NDArray[np.bool_]]:
-    """Rows of a quarter of each fold, and of a half: nets where the folds are nets."""
+    """First rows of each fold, a sixteenth of them to a half: nets where the folds are nets."""
     place = np.empty(design.n, dtype=np.int64)
     order = np.argsort(design.folds, kind="stable")
     size = design.n // design.n_folds

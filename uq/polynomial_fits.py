@@ -76,9 +76,8 @@ def polynomial_fit(
     if bounded.all() or beyond == 0:
         return near
     far = PolynomialFit(*runs, _chosen_indices(*runs, sizes, beyond), sizes)
-    with np.errstate(divide="ignore"):
-        gain = np.log(far.plain_squares.min(axis=0)) - np.log(near.plain_squares.min(axis=0))
-    return far if np.nanmean(gain) < math.log(_BEYOND_DOUBT) else near
+    left = [_mean_logarithm(fit.plain_squares.min(axis=0)) for fit in (near, far)]
+    return far if left[1] - left[0] < math.log(_BEYOND_DOUBT) else near
 
 
 def complete_fit(z: Array, Y: Array, W: Array, folds: Labels) -> "PolynomialFit | None":
@@ -112,8 +111,13 @@ def _chosen_indices(
     first = PolynomialFit(z, Y, W, folds, bounded, _indices(z, bounded, size, equal, beyond))
     weights = first.column_weights()
     second = PolynomialFit(z, Y, W, folds, bounded, _indices(z, bounded, size, weights, beyond))
-    left = [np.log(fit.squares[-1] + np.finfo(float).tiny).mean() for fit in (first, second)]
+    left = [_mean_logarithm(fit.squares[-1]) for fit in (first, second)]
     return _indices(z, bounded, sizes[-1], weights if left[1] < left[0] else equal, beyond)
+
+
+def _mean_logarithm(squares: Array) -> float:
+    """Of the outputs' sums of squares (J,); finite where a polynomial is exact."""
+    return float(np.log(squares + np.finfo(float).tiny).mean())
 
 
 def _indices(z: Array, bounded: Mask, size: int, weights: Array, beyond: int) -> Indices:

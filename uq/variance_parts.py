@@ -147,16 +147,8 @@ def polynomial_parts(
 
     Parameters
     ----------
-    z
-        (n, n_blocks, d) independent standard normal variables behind the points.
-    Y
-        (n, n_blocks, J) outputs, of mean 0 and variance 1 or so.
-    W
-        (n, n_blocks) weights of the points.
-    folds
-        (n,) labels; the rows of a fold stand together.
-    bounded
-        (d,) inputs with Legendre polynomials, the others have Hermite polynomials.
+    z, Y, W, folds, bounded
+        See `polynomial_fit`.
     shared, total
         See `families`.
     """

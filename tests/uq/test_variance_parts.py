@@ -93,6 +93,15 @@ def test_too_few_runs_have_no_surrogate():
     ) is None  # fmt: skip
 
 
+def test_an_output_that_leaves_nothing_warns_of_nothing():
+    bounded = np.zeros(3, dtype=bool)
+    z, W, folds = design(8, 32, bounded, 0)
+    Y = np.stack([np.zeros(z.shape[:2]), z[..., 0]], axis=2)
+    nothing, linear = polynomial_parts(z, Y, W, folds, bounded, TARGETS.shared, TARGETS.total)
+    assert not nothing.known.any() and not nothing.residuals.any()
+    assert linear.known[:, 0] == pytest.approx(np.ones(8))
+
+
 def test_several_outputs_take_sizes_of_their_own():
     bounded = np.ones(3, dtype=bool)
     z, W, folds = design(8, 64, bounded, 3)
