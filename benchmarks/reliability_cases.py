@@ -11,9 +11,11 @@ z_i, Phi    independent standard normal inputs, and their distribution function
 beta        reliability index, p = Phi(-beta)
 u, v        (z_1 + z_2) / sqrt 2 and (z_1 - z_2) / sqrt 2, again standard normal
 
-    linear          beta sqrt d - sum z         p = Phi(-beta)
-    R - S           R, S normal                 beta = (m_R - m_S) / sqrt(s_R^2 + s_S^2 - 2 rho s_R s_S)
-    product         prod x_i - t, x lognormal   beta = (sum m_i - log t) / sqrt(sum_ij C_ij)
+    linear      beta sqrt d - sum z
+    R - S       normal, correlation rho     beta = (m_R - m_S) / sqrt(V),
+                                            V = s_R^2 + s_S^2 - 2 rho s_R s_S
+    product     prod x_i - t, log x ~       beta = (sum_i m_i - log t) / sqrt(sum_ij C_ij)
+                N(m, C)
 """
 
 import math

@@ -52,9 +52,9 @@ def report(runs: Sequence[Run], reference: str) -> str:
     return "\n\n".join(part for part in parts if part)
 
 
-def header(title: str) -> str:
+def header(title: str, threads: str = "one thread per run") -> str:
     """When, where and with which versions."""
-    machine = f"{_processor()}, {os.cpu_count()} cores, one thread per run"
+    machine = f"{_processor()}, {os.cpu_count()} cores, {threads}"
     packages = ", ".join(f"{name} {_version(name)}" for name in PACKAGES)
     return (
         f"# {title}\n\n{date.today().isoformat()}; {machine}; "
