@@ -155,6 +155,35 @@ def test_limit_state_and_inputs_fail_as_often_as_said(name):
     assert abs(terms.mean() - CASES[name].exact) < 4.0 * error
 
 
+# As published, one point at a time.
+FORMULAS = {
+    "four_branch": lambda a, b: min(
+        3 + 0.1 * (a - b) ** 2 - (a + b) / 2**0.5, 3 + 0.1 * (a - b) ** 2 + (a + b) / 2**0.5,
+        a - b + 7 / 2**0.5, b - a + 7 / 2**0.5,
+    ),
+    "linear_3.5_d2": lambda a, b: 3.5 * 2**0.5 - (a + b),
+    "linear_5_d2": lambda a, b: 5 * 2**0.5 - (a + b),
+    "linear_5_d100": lambda *x: 50 - math.fsum(x),
+    "rp22": lambda a, b: 2.5 - (a + b) / 2**0.5 + 0.1 * (a - b) ** 2,
+    "rp31": lambda a, b: 2 - b + (4 * a) ** 4,
+    "rp33": lambda a, b, c: min(-a - b - c + 27**0.5, 3 - c),
+    "rp54": lambda *x: math.fsum(x) - 8.951,
+    "rp63": lambda a, *x: 0.1 * math.fsum(c * c for c in x) - a - 4.5,
+    "rp75": lambda a, b: 3 - a * b,
+    "rp111": lambda a, b: 12.5 - abs(a * b),
+    "r_minus_s": lambda r, s: r - s,
+    "r_minus_s_correlated": lambda r, s: r - s,
+    "lognormal_product": lambda a, b, c: a * b * c - 0.1,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_limit_state_is_the_published_one(name):
+    x = CASES[name].inputs.sample(50, 3)
+    expected = [FORMULAS[name](*row) for row in x.tolist()]
+    np.testing.assert_allclose(CASES[name].limit_state(x), expected, rtol=1e-11, atol=1e-12)
+
+
 def test_cases_are_what_they_are_called():
     assert all(case.name == name for name, case in CASES.items())
     assert len(NINE) == 9 and set(NINE) <= set(CASES)
