@@ -177,7 +177,10 @@ def _z(errors: Array) -> str:
     if len(errors) == 1:
         return "-"
     sd = float(errors.std(ddof=1))
-    return f"{errors.mean() / (sd / math.sqrt(len(errors))):+.1f}" if sd > 0.0 else "-"
+    if sd == 0.0:
+        return "-"
+    z = float(errors.mean()) / (sd / math.sqrt(len(errors)))
+    return f"{z:+.1f}" if abs(z) < 100.0 else f"{z:+.0e}"
 
 
 def table(runs: Sequence[Run]) -> str:
