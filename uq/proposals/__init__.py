@@ -16,6 +16,7 @@ from uq.proposals.gaussian_fits import (
     weighted_moments,
 )
 from uq.proposals.heavier_fits import expectation_maximization, fit_gaussian_mixture, fit_student_t
+from uq.proposals.spiked_fits import fit_spiked_gaussian, fit_spiked_mixture
 
 __all__ = [
     "Covariance",
@@ -28,6 +29,8 @@ __all__ = [
     "fit_gaussian",
     "fit_gaussian_mixture",
     "fit_gaussians",
+    "fit_spiked_gaussian",
+    "fit_spiked_mixture",
     "fit_student_t",
     "log_densities",
     "log_sum_exp",
