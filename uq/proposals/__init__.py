@@ -16,12 +16,14 @@ from uq.proposals.gaussian_fits import (
     weighted_moments,
 )
 from uq.proposals.heavier_fits import expectation_maximization, fit_gaussian_mixture, fit_student_t
+from uq.proposals.shells import Shells
 
 __all__ = [
     "Covariance",
     "Density",
     "Gaussian",
     "Mixture",
+    "Shells",
     "StudentT",
     "TooFewWeighted",
     "expectation_maximization",
