@@ -232,10 +232,7 @@ def _step(here: _Run) -> Array:
 
 
 def _merit_weight(here: _Run, p: Array) -> float:
-    c = float(np.linalg.norm(here.z)) / here.slope
-    if here.distance > _TOLERANCE:  # near the surface it would forbid to walk along a curved one
-        c = max(c, float(np.square(here.z + p).sum()) / (2.0 * abs(here.value)))
-    return 2.0 * c
+    return 2.0 * float(max(np.linalg.norm(here.z), np.linalg.norm(here.z + p))) / here.slope
 
 
 def _is_lower(here: _Run, there: _Run, p: Array, c: float, share: float) -> bool:
