@@ -13,9 +13,12 @@ u, beta     design point, reliability index
 
     p    = (a.z - g) a / |a|^2 - z                      to the zero nearest to 0 of g's tangent
     m(z) = |z|^2 / 2 + c |g(z)|                         Zhang & Der Kiureghian (1995), Eq. (8)
-    c    = 2 max(|z| / |a|, |z + p|^2 / (2 |g|))        p descends for every c > |z| / |a|
+    c    = 2 max(|z|, |z + p|) / |a|                    p descends for every c > |z| / |a|
     m(z + t p) <= m(z) + t ALPHA (z.p - c |g|)          rule of Armijo, dm/dt = z.p - c |g| at 0
     beta = (g - a.z) / |a|                              |u| with a sign, below 0 where g(0) < 0
+
+The weight of Zhang & Der Kiureghian has |z + p|^2 / (2 |g|) in it, which grows near the surface and
+forbids to walk along a curved one; that of ours takes a whole step on any linear limit state, too.
 
 The limit state may run elsewhere: a search is a generator that yields the points to be evaluated.
 Slopes of the inputs are known and take no runs. A run that failed makes the step shorter.
@@ -24,7 +27,7 @@ Slopes of the inputs are known and take no runs. A run that failed makes the ste
 import math
 from collections.abc import Generator
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -41,6 +44,7 @@ _ALPHA = 0.1
 _LEAST_SHARE = 2.0**-8
 _LONGEST = 10.0  # no tangent is believed farther
 _MOVES = (0.5, 0.5, 1.0, 1.0, 1.5, 1.5)  # from a start without a slope, in units of sqrt(d)
+_FARTHER = 1.5  # a start is as many times as far as the nearest design point
 _SAME = 0.3  # design points nearer to each other are one
 
 
@@ -180,19 +184,104 @@ def design_point_search(inputs: Inputs, start: ArrayLike, max_runs: int) -> Sear
             f"`start` must be {inputs.dimension} finite numbers, one for each input, but got the "
             f"shape {first.shape} and {first}."
         )
-    return _search(inputs, first, whole_number(max_runs, "max_runs", 1), ())
+    max_runs = whole_number(max_runs, "max_runs", 1)
+    return _search(inputs, first, max_runs, np.empty((0, inputs.dimension)))
 
 
-def design_points(inputs: Inputs, max_runs: int, n_starts: int = 8, rng: Seed = None) -> Any:
-    """Search several design points from several starts."""
-    raise NotImplementedError
+def design_points(
+    inputs: Inputs, max_runs: int, n_starts: int = 8, rng: Seed = None
+) -> Generator[Array, Answer, tuple[DesignPoint, ...]]:
+    """Search several design points, one after another.
+
+    The first search starts at the origin, the second one opposite to what was found, the others in
+    pairs of opposite random directions that are orthogonal to all design points so far, half as far
+    again as the nearest one. A search that comes upon a known point ends there, mostly after one
+    run. None of this shows that there are no others: a part of the limit state that is nowhere the
+    lowest one where the searches start stays unseen.
+
+    Parameters
+    ----------
+    inputs
+        Law of the inputs.
+    max_runs
+        Most points that are yielded, in all searches. What a search leaves goes to the later ones.
+    n_starts
+        Most searches.
+    rng
+        Seed or NumPy generator of the directions.
+
+    Yields
+    ------
+    (1, d) points, as `design_point_search`.
+
+    Returns
+    -------
+    Design points that converged, at least 0.3 apart, the nearest to the origin first; of a surface
+    crossed twice only the side that faces the origin. Empty when none was found.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `design_point_search`.
+    """
+    max_runs, n_starts = (
+        whole_number(max_runs, "max_runs", 1),
+        whole_number(n_starts, "n_starts", 1),
+    )
+    return _several(inputs, max_runs, n_starts, np.random.default_rng(rng))
 
 
-def _search(inputs: Inputs, start: Array, max_runs: int, known: tuple[Array, ...]) -> Search:
-    """One design point; ends, not converged, where it comes upon one that is known."""
-    n_runs = 1
+def _several(
+    inputs: Inputs, max_runs: int, n_starts: int, rng: np.random.Generator
+) -> Generator[Array, Answer, tuple[DesignPoint, ...]]:
+    origin = yield from _run(inputs, np.zeros(inputs.dimension))
+    found: list[DesignPoint] = []
+    directions: list[Array] = []
+    n_left = max_runs - 1
+    for k in range(n_starts):
+        known = np.reshape([point.z for point in found], (-1, inputs.dimension))
+        share = -(-n_left // (n_starts - k))
+        if k == 0:
+            point = yield from _descent(inputs, origin, 1 + share, known)
+            n_left += 1
+        elif share == 0:
+            break
+        else:
+            if k == 1 and found:
+                directions = [-known[0]]
+            elif not directions:
+                directions = _opposite_pair(known, rng)
+            point = yield from _search(inputs, directions.pop(0), share, known)
+        n_left -= point.n_runs
+        is_behind = origin.value * point.beta < 0.0
+        if point.converged and not is_behind and not _is_near(point.z, known):
+            found.append(point)
+    return tuple(sorted(found, key=lambda point: abs(point.beta)))
+
+
+def _opposite_pair(known: Array, rng: np.random.Generator) -> list[Array]:
+    """Two opposite starts, orthogonal to the known points where these leave room."""
+    direction = rng.standard_normal(known.shape[1])
+    radius = math.sqrt(known.shape[1])
+    if len(known) > 0:
+        _, lengths, axes = np.linalg.svd(known, full_matrices=False)
+        spanned = axes[lengths > 0.1 * lengths[0]]
+        if len(spanned) < known.shape[1]:
+            direction -= spanned.T @ (spanned @ direction)
+        radius = max(_FARTHER * float(np.linalg.norm(known, axis=1).min()), 1.0)
+    start: Array = direction * (radius / float(np.linalg.norm(direction)))
+    return [start, -start]
+
+
+def _search(inputs: Inputs, start: Array, max_runs: int, known: Array) -> Search:
     here = yield from _run(inputs, start)
-    for radius, z in zip(_MOVES, _moved(start), strict=True):
+    return (yield from _descent(inputs, here, max_runs, known))
+
+
+def _descent(inputs: Inputs, here: _Run, max_runs: int, known: Array) -> Search:
+    """One design point, from a first run; ends where it comes upon one of the known (K, d)."""
+    n_runs = 1
+    for z in _moved(here.z):
         if here.is_usable or n_runs >= max_runs:
             break
         here = yield from _run(inputs, z)
@@ -202,7 +291,6 @@ def _search(inputs: Inputs, start: Array, max_runs: int, known: tuple[Array, ...
     share = 1.0
     while not here.is_design_point and share >= _LEAST_SHARE:
         p = _step(here)
-        c = _merit_weight(here, p)
         share = min(1.0, _LONGEST / float(np.linalg.norm(p)))
         while share >= _LEAST_SHARE:
             z = here.z + share * p
@@ -210,7 +298,7 @@ def _search(inputs: Inputs, start: Array, max_runs: int, known: tuple[Array, ...
                 return here.ended(False, n_runs)
             there = yield from _run(inputs, z)
             n_runs += 1
-            if there.is_usable and _is_lower(here, there, p, c, share):
+            if there.is_usable and _is_lower(here, there, p, share):
                 here = there
                 break
             share *= 0.5
@@ -231,19 +319,18 @@ def _step(here: _Run) -> Array:
     return p
 
 
-def _merit_weight(here: _Run, p: Array) -> float:
-    return 2.0 * float(max(np.linalg.norm(here.z), np.linalg.norm(here.z + p))) / here.slope
-
-
-def _is_lower(here: _Run, there: _Run, p: Array, c: float, share: float) -> bool:
+def _is_lower(here: _Run, there: _Run, p: Array, share: float) -> bool:
+    """Whether the merit is lower by enough after a share of the step p."""
+    longest = max(float(np.linalg.norm(here.z)), float(np.linalg.norm(here.z + p)))
+    c = 2.0 * longest / here.slope
     descent = float(here.z @ p) - c * abs(here.value)
     before = 0.5 * float(here.z @ here.z) + c * abs(here.value)
     after = 0.5 * float(there.z @ there.z) + c * abs(there.value)
     return after <= before + share * _ALPHA * descent
 
 
-def _is_near(z: Array, known: tuple[Array, ...]) -> bool:
-    return any(float(np.linalg.norm(z - other)) < _SAME for other in known)
+def _is_near(z: Array, known: Array) -> bool:
+    return bool((np.linalg.norm(known - z, axis=1) < _SAME).any())
 
 
 def _run(inputs: Inputs, z: Array) -> _Runs:
