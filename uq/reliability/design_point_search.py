@@ -38,7 +38,7 @@ Array = NDArray[np.float64]
 
 _TOLERANCE = 1e-3  # distance from the design point; its square is the error of beta
 _ALPHA = 0.1
-_LEAST_SHARE = 2.0**-8
+_LEAST_SHARE = 2.0**-8  # a saddle far below the surface takes such short ones
 _LONGEST = 10.0  # no tangent is believed farther
 _MOVES = (0.5, 0.5, 1.0, 1.0, 1.5, 1.5)  # from a start without a slope, in units of sqrt(d)
 SAME = 0.3
@@ -150,7 +150,7 @@ def descent(inputs: Inputs, first: Run, max_runs: int, known: Array) -> Search:
             share *= 0.5
         else:
             met = [here, *(run for run in rejected if run.is_usable)]
-            corner, n_cuts = yield from _corner(inputs, met, max_runs - n_runs)
+            corner, n_cuts = yield from _corner(inputs, met, max_runs - n_runs, known)
             if corner is not None:
                 return _ended(corner, True, n_runs + n_cuts, float(np.linalg.norm(corner.z)))
             return _ended(here, False, n_runs + n_cuts)
@@ -200,14 +200,14 @@ def _is_lower(here: Run, there: Run, p: Array, share: float) -> bool:
 
 
 def _corner(
-    inputs: Inputs, met: list[Run], max_runs: int
+    inputs: Inputs, met: list[Run], max_runs: int, known: Array
 ) -> Generator[Array, Answer, tuple[Run | None, int]]:
     """A corner that is a design point, if there is one, and the runs that it took."""
     tangents = [run.tangent for run in met]
     for n_runs in range(max_runs):
         A, b = np.stack([normal for normal, _ in tangents]), np.array([b for _, b in tangents])
         z = nearest_to_origin(A, b)
-        if z is None or float(np.linalg.norm(z)) <= _TOLERANCE:
+        if z is None or float(np.linalg.norm(z)) <= _TOLERANCE or is_near(z, known):
             return None, n_runs
         there = yield from run_at(inputs, z)
         if not there.is_usable:

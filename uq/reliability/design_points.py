@@ -38,7 +38,8 @@ def design_points(
     inputs
         Law of the inputs.
     max_runs
-        Most points that are yielded, in all searches. What a search leaves goes to the later ones.
+        Most points that are yielded, in all searches. A search gets half of what is left
+        until the first point is found, then an equal share.
     n_starts
         Most searches.
     rng
@@ -73,7 +74,7 @@ def _searches(
     n_left, n_pairs = max_runs - 1, 0
     for k in range(n_starts):
         known = np.reshape([point.z for point in found], (-1, d))
-        share = -(-n_left // (n_starts - k))
+        share = -(-n_left // (n_starts - k if found else 2))
         if k == 0:
             point = yield from descent(inputs, origin, 1 + share, known)
             n_left += 1  # the origin was counted already
@@ -96,7 +97,7 @@ def _searches(
 def _opposite_pair(known: Array, n_pairs: int, rng: np.random.Generator) -> list[Array]:
     """Two opposite starts, orthogonal to the known points where these leave a new direction."""
     d = known.shape[1]
-    direction = rng.standard_normal(d)
+    direction: Array = rng.standard_normal((d,))
     radius = math.sqrt(d)
     if len(known) > 0:
         _, lengths, axes = np.linalg.svd(known, full_matrices=False)
