@@ -68,9 +68,11 @@ def finished(search, inputs, limit_state):
     z = next(search)
     while True:
         assert z.shape == (1, inputs.dimension)
-        asked.append(z[0])
+        asked.append(z[0].copy())
         try:
-            z = search.send(limit_state(inputs.from_normal(z)))
+            answer = limit_state(inputs.from_normal(z))
+            z[:] = np.nan  # the points are the caller's
+            z = search.send(answer)
         except StopIteration as end:
             return end.value, np.array(asked)
 
@@ -168,6 +170,15 @@ def test_correlated_lognormal_inputs():
     np.testing.assert_allclose(point.z, index * root.T @ sigma / sd, atol=2e-3)
 
 
+def test_exponential_inputs_are_alike_at_the_design_point_of_their_sum():
+    """RP54, by symmetry x_k = 8.951 / 20."""
+    inputs = Inputs([expon()] * 20)
+    point = found_from(np.zeros(20), linear(-8.951, -np.ones(20)), inputs=inputs)
+    score = norm.ppf(-math.expm1(-8.951 / 20.0))
+    assert point.converged and point.beta == pytest.approx(-score * math.sqrt(20.0), rel=1e-5)
+    np.testing.assert_allclose(point.z, score, atol=1e-3)
+
+
 def test_correlated_resistance_and_load():
     inputs = Inputs([norm(4.0, 1.0), norm(2.0, 1.0)], {("x1", "x2"): 0.6})
     point = found_from([0.0, 0.0], linear(0.0, [-1.0, 1.0]), inputs=inputs)
@@ -195,6 +206,7 @@ def test_gradients_are_finite_at_the_ends_of_the_supports():
     inputs = Inputs([uniform(0.0, 1.0), lognorm(2.0), beta(0.5, 0.5)])
     z = np.array([[50.0] * 3, [-50.0] * 3, [9.0] * 3, [0.0] * 3])
     gradients = normal_gradients(inputs, z, np.ones((4, 3)))
+    assert np.isfinite(normal_gradients(standard(1), [[1e200]], [[1.0]])).all()
     assert np.isfinite(gradients).all()
     assert gradients[0, 0] == 0.0 and gradients[3, 0] == pytest.approx(norm.pdf(0.0))
     assert gradients[2, 0] == pytest.approx(norm.pdf(9.0), rel=1e-12)
@@ -247,6 +259,10 @@ def test_what_never_fails_and_what_has_no_slope_do_not_converge():
     assert not found_from([0.0, 0.0], never).converged
     point = found_from([0.0, 0.0], indicator)
     assert not point.converged and point.n_runs == 7 and math.isnan(point.beta)
+    point = found_from(
+        [0.0, 0.0], lambda x: (np.ones(len(x)), np.tile([1e-17, -3e-17], (len(x), 1)))
+    )
+    assert not point.converged and point.n_runs == 7
     point = found_from([0.0, 0.0], broken)
     assert not point.converged and math.isnan(point.value) and math.isnan(point.beta)
     for limit_state in (never, indicator, broken):
@@ -303,6 +319,22 @@ def test_two_sides_in_twenty_dimensions_and_one_in_a_hundred():
         design_points(standard(100), 100, rng=0), standard(100), linear(50.0, np.ones(100))
     )
     assert len(points) == 1 and len(asked) <= 9
+
+
+def test_later_searches_start_opposite_and_then_orthogonal_farther_out():
+    u = np.array([2.0, 0.0, 2.0, 1.0])
+    _, asked = finished(design_points(standard(4), 50, rng=0), standard(4), linear(9.0, u))
+    np.testing.assert_allclose(asked[:3], [np.zeros(4), u, -u], atol=1e-12)
+    np.testing.assert_allclose(asked[3:] @ u, 0.0, atol=1e-12)
+    np.testing.assert_allclose(asked[3:8:2], -asked[4:9:2])
+    np.testing.assert_allclose(np.linalg.norm(asked[3:], axis=1), 4.5)
+
+
+def test_a_search_that_starts_at_a_known_point_finds_nothing_new():
+    limit_state = of_parts([linear(3.0, [1.0]), linear(4.5, [-1.0])], np.argmin)
+    points, asked = finished(design_points(standard(1), 50, rng=0), standard(1), limit_state)
+    assert (asked == -4.5).sum() > 1
+    np.testing.assert_allclose([point.z[0] for point in points], [3.0, -4.5])
 
 
 def test_the_far_side_of_a_failing_layer_is_no_design_point():

@@ -53,8 +53,7 @@ class Run(NamedTuple):
     @property
     def is_usable(self) -> bool:
         """Whether the run succeeded and shows where the surface may lie."""
-        if not (math.isfinite(self.value) and np.isfinite(self.gradient).all()):
-            return False
+        # NaN passes no comparison.
         return 0.0 < self.slope < math.inf and abs(self.value) < _FARTHEST * self.slope
 
     @property
