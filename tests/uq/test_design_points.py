@@ -98,6 +98,12 @@ def test_a_linear_limit_state_takes_two_runs(d, index):
     assert found_from(elsewhere, limit_state).n_runs == 2
 
 
+@pytest.mark.parametrize("unit", [1e-200, 1e200])
+def test_any_unit_of_the_limit_state(unit):
+    point = found_from([0.0, 0.0], linear(3.0 * unit, [unit, 0.0]))
+    assert point.converged and point.n_runs == 2 and point.beta == pytest.approx(3.0)
+
+
 def test_a_point_far_away_is_reached_in_steps_that_can_be_believed():
     inputs = standard(2)
     point, asked = finished(
@@ -154,6 +160,18 @@ def test_the_nearest_point_of_a_curved_surface_is_that_of_a_minimizer():
     assert point.converged
     assert point.beta == pytest.approx(np.linalg.norm(best.x), abs=1e-5)
     np.testing.assert_allclose(point.z, best.x, atol=5e-3)
+
+
+@pytest.mark.parametrize(("index", "steepness"), [(3.0, 4.0), (4.0, 4.0), (6.0, 2.0)])
+def test_a_limit_state_that_is_nearly_flat_at_the_origin(index, steepness):
+    """Its tangent there is zero only millions of standard deviations away."""
+
+    def saturated(x):
+        value = np.tanh(steepness * (index - x @ [0.6, 0.8]))
+        return value, -steepness * (1.0 - value**2)[:, None] * [0.6, 0.8]
+
+    point = found_from([0.0, 0.0], saturated)
+    assert point.converged and point.beta == pytest.approx(index, abs=1e-5)
 
 
 def test_correlated_lognormal_inputs():

@@ -38,7 +38,7 @@ Array = NDArray[np.float64]
 
 _TOLERANCE = 1e-3  # distance from the design point; its square is the error of beta
 _ALPHA = 0.1
-_LEAST_SHARE = 2.0**-8  # a saddle far below the surface takes such short ones
+_LEAST_SHARE = 2.0**-8  # of the first share that is tried; near a saddle it takes such short ones
 _LONGEST = 10.0  # no tangent is believed farther
 _MOVES = (0.5, 0.5, 1.0, 1.0, 1.5, 1.5)  # from a start without a slope, in units of sqrt(d)
 SAME = 0.3
@@ -136,8 +136,9 @@ def descent(inputs: Inputs, first: Run, max_runs: int, known: Array) -> Search:
     while not _is_design_point(here):
         p = _step(here)
         share = min(1.0, _LONGEST / float(np.linalg.norm(p)))
+        least_share = _LEAST_SHARE * share
         rejected: list[Run] = []
-        while share >= _LEAST_SHARE:
+        while share >= least_share:
             z = here.z + share * p
             if n_runs >= max_runs or is_near(z, known):
                 return _ended(here, False, n_runs)

@@ -48,7 +48,7 @@ class Run(NamedTuple):
     @property
     def slope(self) -> float:
         """|a|."""
-        return float(np.linalg.norm(self.gradient))
+        return math.hypot(*self.gradient.tolist())  # for any unit of g, also 1e200
 
     @property
     def is_usable(self) -> bool:
