@@ -16,6 +16,7 @@ from uq.proposals.gaussian_fits import (
     weighted_moments,
 )
 from uq.proposals.heavier_fits import expectation_maximization, fit_gaussian_mixture, fit_student_t
+from uq.proposals.shells import Shells
 from uq.proposals.spiked_fits import fit_spiked_gaussian, fit_spiked_mixture
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "Density",
     "Gaussian",
     "Mixture",
+    "Shells",
     "StudentT",
     "TooFewWeighted",
     "expectation_maximization",

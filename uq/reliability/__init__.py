@@ -1,0 +1,1 @@
+"""Failure probabilities: where a limit state fails, and how probable that is."""
