@@ -20,6 +20,9 @@ In standard normal space this is what a rare event does to a normal law: it chan
 and leaves, or shrinks alike, all others. Where gamma is small every eigenvalue is kept.
 """
 
+import math
+from dataclasses import dataclass, replace
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -33,20 +36,19 @@ _SLACK = 0.05  # of the edges of the bulk, which hold for many dimensions
 _RIDGE = 1e-9
 _LEAST_VARIANCE = 1e-6  # of a component in units of the pooled variance
 _LEAST_EFFECTIVE = 8.0
-_ROUNDS = 60
-_TOLERANCE = 1e-4
+_ROUNDS = 40
+_TOLERANCE = 2e-4
 _STARTS = 2
+_ENOUGH = 600  # points of a half that choose the number of components
 
 
-def fit_spiked_gaussian(z: Array, weights: Array, least_variance: float = 0.0) -> Gaussian:
+def fit_spiked_gaussian(z: Array, weights: Array) -> Gaussian:
     """One Gaussian with a spiked covariance.
 
     Parameters
     ----------
     z, weights
         Points (n, d) and weights >= 0 (n,).
-    least_variance
-        Of every direction.
 
     Raises
     ------
@@ -57,11 +59,20 @@ def fit_spiked_gaussian(z: Array, weights: Array, least_variance: float = 0.0) -
     if not effective >= 2.0:
         raise TooFewWeighted(np.array([0]), np.array([effective]))
     means, covariances = weighted_moments(z, weights[:, None])
-    eigenvalues, axes = np.linalg.eigh(covariances[0])
-    eigenvalues = _without_noise(np.maximum(eigenvalues, 0.0), len(eigenvalues) / effective)
-    least = max(least_variance, _RIDGE * float(eigenvalues.mean()), np.finfo(float).tiny)
-    kept = np.maximum(eigenvalues, least)
-    return Gaussian(means[0], (axes * kept) @ axes.T)
+    return Gaussian(means[0], _spiked(covariances, np.array([effective]), 0.0)[0])
+
+
+def _spiked(covariances: Array, effective: Array, least_variance: float) -> Array:
+    """(K, d, d) with the bulk of the eigenvalues of each made one, and a floor."""
+    eigenvalues, axes = np.linalg.eigh(covariances)
+    eigenvalues = np.maximum(eigenvalues, 0.0)
+    d = covariances.shape[-1]
+    for k, n in enumerate(effective):
+        eigenvalues[k] = _without_noise(eigenvalues[k], d / n)
+    floor = np.maximum(_RIDGE * eigenvalues.mean(axis=1), np.finfo(float).tiny)
+    kept = np.maximum(eigenvalues, np.maximum(floor, least_variance)[:, None])
+    spiked: Array = (axes * kept[:, None, :]) @ np.swapaxes(axes, 1, 2)
+    return spiked
 
 
 def _without_noise(eigenvalues: Array, gamma: float) -> Array:
@@ -92,7 +103,7 @@ def fit_spiked_mixture(
     z, weights
         Points (n, d) and weights >= 0 (n,).
     rng
-        Draws the starts and the halves that are held out.
+        Draws the starts and the points that are held out.
     most_components
         Largest number K.
 
@@ -104,60 +115,108 @@ def fit_spiked_mixture(
     carried = weights > 0.0
     z, weights = z[carried], weights[carried]
     pooled = fit_spiked_gaussian(z, weights)
-    half = rng.permutation(len(z)) % 2 == 0
+    most = _number_of_components(z, weights, pooled, rng, most_components)
+    return _fitted(z, weights, most, pooled, rng, _STARTS).mixture()
+
+
+def _number_of_components(
+    z: Array, weights: Array, pooled: Gaussian, rng: np.random.Generator, most_components: int
+) -> int:
+    """The K whose fit to one half gives the other half the largest weighted likelihood.
+
+    One K more than the best so far is tried, twice; of many points some are enough.
+    """
+    rows = rng.permutation(len(z))[: 2 * _ENOUGH]
+    halves = rows[::2], rows[1::2]
     best, best_score = 1, -np.inf
     for k in range(1, most_components + 1):
         score = 0.0
-        for rest in (half, ~half):
+        for one, other in (halves, halves[::-1]):
             try:
-                fit = _fitted(z[rest], weights[rest], k, pooled, rng)
+                fit = _fitted(z[one], weights[one], k, pooled, rng, 1)
             except TooFewWeighted:
                 score = -np.inf
                 break
-            score += float(weights[~rest] @ fit.log_density(z[~rest]))
+            score += float(weights[other] @ fit.log_density(z[other]))
         if score > best_score:
             best, best_score = k, score
         elif k > best + 1 or not np.isfinite(score):
             break
-    return _fitted(z, weights, best, pooled, rng)
+    return best
 
 
-def _fitted(z: Array, weights: Array, k: int, pooled: Gaussian, rng: np.random.Generator) -> Mixture:
-    """The more likely of a few EM fits of at most k components."""
+@dataclass(frozen=True, eq=False)
+class _Components:
+    """Shares (K,), means (K, d) and covariances (K, d, d) as arrays: all steps of EM at once."""
+
+    shares: Array
+    means: Array
+    covariances: Array
+    likelihood: float = -np.inf
+
+    def log_parts(self, z: Array) -> Array:
+        """(n, K) log of share times density."""
+        roots = np.linalg.cholesky(self.covariances)
+        inverses = np.linalg.inv(roots)
+        log_scale = np.log(self.shares) - np.log(np.einsum("kaa->ka", roots)).sum(axis=1)
+        parts = np.empty((len(z), len(self.shares)))
+        for k, inverse in enumerate(inverses):
+            white = (z - self.means[k]) @ inverse.T
+            parts[:, k] = log_scale[k] - 0.5 * np.einsum("na,na->n", white, white)
+        parts -= 0.5 * z.shape[1] * math.log(2.0 * math.pi)
+        return parts
+
+    def log_density(self, z: Array) -> Array:
+        """(n,)."""
+        return log_sum_exp(self.log_parts(z))
+
+    def mixture(self) -> Mixture:
+        parts = zip(self.means, self.covariances, strict=True)
+        return Mixture(self.shares, tuple[Density, ...](Gaussian(m, C) for m, C in parts))
+
+
+def _fitted(
+    z: Array, weights: Array, k: int, pooled: Gaussian, rng: np.random.Generator, n_starts: int
+) -> _Components:
+    """The most likely of a few EM fits of at most k components."""
     if k == 1:
-        return Mixture(np.ones(1), (fit_spiked_gaussian(z, weights),))
+        one = fit_spiked_gaussian(z, weights)
+        return _Components(np.ones(1), one.mean[None], one.covariance[None])
     white = (z - pooled.mean) @ pooled.inverse_factor.T
     least = _LEAST_VARIANCE * float(np.diagonal(pooled.covariance).min())
     fits = []
-    for _ in range(_STARTS):
+    for _ in range(n_starts):
         start = _nearest_centre(white, weights, k, rng)
         fits.append(_expectation_maximization(z, weights, start, least))
-    return max(fits, key=lambda fit: fit[0])[1]
+    return max(fits, key=lambda fit: fit.likelihood)
 
 
 def _expectation_maximization(
     z: Array, weights: Array, responsibilities: Array, least_variance: float
-) -> tuple[float, Mixture]:
-    """Weighted mean of log g and the mixture; components on too few points are dropped."""
+) -> _Components:
+    """EM; components on too few points are dropped."""
     shares = weights / weights.sum()
-    likelihood = -np.inf
+    components = None
     for _ in range(_ROUNDS):
         parts = shares[:, None] * responsibilities
-        effective = np.array([_effective(part) for part in parts.T])
+        effective = parts.sum(axis=0) ** 2 / np.maximum(np.square(parts).sum(axis=0), 1e-300)
         kept = effective >= _LEAST_EFFECTIVE
         if not kept.any():
             raise TooFewWeighted(np.arange(len(effective)), effective)
-        parts = parts[:, kept]
-        components = [fit_spiked_gaussian(z, part, least_variance) for part in parts.T]
-        a = parts.sum(axis=0)
-        mixture = Mixture(a / a.sum(), tuple[Density, ...](components))
-        log_parts = np.log(mixture.shares) + mixture.component_log_densities(z)
+        a = parts[:, kept].sum(axis=0)
+        means, covariances = weighted_moments(z, parts[:, kept])
+        covariances = _spiked(covariances, effective[kept], least_variance)
+        fitted = _Components(a / a.sum(), means, covariances)
+        log_parts = fitted.log_parts(z)
         log_g = log_sum_exp(log_parts)
-        improved = float(shares @ log_g)
-        if improved - likelihood <= _TOLERANCE * abs(improved):
+        likelihood = float(shares @ log_g)
+        before = -np.inf if components is None else components.likelihood
+        components = replace(fitted, likelihood=likelihood)
+        if likelihood - before <= _TOLERANCE * abs(likelihood):
             break
-        likelihood, responsibilities = improved, np.exp(log_parts - log_g[:, None])
-    return improved, mixture
+        responsibilities = np.exp(log_parts - log_g[:, None])
+    assert components is not None
+    return components
 
 
 def _nearest_centre(white: Array, weights: Array, k: int, rng: np.random.Generator) -> Array:

@@ -1,0 +1,89 @@
+"""What the cheap limit states say of every event, from points that cost nothing.
+
+Notation
+--------
+m, S        points of one net, nets
+R, Q        fits (one without each fold), events
+h_r         cheap limit states less the threshold
+W           phi / q at the cheap points
+
+    hard_rq = mean W 1{h_r < 0}
+    soft_rq = mean W Phi(-h_r / s_rq)
+
+Each net is scrambled on its own, so that their spread is the error.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import ndtr
+
+from uq.proposals import Density
+from uq.reliability.failure_density import standard_normal_log_density
+from uq.sampling import Folds
+
+Array = NDArray[np.float64]
+
+N_NETS = 8
+_LEAST, _MOST = 11, 17  # logarithms of the points of a net
+_NUMBERS = 1.2e8  # that the cheap limit states may cost in all
+_ENTRIES = 2**22  # coordinates of the points of a net
+
+
+@dataclass(frozen=True, eq=False)
+class CheapProbabilities:
+    """Expectations by each net, fit and event.
+
+    Parameters
+    ----------
+    hard
+        (S, R, Q) of the indicators.
+    soft
+        (S, R, Q') of the soft indicators, of the events that have a softness.
+    """
+
+    hard: Array
+    soft: Array
+
+
+def cheap_probabilities(
+    margins: Callable[[Array], Array],
+    q: Density,
+    cost: int,
+    softness: Array,
+    rng: np.random.Generator,
+) -> CheapProbabilities:
+    """Expectations of the cheap events under the inputs' law.
+
+    Parameters
+    ----------
+    margins
+        (m, d) points to (m, R, Q) cheap limit states less the thresholds.
+    q
+        Density to draw from.
+    cost
+        About how many numbers one point costs; there are the more points, the less they cost.
+    softness
+        (R, Q') of the first Q' events; 0 is a jump.
+    rng
+        Source of random numbers.
+    """
+    largest = np.log2(_ENTRIES / q.dimension)
+    log2 = int(np.clip(np.log2(_NUMBERS / cost / N_NETS), _LEAST, min(_MOST, largest)))
+    n_soft = softness.shape[1]
+    hard, soft = [], []
+    for _ in range(N_NETS):
+        z = q.transform(Folds(1, 1 << log2, "qmc").uniforms(q.n_uniforms, rng))
+        W = np.exp(standard_normal_log_density(z) - q.log_density(z))
+        h = margins(z)
+        hard.append(np.einsum("m,mrq->rq", W, (h < 0.0).astype(np.float64)) / len(z))
+        soft.append(np.einsum("m,mrq->rq", W, soft_indicator(h[..., :n_soft], softness)) / len(z))
+    return CheapProbabilities(np.stack(hard), np.stack(soft))
+
+
+def soft_indicator(h: Array, softness: Array) -> Array:
+    """Phi(-h / s), with the jump where s is 0."""
+    soft: Array = ndtr(-h / np.where(softness > 0.0, softness, 1.0))
+    return np.where(softness > 0.0, soft, h < 0.0)

@@ -1,0 +1,327 @@
+"""Find where failures are: learning runs, stage by stage, and the density that they lead to.
+
+Notation
+--------
+z, g, d     points, values of the limit states, dimension
+E           events that the density is made for, at most 8 of the Q that are asked for
+m_e         margins g_j - t of an event e: it happens where m_e < 0
+W           weights of the runs so far, see `learning_runs`
+s           softness; an event counts with Phi(-m / s)
+
+Without a cheap model the runs themselves are tempered: t_i = W_i Phi(-m_i / s), s the smallest
+that leaves enough effective points, and a mixture is fitted to them. With one, it is the cheap
+limit state that is tempered, at no runs, and half of a stage's runs are those whose failing it is
+least sure of. Every stage keeps the defence of `failure_density`.
+"""
+
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import ndtr
+from scipy.stats import qmc
+
+from uq.proposals import Density, Mixture, TooFewWeighted, fit_spiked_mixture
+from uq.reliability.cheap_limit_states import CheapLimitStates, CheapModels
+from uq.reliability.events import Events
+from uq.reliability.failure_density import (
+    Defence,
+    FailureDensity,
+    refined,
+    standard_normal_log_density,
+)
+from uq.reliability.learning_runs import Batch, LearningRuns
+from uq.reliability.tempering import Particles, tempered
+
+Array = NDArray[np.float64]
+Exploration = Generator[Array, Array, "Explored"]
+
+_MOST_EVENTS = 8
+_STAGES = 3
+_FIRST = 1 / 3  # share of the learning runs that are spent before anything is known
+_FIRST_IN_MANY_DIMENSIONS = 1 / 2
+_TERMS_PER_RUN = 0.6
+_PARTICLES, _LAST_PARTICLES = 1000, 2000
+_LEAST_SOFTNESS = 1e-3  # of the scale of an output
+_LAST_FITS = 3
+_SEARCH_POINTS = 700  # of a process that is only searched
+_CANDIDATES = 4096
+_CHEAP = 16384
+_ENOUGH = 200.0  # effective points that need no others
+_SHARP = 0.02  # of the scale: softness of an event that is searched on a cheap limit state
+_FEW_DIMENSIONS = 10
+_UNSURE = 0.5  # share of a stage's runs that are picked where the cheap model is least sure
+_EFFECTIVE = 40.0
+_LEAST_WEIGHTED = 10
+_MISLED = 2.0
+_LEAST_UNIFORM = 2.0**-53
+
+
+@dataclass(frozen=True, eq=False)
+class Explored:
+    """What the learning runs led to.
+
+    Parameters
+    ----------
+    found
+        Density for the runs that are averaged.
+    scale
+        (J,) on which the limit states vary near their thresholds.
+    reached
+        Whether each of the events was met, by a run or the cheap limit states.
+    """
+
+    found: FailureDensity
+    scale: Array
+    reached: bool
+
+
+@dataclass(frozen=True, eq=False)
+class Explorer:
+    """The search for failures.
+
+    Parameters
+    ----------
+    events
+        What is asked for.
+    defence
+        phi and shells.
+    models
+        Make cheap limit states; None searches without.
+    rng
+        Source of random numbers.
+    """
+
+    events: Events
+    defence: Defence
+    models: CheapModels | None
+    rng: np.random.Generator
+
+    def learn(self, runs: LearningRuns, n: int, known: Sequence[Density] = ()) -> Exploration:
+        """Spend `n` runs, and say what to draw from.
+
+        Parameters
+        ----------
+        runs
+            What was run before; what is run now is added.
+        n
+            Learning runs to spend, at least 3.
+        known
+            Densities around design points, to be looked at first.
+
+        Yields
+        ------
+        (m, d) points, to be answered with (m, J) values.
+        """
+        sizes = self._sizes(n, fresh=not runs.batches)
+        if not runs.batches:
+            first = self.defence.start
+            if known:
+                shares = np.array([0.25, 0.25, *np.full(len(known), 0.5 / len(known))])
+                first = Mixture(shares, (self.defence.law, self.defence.shells, *known))
+            yield from _run(runs, first, self._drawn(first, sizes.pop(0)), "law and shells")
+        explored = self._explored(runs, last=not sizes)
+        for k, size in enumerate(sizes):
+            q = explored.found.density
+            picked = self._least_sure(explored, q, int(_UNSURE * size))
+            if len(picked):
+                yield from _run(runs, None, picked, "where failing is least sure")
+            drawn = self._drawn(q, size - len(picked))
+            yield from _run(runs, q, drawn, "failures so far, law and shells")
+            explored = self._explored(runs, last=k == len(sizes) - 1)
+        return Explored(explored.found, explored.scale, explored.reached)
+
+    def _sizes(self, n: int, fresh: bool) -> list[int]:
+        """Sizes of the stages; in many dimensions the first one must fit a trend with squares."""
+        if not fresh:
+            return [n] if n else []
+        d = self.defence.law.dimension
+        first = int(_FIRST * n)
+        if _TERMS_PER_RUN * first < 2 * d + 1:
+            first = int(_FIRST_IN_MANY_DIMENSIONS * n)
+        rest = n - first
+        return [first, *(rest * (k + 1) // _STAGES - rest * k // _STAGES for k in range(_STAGES))]
+
+    def _drawn(self, density: Density, n: int) -> Array:
+        u = qmc.Sobol(density.n_uniforms, rng=self.rng).random_base2(max(n - 1, 0).bit_length())
+        return density.transform(np.maximum(u[:n], _LEAST_UNIFORM))
+
+    def _explored(self, runs: LearningRuns, last: bool) -> "_Looked":
+        scale = self._scale(runs)
+        if self.models is None:
+            return self._by_runs(runs, scale)
+        z, g = runs.usable()
+        cheap = self.models.fitted(z, g, scale, _SEARCH_POINTS)
+        looked = self._by_cheap_model(cheap, scale, last)
+        return self._not_misled(looked, runs, scale) if last else looked
+
+    def _scale(self, runs: LearningRuns) -> Array:
+        """(J,) how far from the threshold a failure typically is: median over the rarest event.
+
+        Where too few failed, over the runs that came nearest. Runs that were picked near the
+        threshold do not count.
+        """
+        _, g, _ = runs.weighted()
+        scale = np.empty(g.shape[1])
+        for j, margin in enumerate((g - self.events.thresholds[0]).T):
+            failing = margin[margin < 0.0]
+            if len(failing) < _LEAST_WEIGHTED:
+                failing = np.sort(np.abs(margin))[: max(len(margin) // 10, _LEAST_WEIGHTED)]
+            spread = float(np.ptp(margin)) or 1.0
+            scale[j] = max(float(np.median(np.abs(failing))), 1e-6 * spread)
+        return scale
+
+    def _by_runs(self, runs: LearningRuns, scale: Array) -> "_Looked":
+        """Temper the runs themselves."""
+        z, g, W = runs.weighted()
+        mixtures, reached = [], True
+        for e in self.events.some(_MOST_EVENTS):
+            margin = self.events.margins(g)[:, e]
+            t, met = _tempered_weights(margin, W, scale[self.events.limit_state_of[e]])
+            reached &= met
+            try:
+                mixtures.append(fit_spiked_mixture(z, t, self.rng))
+            except TooFewWeighted:
+                mixtures.append(Mixture(np.ones(1), (self.defence.law,)))
+        q = self.defence.around(mixtures)
+        ratio = np.exp(standard_normal_log_density(z) - q.log_density(z))
+        variance = self._foretold(W, ratio, self.events.margins(g))
+        return _Looked(FailureDensity(q, mixtures, variance), scale, reached, None)
+
+    def _by_cheap_model(self, cheap: CheapLimitStates, scale: Array, last: bool) -> "_Looked":
+        """Temper the cheap limit states."""
+        chosen = self.events.some(_MOST_EVENTS)
+        sharp = _SHARP * scale[self.events.limit_state_of[chosen]]
+
+        def margins(z: Array) -> Array:
+            some: Array = self.events.margins(cheap(z))[:, chosen]
+            return some
+
+        in_all_directions = self._in_all_directions(margins, sharp)
+        mixtures, reached = [], True
+        n = _LAST_PARTICLES if last else _PARTICLES
+        for e, (s, (mixture, effective)) in enumerate(zip(sharp, in_all_directions, strict=True)):
+            parts = [mixture] if mixture is not None else []
+            if effective < _ENOUGH:
+                particles = self._tempered(margins, e, max(n // len(chosen), n // 4), s)
+                reached &= particles.reached or mixture is not None
+                equal = np.ones(len(particles.z))
+                parts.append(fit_spiked_mixture(particles.z, equal, self.rng))
+            mixtures.append(_joined(parts))
+        if not reached:  # the points follow no event: there is nothing to fit again to
+            found = FailureDensity(self.defence.around(mixtures), mixtures, np.inf)
+        else:
+            fits = _LAST_FITS if last else 1
+            found = refined(mixtures, margins, sharp, self.defence, self.rng, fits)
+        return _Looked(found, scale, reached, cheap)
+
+    def _in_all_directions(
+        self, margins: Callable[[Array], Array], sharp: Array
+    ) -> list[tuple[Mixture | None, float]]:
+        """Mixtures fitted to cheap points of the start density, and their effective points.
+
+        In few dimensions shells find every region of failure that the cheap limit states show;
+        tempered points may leave one behind on the way.
+        """
+        start = self.defence.start
+        if start.dimension > _FEW_DIMENSIONS:
+            return [(None, 0.0)] * len(sharp)
+        z = self._drawn(start, _CHEAP)
+        W = np.exp(standard_normal_log_density(z) - start.log_density(z))
+        fits: list[tuple[Mixture | None, float]] = []
+        for t in (W[:, None] * ndtr(-margins(z) / sharp)).T:
+            effective = _effective(t)
+            enough = effective >= _EFFECTIVE
+            fits.append((fit_spiked_mixture(z, t, self.rng) if enough else None, effective))
+        return fits
+
+    def _tempered(
+        self, margins: Callable[[Array], Array], e: int, n: int, softness: float
+    ) -> Particles:
+        def margin(z: Array) -> Array:
+            one: Array = margins(z)[:, e]
+            return one
+
+        return tempered(margin, self.defence.law.dimension, n, softness, self.rng)
+
+    def _least_sure(self, looked: "_Looked", q: Mixture, n: int) -> Array:
+        """Points of q whose failing the cheap limit states are least sure of."""
+        if looked.cheap is None or n == 0:
+            return np.empty((0, q.dimension))
+        z = self._drawn(q, _CANDIDATES)
+        softness = looked.cheap.error + _LEAST_SOFTNESS * looked.scale
+        margins = self.events.margins(looked.cheap(z)) / softness[self.events.limit_state_of]
+        unsure = np.exp(-0.5 * np.square(margins)).max(axis=1) + 1e-12
+        picked = self.rng.choice(len(z), n, p=unsure / unsure.sum(), replace=False)
+        return z[picked]
+
+    def _not_misled(self, looked: "_Looked", runs: LearningRuns, scale: Array) -> "_Looked":
+        """Add what the runs say where they show failures that the cheap limit states miss."""
+        z, g, W = runs.weighted()
+        margins = self.events.margins(g)
+        if ((margins < 0.0).sum(axis=0) < _LEAST_WEIGHTED).any():
+            return looked
+        by_runs = self._by_runs(runs, scale)
+        both = self.defence.around([*looked.found.mixtures, *by_runs.found.mixtures])
+        log_phi = standard_normal_log_density(z)
+        one, two = (
+            self._foretold(W, np.exp(log_phi - q.log_density(z)), margins)
+            for q in (looked.found.density, both)
+        )
+        if one <= _MISLED * two:
+            return looked
+        mixtures = [*looked.found.mixtures, *by_runs.found.mixtures]
+        return _Looked(FailureDensity(both, mixtures, two), scale, looked.reached, looked.cheap)
+
+    def _foretold(self, W: Array, ratio: Array, margins: Array) -> float:
+        """Variance over p^2 of phi/q at the failures, mean over the events that were met."""
+        failing = margins < 0.0
+        p = (W[:, None] * failing).mean(axis=0)
+        second = ((W * ratio)[:, None] * failing).mean(axis=0)
+        met = p > 0.0
+        if not met.any():
+            return np.inf
+        return float((second[met] / np.square(p[met]) - 1.0).mean())
+
+
+@dataclass(frozen=True, eq=False)
+class _Looked:
+    found: FailureDensity
+    scale: Array
+    reached: bool
+    cheap: CheapLimitStates | None
+
+
+def _run(runs: LearningRuns, density: Density | None, z: Array, source: str) -> Exploration:
+    g = yield z
+    runs.batches.append(Batch(z, g, density, source))
+    return None  # type: ignore[return-value]
+
+
+def _tempered_weights(margin: Array, W: Array, scale: float) -> tuple[Array, bool]:
+    """t with enough effective points, and whether the event itself left enough."""
+    wanted = min(_EFFECTIVE, len(W) / 8)
+    sharp = W * (margin < 0.0)
+    if _effective(sharp) >= wanted:
+        return sharp, True
+    low, high = np.log(1e-6 * scale), np.log(1e6 * scale)
+    for _ in range(40):
+        middle = 0.5 * (low + high)
+        enough = _effective(W * ndtr(-margin / np.exp(middle))) >= wanted
+        low, high = (low, middle) if enough else (middle, high)
+    return W * ndtr(-margin / np.exp(high)), bool((margin < 0.0).any())
+
+
+def _effective(t: Array) -> float:
+    """(sum t)^2 / sum t^2."""
+    largest = float(t.max(initial=0.0))
+    if not largest > 0.0:
+        return 0.0
+    return float((t / largest).sum() ** 2 / np.square(t / largest).sum())
+
+
+def _joined(mixtures: Sequence[Mixture]) -> Mixture:
+    """All in equal shares."""
+    shares = np.concatenate([mixture.shares / len(mixtures) for mixture in mixtures])
+    return Mixture(shares, tuple(part for mixture in mixtures for part in mixture.components))

@@ -1,0 +1,245 @@
+"""From the runs that are averaged to probabilities: plain weights, or a cheap model beside them.
+
+Notation
+--------
+n, R, Q     runs of one round, folds (independent nets), events
+W_i         phi / q at the runs
+i_iq        1 where event q happens in run i
+h_r, s_r    cheap limit state less the threshold, fitted without fold r, and its softness
+E[.]        expectations that cost no runs, see `cheap_probabilities`
+
+    none    V = W i
+    hard    V = E[1{h_r < 0}]      + W (i - 1{h_r < 0})         r the fold of the run        (1)
+    soft    V = E[Phi(-h_r / s_r)] + W (i - Phi(-h_r / s_r))                                 (2)
+
+Given the learning runs and the other folds each is unbiased, however wrong h_r is: only runs whose
+failing it mistakes count in (1). The error of `none` is read off the folds, whose nets integrate W
+better than random numbers do; what is left by (1) and (2) is rough, and read off the single runs,
+with the error of E[.] added. Where hardly a run was mistaken, their number is known badly: a
+quarter of a run, of the weight of those nearest to the limit state, is counted at least, unless
+the cheap limit state meets all learning runs exactly.
+
+A run that failed to give a number may or may not be a failure of the structure: `low` counts it as
+none, `high` as one, and the estimate leaves it out, by the share of the others.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from uq.control_variates import LEAST_WIN, fold_means
+from uq.reliability.cheap_probabilities import N_NETS, CheapProbabilities, soft_indicator
+
+Array = NDArray[np.float64]
+Labels = NDArray[np.int64]
+
+NAMES = ("none", "cheap limit state", "softened cheap limit state")
+_LEAST_MISTAKEN = 0.25
+_CLEAR = 2.0  # see `uq.control_variates.CLEAR`; what wins here mostly wins by far
+_NEAREST = 0.02  # of the runs: those that the cheap limit state is least sure of
+_LEAST_NEAREST = 20
+_LEAST_FREE = 4.0  # degrees of freedom of a variance that rests on few mistaken runs
+
+
+@dataclass(frozen=True, eq=False)
+class Round:
+    """Runs of one round.
+
+    Parameters
+    ----------
+    z
+        (n, d) points.
+    g
+        (n, J) values, NaN where a run failed.
+    W
+        (n,) likelihood ratios.
+    folds
+        (n,) labels.
+    """
+
+    z: Array
+    g: Array
+    W: Array
+    folds: Labels
+
+
+@dataclass(frozen=True, eq=False)
+class Control:
+    """The cheap limit states at the runs of a round, and what is known of them.
+
+    Parameters
+    ----------
+    h
+        (n, Q) h_r at the runs of fold r.
+    softness
+        (n, Q') of the first Q' events, by the fold of the run.
+    known
+        Their expectations.
+    is_exact
+        (Q,) whether they meet all learning runs.
+    """
+
+    h: Array
+    softness: Array
+    known: CheapProbabilities
+    is_exact: NDArray[np.bool_]
+
+
+@dataclass(frozen=True, eq=False)
+class RoundEstimate:
+    """Estimates of all events from one round.
+
+    Parameters
+    ----------
+    mean, low, high
+        (Q,) with failed runs left out, counted as no failure, counted as one.
+    variance, n_free
+        (Q,) of the means, and degrees of freedom of the variances.
+    used
+        (Q,) index in `NAMES` of what was used.
+    by_fold
+        (R, Q) means of the folds.
+    mistaken
+        (Q,) runs whose failing the cheap limit state mistook; NaN without one.
+    """
+
+    mean: Array
+    low: Array
+    high: Array
+    variance: Array
+    n_free: Array
+    used: NDArray[np.int64]
+    by_fold: Array
+    mistaken: Array
+
+
+def estimate(runs: Round, margins: Array, control: Control | None) -> RoundEstimate:
+    """Estimates of all events with what clearly wins.
+
+    Parameters
+    ----------
+    runs
+        One round.
+    margins
+        (n, Q) limit states less the thresholds at the runs; NaN where a run failed.
+    control
+        Cheap limit states; None for none.
+    """
+    ok = np.asarray(np.isfinite(margins).all(axis=1))
+    happens = np.where(ok[:, None], margins < 0.0, 0.0)
+    W = runs.W[:, None]
+    if not ok.all():  # left out: as likely a failure as the other runs
+        mass = (W * ok[:, None]).sum(axis=0)
+        share = (W * happens).sum(axis=0) / np.where(mass > 0.0, mass, 1.0)
+        happens = np.where(ok[:, None], happens, share)
+    best = _without(W * happens, runs.folds)
+    if control is not None:
+        best = _with_control(best, happens, runs, control)
+    unknown = fold_means(W * ~ok[:, None], runs.folds).mean(axis=0)
+    assumed = fold_means(W * happens * ~ok[:, None], runs.folds).mean(axis=0)
+    return replace(best, low=best.mean - assumed, high=best.mean + unknown - assumed)
+
+
+def _without(T: Array, folds: Labels) -> RoundEstimate:
+    by_fold = fold_means(T, folds)
+    n_folds, n_events = by_fold.shape
+    mean = by_fold.mean(axis=0)
+    variance = by_fold.var(axis=0, ddof=1) / n_folds
+    return RoundEstimate(
+        mean, mean, mean, variance, np.full(n_events, n_folds - 1.0),
+        np.zeros(n_events, dtype=np.int64), by_fold, np.full(n_events, np.nan),
+    )  # fmt: skip
+
+
+def _with_control(
+    none: RoundEstimate, happens: Array, runs: Round, control: Control
+) -> RoundEstimate:
+    """Take (1) or (2) for each event where it clearly wins."""
+    predicted = (control.h < 0.0).astype(np.float64)
+    hard = _controlled(happens, predicted, control.known.hard, runs)
+    mistaken = happens != predicted
+    near = _nearest(control.h)
+    W_near = np.square(runs.W)[near].mean(axis=0)
+    few = np.where(control.is_exact, 0.0, _LEAST_MISTAKEN * W_near / len(runs.W) ** 2)
+    best = _Controlled(hard.by_fold, np.maximum(hard.left, few), hard.of_known, hard.n_free)
+    used = np.ones(happens.shape[1], dtype=np.int64)
+    n_soft = control.softness.shape[1]
+    softened = soft_indicator(control.h[:, :n_soft], control.softness)
+    soft = _controlled(happens[:, :n_soft], softened, control.known.soft, runs)
+    softer = np.zeros(happens.shape[1], dtype=bool)
+    softer[:n_soft] = soft.variance < LEAST_WIN * best.variance[:n_soft]
+    best = best.replaced(soft, softer)
+    used[softer] = 2
+    n_mistaken = mistaken.sum(axis=0)
+    n_folds = len(none.by_fold)
+    freedom = 2.0 / (n_folds - 1) + 2.0 / np.maximum(n_mistaken, 2 * _LEAST_FREE)
+    plain = np.minimum(none.variance, _of_single_runs(runs.W[:, None] * happens, runs.folds))
+    wins = best.variance < np.minimum(np.exp(-_CLEAR * np.sqrt(freedom)), LEAST_WIN) * plain
+    mean = np.where(wins, best.by_fold.mean(axis=0), none.mean)
+    return RoundEstimate(
+        mean,
+        mean,
+        mean,
+        np.where(wins, best.variance, none.variance),
+        np.where(wins, best.free(), none.n_free),
+        np.where(wins, used, 0),
+        np.where(wins, best.by_fold, none.by_fold),
+        n_mistaken.astype(np.float64),
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _Controlled:
+    by_fold: Array  # (R, Q)
+    left: Array  # (Q,) variance of what the cheap limit state leaves
+    of_known: Array  # (Q,) variance of its expectations
+    n_free: Array  # (Q,) of `left`
+
+    @property
+    def variance(self) -> Array:
+        return self.left + self.of_known
+
+    def free(self) -> Array:
+        """Degrees of freedom of the sum (Satterthwaite 1946)."""
+        below = np.square(self.left) / self.n_free + np.square(self.of_known) / (N_NETS - 1)
+        return np.square(self.variance) / np.where(below > 0.0, below, 1.0)
+
+    def replaced(self, other: "_Controlled", where: NDArray[np.bool_]) -> "_Controlled":
+        """With the events at `where` from another one, whose events are the first of ours."""
+        arrays = []
+        for own, new in zip(vars(self).values(), vars(other).values(), strict=True):
+            own = own.copy()
+            own[..., where] = new[..., where[: new.shape[-1]]]
+            arrays.append(own)
+        return _Controlled(*arrays)
+
+
+def _controlled(happens: Array, predicted: Array, known: Array, runs: Round) -> _Controlled:
+    left = runs.W[:, None] * (happens - predicted)
+    by_fold = known.mean(axis=0) + fold_means(left, runs.folds)
+    of_nets = known.mean(axis=1)  # (S, Q)
+    square = np.square(left)
+    mean = square.mean(axis=0)
+    kurtosis = np.square(square).mean(axis=0) / np.where(mean > 0.0, mean, 1.0) ** 2
+    n_free = 2.0 * len(left) / np.maximum(kurtosis - 1.0, 2.0)
+    return _Controlled(
+        by_fold,
+        _of_single_runs(left, runs.folds),
+        of_nets.var(axis=0, ddof=1) / len(of_nets),
+        np.where(mean > 0.0, np.maximum(n_free, _LEAST_FREE), _LEAST_FREE),
+    )
+
+
+def _of_single_runs(T: Array, folds: Labels) -> Array:
+    """(Q,) variance of the mean by the spread of the single runs around their fold's mean."""
+    means = fold_means(T, folds)
+    spread = np.square(T - means[folds]).sum(axis=0)
+    variance: Array = spread / ((len(T) - len(means)) * len(T))
+    return variance
+
+
+def _nearest(h: Array) -> NDArray[np.intp]:
+    """(k, Q) rows of the runs nearest to each cheap limit state."""
+    k = min(max(int(_NEAREST * len(h)), _LEAST_NEAREST), len(h))
+    return np.argpartition(np.abs(h), k - 1, axis=0)[:k]

@@ -1,0 +1,232 @@
+"""From limit states to probabilities: learn, draw rounds, average; as a generator of points.
+
+Notation
+--------
+z, g        (n, d) points in standard normal space, (n, J) values there
+Q           events
+I_k, v_k    estimates of round k; variance of one plain run of it over p^2, foretold before it
+n_k         runs of round k
+
+    I = sum_k c_k I_k,    c_k proportional to n_k / v_k                                      (1)
+
+Each I_k is unbiased given what was run before it, and so is I, as c_k is fixed before round k: it
+depends on earlier runs only. Learning runs teach the cheap limit states and the density; runs of
+earlier rounds do so for later ones.
+
+The generator yields (m, d) points and is answered with (m, J) values, so that the limit states can
+run anywhere.
+"""
+
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from uq.proposals import Density, Mixture
+from uq.reliability.cheap_limit_states import CheapModels
+from uq.reliability.cheap_probabilities import cheap_probabilities
+from uq.reliability.events import Events
+from uq.reliability.exploration import Explored, Explorer
+from uq.reliability.failure_density import Defence, standard_normal_log_density
+from uq.reliability.final_runs import Control, Round, RoundEstimate, estimate
+from uq.reliability.learning_runs import Batch, LearningRuns
+from uq.sampling import LEAST_FOLDS, Folds, largest_folds
+
+Array = NDArray[np.float64]
+Points = Generator[Array, Array, None]
+
+LEAST_BUDGET = 160
+"""Runs below which there is neither enough to learn from nor enough to average."""
+_LEARNT, _LEARNT_OF_FEW = 0.3, 0.5  # share of the budget that is learnt from
+_MANY, _FEW = 2000, 500
+_MOST_LEARNT = 2000
+_LEAST_FINAL = LEAST_FOLDS * 16
+_FIRST_ROUND = 1 / 4  # of the runs left, where a cv is asked for
+_LEVELS = 41  # of the exceedance curve
+_LARGEST_LEVEL = 0.5
+_BELOW = 30.0
+_WHERE_MET = (0.3125, 0.1875, 0.5)  # q, shells and law where nothing was met
+
+
+class Stage(NamedTuple):
+    """One stage of a run.
+
+    Parameters
+    ----------
+    n
+        Runs.
+    source
+        What they were drawn from.
+    n_failures
+        Runs that met the event met most seldom.
+    averaged
+        Whether they enter the estimate.
+    """
+
+    n: int
+    source: str
+    n_failures: int
+    averaged: bool
+
+
+@dataclass(frozen=True, eq=False)
+class FinishedRound:
+    """A round and what is made of it.
+
+    Parameters
+    ----------
+    runs
+        Points, values, weights.
+    density
+        What they were drawn from.
+    h
+        (n, Q) cheap limit states less the thresholds, or None.
+    estimate
+        All events, and the levels of the curve after them.
+    levels
+        (J, L) levels of the curve.
+    foretold
+        v.
+    """
+
+    runs: Round
+    density: Density
+    h: Array | None
+    estimate: RoundEstimate
+    levels: Array
+    foretold: float
+
+
+@dataclass(eq=False)
+class Procedure:
+    """Everything that is known so far, and how to go on.
+
+    Parameters
+    ----------
+    events
+        What is asked for.
+    dimension
+        d.
+    models
+        Make cheap limit states; None goes without.
+    rng
+        Source of random numbers.
+    start
+        Densities to look at first.
+    """
+
+    events: Events
+    dimension: int
+    models: CheapModels | None
+    rng: np.random.Generator
+    start: Sequence[Density] = ()
+    learning: LearningRuns = field(default_factory=LearningRuns)
+    rounds: list[FinishedRound] = field(default_factory=list)
+    explored: Explored | None = None
+
+    def spend(self, budget: int, enough: Callable[["Procedure"], bool] | None = None) -> Points:
+        """Spend `budget` further runs, or fewer when a round was enough.
+
+        Parameters
+        ----------
+        budget
+            At least `LEAST_BUDGET`.
+        enough
+            Looked at after each round; None spends everything in one.
+        """
+        defence = Defence.of(self.dimension)
+        explorer = Explorer(self.events, defence, self.models, self.rng)
+        n_learn = self._learning_share(budget)
+        self.explored = yield from explorer.learn(self.learning, n_learn, self.start)
+        left = budget - n_learn
+        while left >= _LEAST_FINAL:
+            n = left if enough is None else max(int(_FIRST_ROUND * left), _LEAST_FINAL)
+            if left - n < _LEAST_FINAL:
+                n = left
+            folds = largest_folds(n, "qmc")
+            yield from self._round(folds, defence)
+            left -= folds.n_points
+            if enough is None or enough(self):
+                break
+
+    def _learning_share(self, budget: int) -> int:
+        few = np.clip(np.log(_MANY / budget) / np.log(_MANY / _FEW), 0.0, 1.0)
+        n = int(min((_LEARNT + few * (_LEARNT_OF_FEW - _LEARNT)) * budget, _MOST_LEARNT))
+        if self.rounds:
+            n //= 2
+        # What no net has room for is learnt from too.
+        return budget - largest_folds(max(budget - n, _LEAST_FINAL), "qmc").n_points
+
+    def _density(self, defence: Defence) -> Mixture:
+        """q; the law has half of it where nothing was met."""
+        assert self.explored is not None
+        q = self.explored.found.density
+        if self.explored.reached:
+            return q
+        return Mixture(np.array(_WHERE_MET), (q, defence.shells, defence.law))
+
+    def _round(self, folds: Folds, defence: Defence) -> Points:
+        assert self.explored is not None
+        q = self._density(defence)
+        z = q.transform(folds.uniforms(q.n_uniforms, self.rng))
+        g = yield z
+        W = np.exp(standard_normal_log_density(z) - q.log_density(z))
+        runs = Round(z, g, W, folds.labels)
+        levels = self._levels(runs)
+        control = self._control(runs, q, levels) if np.isfinite(g).any() else None
+        found = estimate(runs, self._margins(g, levels), control)
+        h = None if control is None else control.h[:, : self.events.n_events]
+        variance = self.explored.found.variance
+        self.rounds.append(FinishedRound(runs, q, h, found, levels, variance))
+        self.learning.batches.append(Batch(z, g, q, "failures, law and shells", averaged=True))
+
+    def _levels(self, runs: Round) -> Array:
+        """(J, L) levels from below the least threshold up to the median, by this round."""
+        if self.rounds:
+            return self.rounds[0].levels
+        levels = []
+        ok = np.isfinite(runs.g).all(axis=1)
+        for g in runs.g[ok].T:
+            order = np.argsort(g)
+            below = np.cumsum(runs.W[ok][order]) / len(runs.W)
+            at = np.searchsorted(g[order], self.events.thresholds[0])
+            least = below[min(at, len(below) - 1)] / _BELOW if len(below) else 1e-3
+            least = np.clip(least, 1e-300, _LARGEST_LEVEL / 2)
+            chances = np.geomspace(least, _LARGEST_LEVEL, _LEVELS)
+            rows = np.minimum(np.searchsorted(below, chances), max(len(below) - 1, 0))
+            levels.append(g[order][rows] if len(g) else np.zeros(_LEVELS))
+        return np.stack(levels)
+
+    def _control(self, runs: Round, q: Density, levels: Array) -> Control | None:
+        """Cheap limit states fitted without each fold, and their expectations."""
+        if self.models is None:
+            return None
+        assert self.explored is not None
+        ok = np.isfinite(runs.g).all(axis=1)
+        own = runs.z[ok], runs.g[ok], runs.folds[ok]
+        cheap = self.models.cross_fitted(self.learning.usable(), own, self.explored.scale)
+
+        def margins(z: Array) -> Array:
+            return self._margins(cheap.without_folds(z), levels)
+
+        softness = cheap.errors[:, self.events.limit_state_of]
+        known = cheap_probabilities(margins, q, cheap.cost, softness, self.rng)
+        h = margins(runs.z)
+        fit_of = np.minimum(runs.folds, h.shape[1] - 1)
+        softness_of = softness[np.minimum(runs.folds, len(softness) - 1)]
+        exact = (cheap.errors == 0.0).all(axis=0)
+        own_exact = exact[np.concatenate([self.events.limit_state_of, self._of_levels(levels)])]
+        return Control(h[np.arange(len(h)), fit_of], softness_of, known, own_exact)
+
+    @staticmethod
+    def _of_levels(levels: Array) -> NDArray[np.int64]:
+        """(J L,) limit state of every level."""
+        return np.repeat(np.arange(len(levels)), levels.shape[1])
+
+    def _margins(self, g: Array, levels: Array) -> Array:
+        """(..., Q + J L) values (..., J) less the thresholds, and less the levels of the curve."""
+        asked = g[..., self.events.limit_state_of] - self.events.threshold_of
+        of_levels = g[..., self._of_levels(levels)] - levels.ravel()
+        return np.concatenate([asked, of_levels], axis=-1)
