@@ -22,13 +22,14 @@ from scipy.special import ndtr
 
 from uq.proposals import Density
 from uq.reliability.failure_density import standard_normal_log_density
-from uq.sampling import Folds
+from uq.sampling import Folds, Sampling
 
 Array = NDArray[np.float64]
 
 N_NETS = 8
 _LEAST, _MOST = 11, 17  # logarithms of the points of a net
 _NUMBERS = 1.2e8  # that the cheap limit states may cost in all
+_MOST_OF_NETS = 40  # dimensions, beyond which nets gain too little for the time they take
 _ENTRIES = 2**22  # coordinates of the points of a net
 
 
@@ -72,10 +73,11 @@ def cheap_probabilities(
     """
     largest = np.log2(_ENTRIES / q.dimension)
     log2 = int(np.clip(np.log2(_NUMBERS / cost / N_NETS), _LEAST, min(_MOST, largest)))
+    sampling: Sampling = "qmc" if q.dimension <= _MOST_OF_NETS else "mc"
     n_soft = softness.shape[1]
     hard, soft = [], []
     for _ in range(N_NETS):
-        z = q.transform(Folds(1, 1 << log2, "qmc").uniforms(q.n_uniforms, rng))
+        z = q.transform(Folds(1, 1 << log2, sampling).uniforms(q.n_uniforms, rng))
         W = np.exp(standard_normal_log_density(z) - q.log_density(z))
         h = margins(z)
         hard.append(np.einsum("m,mrq->rq", W, (h < 0.0).astype(np.float64)) / len(z))

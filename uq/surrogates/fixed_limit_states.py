@@ -49,7 +49,7 @@ def polynomial_limit_state(z: Array, g: Array, warp: Warp) -> FixedLimitState:
         return warp(trend(at))
 
     error = _error_near(function, z, g, warp)
-    return FixedLimitState(function, np.array([error]), trend.indices.size)
+    return FixedLimitState(function, np.array([error]), trend.cost)
 
 
 def given_limit_state(

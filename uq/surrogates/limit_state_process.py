@@ -182,8 +182,8 @@ class CrossFitted:
     @property
     def cost(self) -> int:
         """About how many numbers one point costs."""
-        terms = int(self.process.trend.indices.size)
-        return int(terms + len(self.points) * (1 + self.points.shape[1] // 40))
+        n, d = self.points.shape
+        return self.process.trend.cost + n * (1 + d // 40)
 
 
 def _nearest_and_random(distance: Array, most: int, rng: np.random.Generator) -> NDArray[np.intp]:

@@ -7,15 +7,13 @@ t           thresholds: it fails where g < t
 c           scale on which g is looked at near the thresholds
 w(g)        warped values: g itself from the least threshold less c to the largest plus c, and
             beyond that no more than the logarithm of the distance
-p(z)        polynomial in Hermite products, fitted with weights 1 / (1 + distance^2)
+p(z)        polynomial of degree 3 at most, fitted with weights 1 / (1 + distance^2)
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-
-from uq.polynomials import basis, index_set
 
 Array = NDArray[np.float64]
 
@@ -57,26 +55,66 @@ class Warp:
 
 @dataclass(frozen=True, eq=False)
 class Trend:
-    """p(z): a polynomial in orthonormal Hermite products.
+    """p(z) = constant + linear z + z' products z + cubes z^3.
 
     Parameters
     ----------
-    indices
-        (k, d) multi-indices.
-    coefficients
-        (k,).
+    constant
+        A number.
+    linear
+        (d,).
+    products
+        (d, d), symmetric, or None where no square or product of two columns is in it.
+    cubes
+        (d,), or None.
     """
 
-    indices: NDArray[np.int64]
-    coefficients: Array
+    constant: float
+    linear: Array
+    products: Array | None
+    cubes: Array | None
+
+    @staticmethod
+    def of_coefficients(d: int, coefficients: Array) -> "Trend":
+        """From the coefficients of the leading columns of `_columns`."""
+        full = np.zeros(3 * d + 1 + d * (d - 1) // 2)
+        full[: len(coefficients)] = coefficients
+        constant, linear, squares = full[0], full[1 : d + 1].copy(), full[d + 1 : 2 * d + 1]
+        first, second = np.triu_indices(d, 1)
+        pairs, cubes = np.split(full[2 * d + 1 :], [len(first)])
+        if not pairs.any() and not squares.any() and not cubes.any():
+            return Trend(float(constant), linear, None, None)
+        products = np.diag(squares)
+        products[first, second] = products[second, first] = pairs / 2.0
+        linear -= 3.0 * cubes
+        constant -= squares.sum()
+        return Trend(float(constant), linear, products, cubes.copy() if cubes.any() else None)
 
     def __call__(self, z: Array) -> Array:
         """(n,) values."""
-        unbounded = np.zeros(z.shape[1], dtype=bool)
-        values = np.empty(len(z))
-        for rows in pieces(len(z)):
-            values[rows] = basis(z[rows], self.indices, unbounded) @ self.coefficients
+        values: Array = self.constant + z @ self.linear
+        if self.products is not None:
+            values += np.einsum("na,na->n", z @ self.products, z)
+        if self.cubes is not None:
+            values += z**3 @ self.cubes
         return values
+
+    @property
+    def cost(self) -> int:
+        """About how many numbers one point costs."""
+        return 8 * len(self.linear)
+
+
+def _columns(z: Array, size: int) -> Array:
+    """(n, size) leading columns of 1, z, z^2 - 1, products of two columns, z^3 - 3 z."""
+    n, d = z.shape
+    parts = [np.ones((n, 1)), z]
+    if size > d + 1:
+        parts.append(np.square(z) - 1.0)
+    if size > 2 * d + 1:
+        first, second = np.triu_indices(d, 1)
+        parts += [z[:, first] * z[:, second], z**3 - 3.0 * z]
+    return np.concatenate(parts, axis=1)[:, :size]
 
 
 def fit_trend(z: Array, g: Array, warp: Warp) -> Trend:
@@ -95,11 +133,9 @@ def fit_trend(z: Array, g: Array, warp: Warp) -> Trend:
     root = 1.0 / np.sqrt(1.0 + np.square(warp.distance(g)))
     sizes = (1, d + 1, 2 * d + 1, 2 * d + 1 + d * (d - 1) // 2, 3 * d + 1 + d * (d - 1) // 2)
     offered = sorted({size for size in sizes if size == 1 or size <= _TERMS_PER_RUN * n})
-    indices = index_set(d, offered[-1], 3)
-    psi = basis(z, indices, np.zeros(d, dtype=bool)) * root[:, None]
-    q, triangle = np.linalg.qr(psi)
+    q, triangle = np.linalg.qr(_columns(z, offered[-1]) * root[:, None])
     projected = q.T @ (root * g)
-    best, chosen = np.inf, Trend(indices[:1], np.array([np.mean(g)]))
+    best, chosen = np.inf, np.array([np.mean(g)])
     for size in offered:
         leverage = np.minimum(np.square(q[:, :size]).sum(axis=1), 1.0 - 1e-6)
         left = (root * g - q[:, :size] @ projected[:size]) / (1.0 - leverage)
@@ -108,8 +144,8 @@ def fit_trend(z: Array, g: Array, warp: Warp) -> Trend:
         if error < _SIMPLER * best:
             lead = triangle[:size, :size]
             coefficients = np.linalg.lstsq(lead, projected[:size], rcond=1e-12)[0]
-            best, chosen = error, Trend(indices[:size], coefficients)
-    return chosen
+            best, chosen = error, coefficients
+    return Trend.of_coefficients(d, chosen)
 
 
 def pieces(n: int, rows: int = _ROWS) -> list[slice]:
