@@ -7,12 +7,15 @@ from importlib import import_module
 
 _ROOM_OF = {
     "Expectations": "estimates",
+    "FailureProbability": "reliability.failure_probabilities",
     "InputImpact": "impact.law_impacts",
     "Inputs": "inputs",
     "JointLaw": "joint_laws",
+    "ReliabilityStudy": "reliability.study",
     "SobolDesign": "pick_freeze",
     "SobolIndices": "sobol_results",
     "expectations": "adaptive",
+    "failure_probability": "reliability.study",
     "input_impact": "impact.impact_of_inputs",
     "shapley_effects": "shapley.effects",
     "sobol_design": "pick_freeze",

@@ -210,3 +210,113 @@ def _axes(ax: Any, width: float = 6.4) -> Any:
     import matplotlib.pyplot as plt
 
     return plt.subplots(figsize=(width, 3.6), layout="constrained")[1]
+
+
+def failures(
+    safe: Array,
+    failing: Array,
+    design_points: Array,
+    names: Sequence[str],
+    contour: tuple[Array, Array, Array] | None,
+    ax: Any = None,
+) -> Any:
+    """Runs in two inputs: those that fail, those that do not, design points, the limit state.
+
+    Parameters
+    ----------
+    safe, failing, design_points
+        (n, 2), (m, 2), (k, 2).
+    names
+        Of the two inputs.
+    contour
+        Grid (k,), (k,) and values (k, k) whose zero line is drawn; None for none.
+    ax
+        matplotlib axes; new ones when None.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+    """
+    ax = _axes(ax)
+    ax.plot(*safe.T, ".", color="0.7", markersize=2.5, label=f"{len(safe)} safe runs")
+    ax.plot(*failing.T, ".", color="C3", markersize=2.5, label=f"{len(failing)} failures")
+    if contour is not None and contour[2].min() < 0.0 < contour[2].max():
+        ax.contour(*contour, levels=[0.0], colors="C0", linewidths=1.5)
+        ax.plot([], [], color="C0", label="cheap limit state")
+    if len(design_points):
+        ax.plot(
+            *design_points.T, "*", color="gold", markeredgecolor="0.2", markersize=11,
+            label="design points",
+        )  # fmt: skip
+    ax.set(xlabel=names[0], ylabel=names[1])
+    ax.legend(frameon=True, fontsize="small", markerscale=1.5)
+    ax.spines[["top", "right"]].set_visible(False)
+    return ax
+
+
+def exceedance(
+    levels: Array,
+    probability: Array,
+    low: Array,
+    high: Array,
+    thresholds: Array,
+    asked: Array,
+    ax: Any = None,
+) -> Any:
+    """Probability of falling below each level, its band, and what was asked for.
+
+    Parameters
+    ----------
+    levels, probability, low, high
+        (L,).
+    thresholds, asked
+        (T,) thresholds and their probabilities.
+    ax
+        matplotlib axes; new ones when None.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+    """
+    ax = _axes(ax)
+    seen = probability > 0.0
+    least = probability[seen].min() / 10.0 if seen.any() else 1e-3
+    ax.semilogy(levels[seen], probability[seen], color="C0", label="P(limit state < level)")
+    ax.fill_between(
+        levels[seen], np.maximum(low[seen], least), high[seen], color="C0", alpha=0.25, lw=0,
+        label="95 % interval",
+    )  # fmt: skip
+    shown = asked > 0.0
+    ax.semilogy(thresholds[shown], asked[shown], "o", color="C3", label="asked for")
+    ax.set(xlabel="level of the limit state", ylabel="probability")
+    ax.legend(frameon=False, fontsize="small")
+    ax.spines[["top", "right"]].set_visible(False)
+    return ax
+
+
+def probability_convergence(
+    runs: NDArray[np.int64], probability: Array, half_width: Array, ax: Any = None
+) -> Any:
+    """A probability and its interval by runs.
+
+    Parameters
+    ----------
+    runs, probability, half_width
+        (m,).
+    ax
+        matplotlib axes; new ones when None.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+    """
+    ax = _axes(ax)
+    ax.plot(runs, probability, color="C0", marker=".", label="estimate")
+    ax.fill_between(
+        runs, probability - half_width, probability + half_width, color="C0", alpha=0.25, lw=0,
+        label="95 % interval",
+    )  # fmt: skip
+    ax.set(xlabel="runs of the limit state", ylabel="probability of failing")
+    ax.legend(frameon=False, fontsize="small")
+    ax.spines[["top", "right"]].set_visible(False)
+    return ax

@@ -54,6 +54,7 @@ def cheap_probabilities(
     q: Density,
     cost: int,
     softness: Array,
+    frequent: NDArray[np.bool_],
     rng: np.random.Generator,
 ) -> CheapProbabilities:
     """Expectations of the cheap events under the inputs' law.
@@ -68,6 +69,8 @@ def cheap_probabilities(
         About how many numbers one point costs; there are the more points, the less they cost.
     softness
         (R, Q') of the first Q' events; 0 is a jump.
+    frequent
+        (Q,) events more likely than not: one less the mean of the opposite.
     rng
         Source of random numbers.
     """
@@ -80,9 +83,17 @@ def cheap_probabilities(
         z = q.transform(Folds(1, 1 << log2, sampling).uniforms(q.n_uniforms, rng))
         W = np.exp(standard_normal_log_density(z) - q.log_density(z))
         h = margins(z)
-        hard.append(np.einsum("m,mrq->rq", W, (h < 0.0).astype(np.float64)) / len(z))
-        soft.append(np.einsum("m,mrq->rq", W, soft_indicator(h[..., :n_soft], softness)) / len(z))
+        hard.append(_mean(W, (h < 0.0).astype(np.float64), frequent))
+        softened = soft_indicator(h[..., :n_soft], softness)
+        soft.append(_mean(W, softened, frequent[:n_soft]))
     return CheapProbabilities(np.stack(hard), np.stack(soft))
+
+
+def _mean(W: Array, happens: Array, frequent: NDArray[np.bool_]) -> Array:
+    """(R, Q) weighted means of (m, R, Q)."""
+    counted = np.where(frequent, 1.0 - happens, happens)
+    mean: Array = np.einsum("m,mrq->rq", W, counted) / len(W)
+    return np.where(frequent, 1.0 - mean, mean)
 
 
 def soft_indicator(h: Array, softness: Array) -> Array:

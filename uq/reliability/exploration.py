@@ -70,14 +70,17 @@ class Explored:
         (J,) on which the limit states vary near their thresholds.
     reached
         Whether each of the events was met, by a run or the cheap limit states.
+    cheap
+        The cheap limit states themselves, or None.
     """
 
     found: FailureDensity
     scale: Array
     reached: bool
+    cheap: CheapLimitStates | None
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class Explorer:
     """The search for failures.
 
@@ -114,8 +117,9 @@ class Explorer:
         ------
         (m, d) points, to be answered with (m, J) values.
         """
-        sizes = self._sizes(n, fresh=not runs.batches)
-        if not runs.batches:
+        fresh = all(batch.density is None for batch in runs.batches)
+        sizes = self._sizes(n, fresh)
+        if fresh:
             first = self.defence.start
             if known:
                 shares = np.array([0.25, 0.25, *np.full(len(known), 0.5 / len(known))])
@@ -128,9 +132,10 @@ class Explorer:
             if len(picked):
                 yield from _run(runs, None, picked, "where failing is least sure")
             drawn = self._drawn(q, size - len(picked))
-            yield from _run(runs, q, drawn, "failures so far, law and shells")
+            source = "failures so far, law and shells"
+            yield from _run(runs, q, drawn, source, explored.found.variance)
             explored = self._explored(runs, last=k == len(sizes) - 1)
-        return Explored(explored.found, explored.scale, explored.reached)
+        return explored
 
     def _sizes(self, n: int, fresh: bool) -> list[int]:
         """Sizes of the stages; in many dimensions the first one must fit a trend with squares."""
@@ -147,7 +152,7 @@ class Explorer:
         u = qmc.Sobol(density.n_uniforms, rng=self.rng).random_base2(max(n - 1, 0).bit_length())
         return density.transform(np.maximum(u[:n], _LEAST_UNIFORM))
 
-    def _explored(self, runs: LearningRuns, last: bool) -> "_Looked":
+    def _explored(self, runs: LearningRuns, last: bool) -> Explored:
         scale = self._scale(runs)
         if self.models is None:
             return self._by_runs(runs, scale)
@@ -172,7 +177,7 @@ class Explorer:
             scale[j] = max(float(np.median(np.abs(failing))), 1e-6 * spread)
         return scale
 
-    def _by_runs(self, runs: LearningRuns, scale: Array) -> "_Looked":
+    def _by_runs(self, runs: LearningRuns, scale: Array) -> Explored:
         """Temper the runs themselves."""
         z, g, W = runs.weighted()
         mixtures, reached = [], True
@@ -187,9 +192,9 @@ class Explorer:
         q = self.defence.around(mixtures)
         ratio = np.exp(standard_normal_log_density(z) - q.log_density(z))
         variance = self._foretold(W, ratio, self.events.margins(g))
-        return _Looked(FailureDensity(q, mixtures, variance), scale, reached, None)
+        return Explored(FailureDensity(q, mixtures, variance), scale, reached, None)
 
-    def _by_cheap_model(self, cheap: CheapLimitStates, scale: Array, last: bool) -> "_Looked":
+    def _by_cheap_model(self, cheap: CheapLimitStates, scale: Array, last: bool) -> Explored:
         """Temper the cheap limit states."""
         chosen = self.events.some(_MOST_EVENTS)
         sharp = _SHARP * scale[self.events.limit_state_of[chosen]]
@@ -214,7 +219,7 @@ class Explorer:
         else:
             fits = _LAST_FITS if last else 1
             found = refined(mixtures, margins, sharp, self.defence, self.rng, fits)
-        return _Looked(found, scale, reached, cheap)
+        return Explored(found, scale, reached, cheap)
 
     def _in_all_directions(
         self, margins: Callable[[Array], Array], sharp: Array
@@ -245,7 +250,7 @@ class Explorer:
 
         return tempered(margin, self.defence.law.dimension, n, softness, self.rng)
 
-    def _least_sure(self, looked: "_Looked", q: Mixture, n: int) -> Array:
+    def _least_sure(self, looked: Explored, q: Mixture, n: int) -> Array:
         """Points of q whose failing the cheap limit states are least sure of."""
         if looked.cheap is None or n == 0:
             return np.empty((0, q.dimension))
@@ -256,7 +261,7 @@ class Explorer:
         picked = self.rng.choice(len(z), n, p=unsure / unsure.sum(), replace=False)
         return z[picked]
 
-    def _not_misled(self, looked: "_Looked", runs: LearningRuns, scale: Array) -> "_Looked":
+    def _not_misled(self, looked: Explored, runs: LearningRuns, scale: Array) -> Explored:
         """Add what the runs say where they show failures that the cheap limit states miss."""
         z, g, W = runs.weighted()
         margins = self.events.margins(g)
@@ -272,7 +277,7 @@ class Explorer:
         if one <= _MISLED * two:
             return looked
         mixtures = [*looked.found.mixtures, *by_runs.found.mixtures]
-        return _Looked(FailureDensity(both, mixtures, two), scale, looked.reached, looked.cheap)
+        return Explored(FailureDensity(both, mixtures, two), scale, looked.reached, looked.cheap)
 
     def _foretold(self, W: Array, ratio: Array, margins: Array) -> float:
         """Variance over p^2 of phi/q at the failures, mean over the events that were met."""
@@ -285,18 +290,11 @@ class Explorer:
         return float((second[met] / np.square(p[met]) - 1.0).mean())
 
 
-@dataclass(frozen=True, eq=False)
-class _Looked:
-    found: FailureDensity
-    scale: Array
-    reached: bool
-    cheap: CheapLimitStates | None
-
-
-def _run(runs: LearningRuns, density: Density | None, z: Array, source: str) -> Exploration:
+def _run(
+    runs: LearningRuns, density: Density | None, z: Array, source: str, foretold: float = np.inf
+) -> Generator[Array, Array, None]:
     g = yield z
-    runs.batches.append(Batch(z, g, density, source))
-    return None  # type: ignore[return-value]
+    runs.batches.append(Batch(z, g, density, source, foretold=foretold))
 
 
 def _tempered_weights(margin: Array, W: Array, scale: float) -> tuple[Array, bool]:

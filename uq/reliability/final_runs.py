@@ -8,7 +8,7 @@ i_iq        1 where event q happens in run i
 h_r, s_r    cheap limit state less the threshold, fitted without fold r, and its softness
 E[.]        expectations that cost no runs, see `cheap_probabilities`
 
-    none    V = W i
+    none    V = W i, or 1 - W (1 - i) where failing is more likely than not
     hard    V = E[1{h_r < 0}]      + W (i - 1{h_r < 0})         r the fold of the run        (1)
     soft    V = E[Phi(-h_r / s_r)] + W (i - Phi(-h_r / s_r))                                 (2)
 
@@ -114,7 +114,9 @@ class RoundEstimate:
     mistaken: Array
 
 
-def estimate(runs: Round, margins: Array, control: Control | None) -> RoundEstimate:
+def estimate(
+    runs: Round, margins: Array, frequent: NDArray[np.bool_], control: Control | None
+) -> RoundEstimate:
     """Estimates of all events with what clearly wins.
 
     Parameters
@@ -123,6 +125,8 @@ def estimate(runs: Round, margins: Array, control: Control | None) -> RoundEstim
         One round.
     margins
         (n, Q) limit states less the thresholds at the runs; NaN where a run failed.
+    frequent
+        (Q,) events more likely than not: one less the weights of the runs that miss them.
     control
         Cheap limit states; None for none.
     """
@@ -133,9 +137,10 @@ def estimate(runs: Round, margins: Array, control: Control | None) -> RoundEstim
         mass = (W * ok[:, None]).sum(axis=0)
         share = (W * happens).sum(axis=0) / np.where(mass > 0.0, mass, 1.0)
         happens = np.where(ok[:, None], happens, share)
-    best = _without(W * happens, runs.folds)
+    T = np.where(frequent, 1.0 - W * (1.0 - happens), W * happens)
+    best = _without(T, runs.folds)
     if control is not None:
-        best = _with_control(best, happens, runs, control)
+        best = _with_control(best, T, happens, runs, control)
     unknown = fold_means(W * ~ok[:, None], runs.folds).mean(axis=0)
     assumed = fold_means(W * happens * ~ok[:, None], runs.folds).mean(axis=0)
     return replace(best, low=best.mean - assumed, high=best.mean + unknown - assumed)
@@ -153,7 +158,7 @@ def _without(T: Array, folds: Labels) -> RoundEstimate:
 
 
 def _with_control(
-    none: RoundEstimate, happens: Array, runs: Round, control: Control
+    none: RoundEstimate, T: Array, happens: Array, runs: Round, control: Control
 ) -> RoundEstimate:
     """Take (1) or (2) for each event where it clearly wins."""
     predicted = (control.h < 0.0).astype(np.float64)
@@ -174,7 +179,7 @@ def _with_control(
     n_mistaken = mistaken.sum(axis=0)
     n_folds = len(none.by_fold)
     freedom = 2.0 / (n_folds - 1) + 2.0 / np.maximum(n_mistaken, 2 * _LEAST_FREE)
-    plain = np.minimum(none.variance, _of_single_runs(runs.W[:, None] * happens, runs.folds))
+    plain = np.minimum(none.variance, _of_single_runs(T, runs.folds))
     wins = best.variance < np.minimum(np.exp(-_CLEAR * np.sqrt(freedom)), LEAST_WIN) * plain
     mean = np.where(wins, best.by_fold.mean(axis=0), none.mean)
     return RoundEstimate(

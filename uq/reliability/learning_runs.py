@@ -32,7 +32,9 @@ class Batch:
     source
         The same in words.
     averaged
-        Whether they enter the estimate, as well as teaching what comes after.
+        Whether they are a round, which enters the estimate as well as teaching what comes after.
+    foretold
+        Variance over p^2 of one plain run, as foretold before they were drawn.
     """
 
     z: Array
@@ -40,6 +42,7 @@ class Batch:
     density: Density | None
     source: str
     averaged: bool = False
+    foretold: float = np.inf
 
 
 @dataclass(eq=False)

@@ -18,8 +18,7 @@ run anywhere.
 """
 
 from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass, field
-from typing import NamedTuple
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,29 +45,8 @@ _LEAST_FINAL = LEAST_FOLDS * 16
 _FIRST_ROUND = 1 / 4  # of the runs left, where a cv is asked for
 _LEVELS = 41  # of the exceedance curve
 _LARGEST_LEVEL = 0.5
-_BELOW = 30.0
+_BELOW = 30.0  # times rarer than the rarest event: where the curve ends
 _WHERE_MET = (0.3125, 0.1875, 0.5)  # q, shells and law where nothing was met
-
-
-class Stage(NamedTuple):
-    """One stage of a run.
-
-    Parameters
-    ----------
-    n
-        Runs.
-    source
-        What they were drawn from.
-    n_failures
-        Runs that met the event met most seldom.
-    averaged
-        Whether they enter the estimate.
-    """
-
-    n: int
-    source: str
-    n_failures: int
-    averaged: bool
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,6 +103,7 @@ class Procedure:
     learning: LearningRuns = field(default_factory=LearningRuns)
     rounds: list[FinishedRound] = field(default_factory=list)
     explored: Explored | None = None
+    explorer: Explorer | None = None
 
     def spend(self, budget: int, enough: Callable[["Procedure"], bool] | None = None) -> Points:
         """Spend `budget` further runs, or fewer when a round was enough.
@@ -137,9 +116,9 @@ class Procedure:
             Looked at after each round; None spends everything in one.
         """
         defence = Defence.of(self.dimension)
-        explorer = Explorer(self.events, defence, self.models, self.rng)
+        self.explorer = Explorer(self.events, defence, self.models, self.rng)
         n_learn = self._learning_share(budget)
-        self.explored = yield from explorer.learn(self.learning, n_learn, self.start)
+        self.explored = yield from self.explorer.learn(self.learning, n_learn, self.start)
         left = budget - n_learn
         while left >= _LEAST_FINAL:
             n = left if enough is None else max(int(_FIRST_ROUND * left), _LEAST_FINAL)
@@ -151,6 +130,14 @@ class Procedure:
             if enough is None or enough(self):
                 break
 
+    def set_limit_states(self, n: int) -> None:
+        """Say how many there are, once the first values have told."""
+        self.events = Events(n, self.events.thresholds)
+        if self.models is not None:
+            self.models = replace(self.models, events=self.events)
+        if self.explorer is not None:
+            self.explorer.events, self.explorer.models = self.events, self.models
+
     def _learning_share(self, budget: int) -> int:
         few = np.clip(np.log(_MANY / budget) / np.log(_MANY / _FEW), 0.0, 1.0)
         n = int(min((_LEARNT + few * (_LEARNT_OF_FEW - _LEARNT)) * budget, _MOST_LEARNT))
@@ -158,6 +145,17 @@ class Procedure:
             n //= 2
         # What no net has room for is learnt from too.
         return budget - largest_folds(max(budget - n, _LEAST_FINAL), "qmc").n_points
+
+    def weighted_runs(self, batch: Batch) -> Round:
+        """The runs of one stage by themselves, each a fold of its own."""
+        assert batch.density is not None
+        log_ratio = standard_normal_log_density(batch.z) - batch.density.log_density(batch.z)
+        return Round(batch.z, batch.g, np.exp(log_ratio), np.arange(len(batch.z)))
+
+    def plain_estimate(self, runs: Round, levels: Array) -> RoundEstimate:
+        """Estimates of runs without control, of all events and the levels of the curve."""
+        margins = self._margins(runs.g, levels)
+        return estimate(runs, margins, np.zeros(margins.shape[1], dtype=bool), None)
 
     def _density(self, defence: Defence) -> Mixture:
         """q; the law has half of it where nothing was met."""
@@ -175,8 +173,9 @@ class Procedure:
         W = np.exp(standard_normal_log_density(z) - q.log_density(z))
         runs = Round(z, g, W, folds.labels)
         levels = self._levels(runs)
-        control = self._control(runs, q, levels) if np.isfinite(g).any() else None
-        found = estimate(runs, self._margins(g, levels), control)
+        frequent = self._frequent(levels)
+        control = self._control(runs, q, levels, frequent) if np.isfinite(g).any() else None
+        found = estimate(runs, self._margins(g, levels), frequent, control)
         h = None if control is None else control.h[:, : self.events.n_events]
         variance = self.explored.found.variance
         self.rounds.append(FinishedRound(runs, q, h, found, levels, variance))
@@ -199,7 +198,15 @@ class Procedure:
             levels.append(g[order][rows] if len(g) else np.zeros(_LEVELS))
         return np.stack(levels)
 
-    def _control(self, runs: Round, q: Density, levels: Array) -> Control | None:
+    def _frequent(self, levels: Array) -> NDArray[np.bool_]:
+        """(Q + J L,) events that the learning runs show to be more likely than not."""
+        _, g, W = self.learning.weighted()
+        chance = W @ (self._margins(g, levels) < 0.0) / W.sum()
+        return np.asarray(chance > _LARGEST_LEVEL)
+
+    def _control(
+        self, runs: Round, q: Density, levels: Array, frequent: NDArray[np.bool_]
+    ) -> Control | None:
         """Cheap limit states fitted without each fold, and their expectations."""
         if self.models is None:
             return None
@@ -212,7 +219,7 @@ class Procedure:
             return self._margins(cheap.without_folds(z), levels)
 
         softness = cheap.errors[:, self.events.limit_state_of]
-        known = cheap_probabilities(margins, q, cheap.cost, softness, self.rng)
+        known = cheap_probabilities(margins, q, cheap.cost, softness, frequent, self.rng)
         h = margins(runs.z)
         fit_of = np.minimum(runs.folds, h.shape[1] - 1)
         softness_of = softness[np.minimum(runs.folds, len(softness) - 1)]

@@ -33,6 +33,7 @@ from torch import Tensor
 from bayesopt.data import Dataset, Scaling
 from bayesopt.models.fit import NegativeLogPosterior, mode
 from bayesopt.models.gaussian_process import GaussianProcess
+from bayesopt.torch_settings import own_torch_settings
 from uq.surrogates.limit_state_trend import Array, Warp, fit_trend, pieces
 
 Labels = NDArray[np.int64]
@@ -66,6 +67,7 @@ class LimitStateProcess:
         Whether the trend alone meets all the values.
     """
 
+    @own_torch_settings()
     def __init__(self, z: Array, g: Array, warp: Warp, rng: np.random.Generator) -> None:
         self.warp, self._rng = warp, rng
         self.trend = fit_trend(z, g, warp)
@@ -90,6 +92,7 @@ class LimitStateProcess:
         y: Array = self.warp(g) - self.warp(self.trend(z))
         return y
 
+    @own_torch_settings()
     def without_folds(
         self, z: Array, g: Array, folds: Labels, most_points: int = _MOST_POINTS
     ) -> "CrossFitted":
@@ -145,6 +148,7 @@ class LimitStateProcess:
         k = (s * s / 3.0).add_(s).add_(1.0)
         return k.mul_(s.neg_().exp_()).mul_(self._signal)
 
+    @own_torch_settings()
     def residual(self, z: Array, points: Array, weights: Tensor) -> Array:
         """(m, R) of what the process adds to the trend."""
         out = np.empty((len(z), weights.shape[1]))
@@ -183,7 +187,8 @@ class CrossFitted:
     def cost(self) -> int:
         """About how many numbers one point costs."""
         n, d = self.points.shape
-        return self.process.trend.cost + n * (1 + d // 40)
+        of_process: int = n * (1 + d // 40)
+        return of_process + self.process.trend.cost
 
 
 def _nearest_and_random(distance: Array, most: int, rng: np.random.Generator) -> NDArray[np.intp]:

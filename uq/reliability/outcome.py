@@ -1,0 +1,155 @@
+"""From the procedure to its result: events, regions, history, and words."""
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from uq.importance_sampling import effective_sample_size
+from uq.inputs import Inputs
+from uq.proposals import Mixture
+from uq.reliability.combined_rounds import combined
+from uq.reliability.events import Events
+from uq.reliability.failure_probabilities import (
+    FailureProbability,
+    ReliabilityStage,
+    Sample,
+    curves,
+)
+from uq.reliability.failure_regions import found_design_points, input_importance
+from uq.reliability.final_runs import NAMES
+from uq.reliability.procedure import Procedure
+from uq.reliability.unseen import Unseen, unseen
+
+Array = NDArray[np.float64]
+
+_FEW = 20.0
+"""Effective failures below which an estimate is flagged."""
+_LARGE = 0.1  # of the estimate: what a missed region might add is worth a flag
+_RAREST = 0
+
+
+def outcome(
+    procedure: Procedure,
+    inputs: Inputs,
+    shape: tuple[int, ...],
+    again: Callable[[int], FailureProbability] | None,
+) -> FailureProbability:
+    """The result of a procedure with at least one round.
+
+    Parameters
+    ----------
+    procedure
+        Runs and rounds.
+    inputs
+        Law of the inputs.
+    shape
+        Of the results.
+    again
+        Extends the result.
+    """
+    events = procedure.events
+    estimates = combined(procedure)
+    sample = _sample(procedure, inputs)
+    margins = events.margins(sample.values)
+    ok = np.asarray(np.isfinite(margins).all(axis=1))
+    met = (margins < 0.0) & ok[:, None]
+    averaged = np.asarray(np.isfinite(sample.weights))
+    fails = met[averaged, _RAREST]
+    z, W = sample.z[averaged], sample.weights[averaged]
+    assert procedure.explored is not None
+    mixture = _mixture(procedure)
+    points = found_design_points(z, fails, W, mixture, inputs)
+    nearest = min((point.beta for point in points), default=None)
+    seen = unseen(procedure.learning.batches, inputs.dimension, nearest)
+    explored = procedure.explored
+    return FailureProbability(
+        inputs=inputs,
+        events=events,
+        shape=shape,
+        estimates=estimates.some(slice(events.n_events)),
+        curves=curves(estimates, events, procedure.rounds[0].levels),
+        n_met=met.sum(axis=0),
+        n_safe=((margins >= 0.0) & ok[:, None]).sum(axis=0),
+        n_averaged=met[averaged].sum(axis=0),
+        sample=sample,
+        rounds=tuple(procedure.rounds),
+        n_learning=sum(len(b.z) for b in procedure.learning.batches if not b.averaged),
+        design_points=points,
+        importance=input_importance(z[fails], W[fails], inputs),
+        history=_history(procedure, events),
+        unseen=seen,
+        message=_message(procedure, events),
+        flags=_flags(sample, met[averaged], W, estimates.mean, seen),
+        cheap=explored.cheap,
+        _again=again,
+    )
+
+
+def _sample(procedure: Procedure, inputs: Inputs) -> Sample:
+    weights = []
+    rounds = iter(procedure.rounds)
+    for batch in procedure.learning.batches:
+        if batch.averaged:
+            weights.append(next(rounds).runs.W)
+        else:
+            weights.append(np.full(len(batch.z), np.nan))
+    z = procedure.learning.z
+    return Sample(inputs.from_normal(z), z, procedure.learning.g, np.concatenate(weights))
+
+
+def _mixture(procedure: Procedure) -> Mixture:
+    """The mixture fitted to the failures of the rarest event."""
+    assert procedure.explored is not None
+    return procedure.explored.found.mixtures[_RAREST]
+
+
+def _history(procedure: Procedure, events: Events) -> list[ReliabilityStage]:
+    stages = []
+    for batch in procedure.learning.batches:
+        with np.errstate(invalid="ignore"):
+            n_met = (events.margins(batch.g) < 0.0).sum(axis=0)
+        stages.append(ReliabilityStage(len(batch.z), batch.source, n_met, batch.averaged))
+    return stages
+
+
+def _message(procedure: Procedure, events: Events) -> str:
+    learning = sum(len(b.z) for b in procedure.learning.batches if not b.averaged)
+    averaged = sum(len(one.runs.z) for one in procedure.rounds)
+    used = procedure.rounds[-1].estimate.used[: events.n_events]
+    names = "; ".join(f"{NAMES[k]} for {(used == k).sum()}" for k in np.unique(used))
+    rounds = len(procedure.rounds)
+    return (
+        f"{learning} runs to find failures, {averaged} averaged in {rounds} "
+        f"round{'s' if rounds > 1 else ''}. Control variate: {names} of {events.n_events} events."
+    )
+
+
+def _flags(
+    sample: Sample, met: NDArray[np.bool_], W: Array, estimate: Array, seen: Unseen
+) -> list[str]:
+    """What to be careful about."""
+    flags = []
+    n_failed = int((~np.isfinite(sample.values).all(axis=1)).sum())
+    if n_failed:
+        flags.append(
+            f"{n_failed} of {len(sample.z)} runs failed: the intervals count them either way, the "
+            "estimates leave them out."
+        )
+    for e, own in enumerate(met.T):
+        with np.errstate(divide="ignore"):
+            effective = float(effective_sample_size(np.log(np.where(own, W, 0.0))))
+        if not own.any():
+            flags.append(f"Event {e} was never met: its interval is an upper bound.")
+        elif effective < _FEW:
+            flags.append(f"Event {e} rests on {effective:.1f} effective failures.")
+        elif own.all():
+            flags.append(f"Event {e} was never missed: its interval is a lower bound.")
+    if met[:, _RAREST].any() and seen.probability > _LARGE * estimate[_RAREST]:
+        flags.append(
+            "The runs elsewhere do not exclude another region of failure: beyond the distance "
+            f"{seen.distance:.3g} in standard normal space one within less than "
+            f"{seen.share_of_directions:.2g} of all directions may have been missed, and could "
+            f"add {seen.probability:.2g}."
+        )
+    return flags

@@ -1,0 +1,370 @@
+"""Failure probabilities: the one call, and the same by asking and telling.
+
+Notation
+--------
+n, d        points, inputs
+J, T        limit states, thresholds
+"""
+
+import copy
+from collections.abc import Callable
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from threadpoolctl import threadpool_limits
+
+from bayesopt.arguments import check_name, finite_number, real_numbers, whole_number
+from uq.inputs import Inputs
+from uq.model_runs import ModelRuns
+from uq.proposals import Gaussian
+from uq.reliability.cheap_limit_states import CheapModels
+from uq.reliability.design_points import design_points
+from uq.reliability.events import Events, checked_thresholds
+from uq.reliability.failure_probabilities import FailureProbability
+from uq.reliability.learning_runs import Batch
+from uq.reliability.outcome import outcome
+from uq.reliability.procedure import LEAST_BUDGET, Points, Procedure
+
+Array = NDArray[np.float64]
+Surrogate = Callable[[Array], ArrayLike] | Literal["auto", "gaussian_process", "polynomial"] | None
+
+_FORM_SHARE = 0.1  # of the budget, at most
+_MOST_FORM = 100
+
+
+def failure_probability(
+    limit_state: Callable[[Array], ArrayLike],
+    inputs: Inputs,
+    *,
+    threshold: float = 0.0,
+    thresholds: ArrayLike | None = None,
+    budget: int,
+    target_cv: float | None = None,
+    surrogate: Surrogate = "auto",
+    gradient: Callable[[Array], ArrayLike] | None = None,
+    batch_size: int | None = None,
+    executor: Any = None,
+    rng: int | np.random.Generator | None = None,
+    progress: bool | Literal["auto"] = "auto",
+) -> FailureProbability:
+    """Probability that a limit state falls below a threshold.
+
+    Parameters
+    ----------
+    limit_state
+        Vectorised: (n, d) points to (n,) values, or (n, J) for J limit states. It fails where the
+        value is below the threshold.
+    inputs
+        Law of the inputs, `uq.Inputs`.
+    threshold
+        Below which it fails.
+    thresholds
+        Instead, several, increasing: all from the same runs.
+    budget
+        Most runs of the limit state, at least 160.
+    target_cv
+        Stop as soon as all standard errors are at most this part of their estimates; None spends
+        the budget.
+    surrogate
+        Cheap limit state, used to find failures and as control variate 1{h < 0} where it clearly
+        wins: a Gaussian process fitted across folds ("auto", "gaussian_process"), a "polynomial",
+        your own vectorised function of x, or None.
+    gradient
+        (n, d) points to (n, d) partial derivatives of one limit state by the inputs; design points
+        are then searched first, by at most a tenth of the budget and 100 runs.
+    batch_size
+        At most so many points in one call of `limit_state`.
+    executor
+        Anything with `submit(fn, *args) -> future`; batches run on it.
+    rng
+        Seed or generator.
+    progress
+        Show a line of progress: True, False, or "auto" for terminals only.
+
+    Returns
+    -------
+    FailureProbability
+
+    Raises
+    ------
+    ValueError, TypeError
+        For arguments that cannot be used, before a run is spent; after the first ones when
+        `limit_state` returns another shape or nothing but NaN.
+
+    Notes
+    -----
+    Sources: Papaioannou, Papadimitriou & Straub (2016) for the tempering; Veach & Guibas (1995) for
+    the weights of several densities; the cheap limit state as a control variate is `uq`'s own.
+    """
+    asked = _Asked(inputs, threshold, thresholds, budget, target_cv, surrogate, rng)
+    if gradient is not None and not callable(gradient):
+        raise TypeError(f"`gradient` must be callable or None, but got {gradient!r}.")
+
+    def runs_of(further: int) -> ModelRuns:
+        return ModelRuns(
+            limit_state, inputs.dimension, None, further,
+            batch_size=batch_size, executor=executor, progress=progress,
+        )  # fmt: skip
+
+    with runs_of(asked.budget) as runs:
+        state = _State(asked)
+        if gradient is not None:
+            _look_at_design_points(state, runs, gradient)
+        return _driven(state, runs, asked.budget - runs.n_done, runs_of)
+
+
+class ReliabilityStudy:
+    """Failure probabilities of limit states that run elsewhere: ask for points, tell the values.
+
+    The same seed and the same values lead to the same points: a study that was lost is brought
+    back by telling again what was told.
+
+    Parameters
+    ----------
+    inputs, threshold, thresholds, budget, target_cv, surrogate, rng
+        As of `failure_probability`.
+
+    Examples
+    --------
+    >>> study = ReliabilityStudy(inputs, budget=1_000, rng=0)  # doctest: +SKIP
+    >>> while not study.is_finished:  # doctest: +SKIP
+    ...     study.tell(run_elsewhere(study.ask()))
+    >>> study.result().estimate  # doctest: +SKIP
+    """
+
+    def __init__(
+        self,
+        inputs: Inputs,
+        *,
+        threshold: float = 0.0,
+        thresholds: ArrayLike | None = None,
+        budget: int,
+        target_cv: float | None = None,
+        surrogate: Surrogate = "auto",
+        rng: int | np.random.Generator | None = None,
+    ) -> None:
+        asked = _Asked(inputs, threshold, thresholds, budget, target_cv, surrogate, rng)
+        self._state = _State(asked)
+        self._state.begin(asked.budget)
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether there is nothing left to run."""
+        return self._state.points is None
+
+    def ask(self) -> Array:
+        """(n, d) points to run; the same ones until they were told."""
+        if self._state.points is None:
+            raise ValueError("The budget is spent: look at `result()`, or `extend(budget)` first.")
+        return self._state.inputs.from_normal(self._state.points)
+
+    def tell(self, values: ArrayLike) -> None:
+        """Take the values at the points that `ask` gave; NaN where a run failed.
+
+        Parameters
+        ----------
+        values
+            (n,), or (n, J) for J limit states.
+        """
+        if self._state.points is None:
+            raise ValueError("There is nothing to tell: the budget is spent.")
+        Y = real_numbers(values, "values")
+        Y = Y[:, None] if Y.ndim == 1 else Y
+        n, J = len(self._state.points), self._state.n_limit_states
+        if Y.ndim != 2 or len(Y) != n or not Y.shape[1] or J not in (None, Y.shape[1]):
+            wanted = f"({n},)" if J == 1 else f"({n}, {J or 'J'})"
+            raise ValueError(
+                f"`values` must have the shape {wanted} for the {n} points that were asked, but "
+                f"has the shape {np.shape(values)}."
+            )
+        self._state.tell(np.where(np.isfinite(Y).all(axis=1, keepdims=True), Y, np.nan))
+
+    def extend(self, budget: int) -> None:
+        """Ask for `budget` further runs; every run so far is used again."""
+        if self._state.points is not None:
+            raise ValueError("Tell the points that were asked first.")
+        self._state.begin(whole_number(budget, "budget", LEAST_BUDGET))
+
+    def result(self) -> FailureProbability:
+        """What the runs told so far show.
+
+        Raises
+        ------
+        ValueError
+            Before the first round was told.
+        """
+        return self._state.result(None)
+
+
+class _Asked:
+    """Arguments, checked."""
+
+    def __init__(
+        self,
+        inputs: Inputs,
+        threshold: float,
+        thresholds: ArrayLike | None,
+        budget: int,
+        target_cv: float | None,
+        surrogate: Surrogate,
+        rng: int | np.random.Generator | None,
+    ) -> None:
+        if not isinstance(inputs, Inputs):
+            raise TypeError(
+                "`inputs` must be a uq.Inputs, which has a standard normal space, but got "
+                f"{inputs!r}."
+            )
+        self.inputs = inputs
+        self.thresholds, self.several = checked_thresholds(threshold, thresholds)
+        self.budget = whole_number(budget, "budget", LEAST_BUDGET)
+        self.target_cv = None if target_cv is None else finite_number(target_cv, "`target_cv`")
+        if self.target_cv is not None and not self.target_cv > 0.0:
+            raise ValueError(f"`target_cv` must be positive, such as 0.05, but got {target_cv!r}.")
+        if surrogate is not None and not callable(surrogate):
+            also = "or None or a function"
+            check_name("surrogate", surrogate, ("auto", "gaussian_process", "polynomial"), also)
+        self.surrogate = surrogate
+        self.rng = np.random.default_rng(rng)
+
+
+class _State:
+    """A procedure on its way: which points wait for values, and what came of the others."""
+
+    def __init__(self, asked: _Asked) -> None:
+        self.asked, self.inputs = asked, asked.inputs
+        self.procedure: Procedure | None = None
+        self.n_limit_states: int | None = None
+        self.points: Array | None = None
+        self._generator: Points | None = None
+
+    def begin(self, budget: int) -> None:
+        """Start to spend; the number of limit states is not known before the first values."""
+        procedure = self.procedure or self._procedure(1)
+        self.procedure = procedure
+        self._generator = procedure.spend(budget, self._enough)
+        self._advance(None)
+
+    def tell(self, g: Array) -> None:
+        """Values (n, J) at the points."""
+        assert self.procedure is not None
+        if self.n_limit_states is None:
+            self.n_limit_states = g.shape[1]
+            self.procedure.set_limit_states(g.shape[1])
+        self._advance(g)
+
+    def _advance(self, g: Array | None) -> None:
+        assert self._generator is not None
+        try:
+            with threadpool_limits(limits=1, user_api="blas"):
+                self.points = next(self._generator) if g is None else self._generator.send(g)
+        except StopIteration:
+            self.points = self._generator = None
+
+    def _procedure(self, n_limit_states: int) -> Procedure:
+        rng = self.asked.rng
+        events = Events(n_limit_states, self.asked.thresholds)
+        surrogate = self.asked.surrogate
+        models = None
+        if callable(surrogate):
+            given = surrogate
+
+            def of_z(z: Array) -> Array:
+                x = self.inputs.from_normal(z)
+                values = np.asarray(given(x), dtype=float)
+                values = values[:, None] if values.ndim == 1 else values
+                if values.ndim != 2 or len(values) != len(x) or not np.isfinite(values).all():
+                    raise ValueError(
+                        f"`surrogate` must return finite values, ({len(x)},) or ({len(x)}, J) for "
+                        f"{len(x)} points, but returned the shape {values.shape}"
+                        f"{'' if np.isfinite(values).all() else ' with NaN or infinity'}."
+                    )
+                return values
+
+            models = CheapModels(of_z, events, rng)
+        elif surrogate is not None:
+            models = CheapModels(surrogate, events, rng)
+        return Procedure(events, self.inputs.dimension, models, rng)
+
+    @property
+    def _enough(self) -> Callable[[Procedure], bool] | None:
+        target = self.asked.target_cv
+        if target is None:
+            return None
+
+        def enough(procedure: Procedure) -> bool:
+            cv = np.ravel(self.result(None, procedure).cv)
+            return bool(np.all(cv <= target))
+
+        return enough
+
+    def result(
+        self,
+        again: Callable[[int], FailureProbability] | None,
+        procedure: Procedure | None = None,
+    ) -> FailureProbability:
+        """All that is known so far."""
+        procedure = procedure or self.procedure
+        if procedure is None or not procedure.rounds:
+            raise ValueError("No round of runs was told yet: ask and tell until there is one.")
+        with threadpool_limits(limits=1, user_api="blas"):
+            return outcome(procedure, self.inputs, self._shape(procedure), again)
+
+    def _shape(self, procedure: Procedure) -> tuple[int, ...]:
+        of_limit_states = (
+            () if procedure.events.n_limit_states == 1 else (procedure.events.n_limit_states,)
+        )
+        return of_limit_states + ((len(self.asked.thresholds),) if self.asked.several else ())
+
+
+def _driven(
+    state: _State,
+    runs: ModelRuns,
+    budget: int,
+    runs_of: Callable[[int], ModelRuns],
+) -> FailureProbability:
+    """Run what is asked until nothing is."""
+    state.begin(budget)
+    while state.points is not None:
+        state.tell(runs(state.inputs.from_normal(state.points)))
+
+    def again(further: int) -> FailureProbability:
+        further = whole_number(further, "budget", LEAST_BUDGET)
+        following = copy.deepcopy(state)
+        with runs_of(further) as more:
+            return _driven(following, more, further, runs_of)
+
+    return state.result(again)
+
+
+def _look_at_design_points(
+    state: _State, runs: ModelRuns, gradient: Callable[[Array], ArrayLike]
+) -> None:
+    """FORM: where the limit state fails nearest to the origin, by its gradient."""
+    inputs, rng = state.inputs, state.asked.rng
+    most = min(int(_FORM_SHARE * state.asked.budget), _MOST_FORM)
+    search = design_points(inputs, most, rng=rng)
+    z_all, g_all = [], []
+    answer = None
+    try:
+        while True:
+            z = next(search) if answer is None else search.send(answer)
+            x = inputs.from_normal(z)
+            g = runs(x)
+            if g.shape[1] != 1:
+                raise ValueError(
+                    f"`gradient` goes with one limit state, but `limit_state` returned {g.shape[1]}"
+                    " outputs: search them one by one, or leave `gradient` out."
+                )
+            slopes = real_numbers(gradient(x.copy()), "gradient(x)")
+            z_all.append(z)
+            g_all.append(g)
+            answer = g[:, 0] - state.asked.thresholds[0], slopes
+    except StopIteration as stopped:
+        found = stopped.value
+    procedure = state._procedure(1)
+    eye = np.eye(inputs.dimension)
+    procedure.start = [Gaussian(point.z, eye) for point in found if point.beta > 0.0]
+    batch = Batch(np.concatenate(z_all), np.concatenate(g_all), None, "design point search")
+    procedure.learning.batches.append(batch)
+    state.procedure, state.n_limit_states = procedure, 1
