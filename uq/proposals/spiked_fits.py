@@ -35,11 +35,12 @@ _ALL_KEPT = 0.02  # gamma below which no eigenvalue is taken for noise
 _SLACK = 0.05  # of the edges of the bulk, which hold for many dimensions
 _RIDGE = 1e-9
 _LEAST_VARIANCE = 1e-6  # of a component in units of the pooled variance
-_LEAST_EFFECTIVE = 8.0
+_LEAST_EFFECTIVE = 4.0
 _ROUNDS = 40
 _TOLERANCE = 2e-4
 _STARTS = 2
-_ENOUGH = 600  # points of a half that choose the number of components
+_ENOUGH = 1200  # points that choose the number of components
+_PARTS = 3
 
 
 def fit_spiked_gaussian(z: Array, weights: Array) -> Gaussian:
@@ -122,16 +123,17 @@ def fit_spiked_mixture(
 def _number_of_components(
     z: Array, weights: Array, pooled: Gaussian, rng: np.random.Generator, most_components: int
 ) -> int:
-    """The K whose fit to one half gives the other half the largest weighted likelihood.
+    """The K whose fits give points held out the largest weighted likelihood.
 
     One K more than the best so far is tried, twice; of many points some are enough.
     """
-    rows = rng.permutation(len(z))[: 2 * _ENOUGH]
-    halves = rows[::2], rows[1::2]
+    rows = rng.permutation(len(z))[:_ENOUGH]
+    parts = [rows[k::_PARTS] for k in range(_PARTS)]
+    splits = [(np.setdiff1d(rows, part), part) for part in parts]
     best, best_score = 1, -np.inf
     for k in range(1, most_components + 1):
         score = 0.0
-        for one, other in (halves, halves[::-1]):
+        for one, other in splits:
             try:
                 fit = _fitted(z[one], weights[one], k, pooled, rng, 1)
             except TooFewWeighted:

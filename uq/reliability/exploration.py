@@ -38,7 +38,7 @@ Array = NDArray[np.float64]
 Exploration = Generator[Array, Array, "Explored"]
 
 _MOST_EVENTS = 8
-_STAGES = 3
+_STAGES, _STAGES_BY_RUNS = 3, 5
 _FIRST = 1 / 3  # share of the learning runs that are spent before anything is known
 _FIRST_IN_MANY_DIMENSIONS = 1 / 2
 _TERMS_PER_RUN = 0.6
@@ -55,6 +55,7 @@ _UNSURE = 0.5  # share of a stage's runs that are picked where the cheap model i
 _EFFECTIVE = 40.0
 _LEAST_WEIGHTED = 10
 _MISLED = 2.0
+_MISTAKEN = 0.1  # runs, of those that fail: too many to trust the cheap limit states alone
 _LEAST_UNIFORM = 2.0**-53
 
 
@@ -146,7 +147,8 @@ class Explorer:
         if _TERMS_PER_RUN * first < 2 * d + 1:
             first = int(_FIRST_IN_MANY_DIMENSIONS * n)
         rest = n - first
-        return [first, *(rest * (k + 1) // _STAGES - rest * k // _STAGES for k in range(_STAGES))]
+        stages = _STAGES_BY_RUNS if self.models is None else _STAGES
+        return [first, *(rest * (k + 1) // stages - rest * k // stages for k in range(stages))]
 
     def _drawn(self, density: Density, n: int) -> Array:
         u = qmc.Sobol(density.n_uniforms, rng=self.rng).random_base2(max(n - 1, 0).bit_length())
@@ -159,7 +161,7 @@ class Explorer:
         z, g = runs.usable()
         cheap = self.models.fitted(z, g, scale, _SEARCH_POINTS)
         looked = self._by_cheap_model(cheap, scale, last)
-        return self._not_misled(looked, runs, scale) if last else looked
+        return self._not_misled(looked, runs, scale)
 
     def _scale(self, runs: LearningRuns) -> Array:
         """(J,) how far from the threshold a failure typically is: median over the rarest event.
@@ -268,13 +270,16 @@ class Explorer:
         if ((margins < 0.0).sum(axis=0) < _LEAST_WEIGHTED).any():
             return looked
         by_runs = self._by_runs(runs, scale)
+        assert looked.cheap is not None
+        mistaken = (self.events.margins(looked.cheap(z)) < 0.0) != (margins < 0.0)
+        share = float((mistaken.sum(axis=0) / (margins < 0.0).sum(axis=0)).max())
         both = self.defence.around([*looked.found.mixtures, *by_runs.found.mixtures])
         log_phi = standard_normal_log_density(z)
         one, two = (
             self._foretold(W, np.exp(log_phi - q.log_density(z)), margins)
             for q in (looked.found.density, both)
         )
-        if one <= _MISLED * two:
+        if one <= _MISLED * two and share < _MISTAKEN:
             return looked
         mixtures = [*looked.found.mixtures, *by_runs.found.mixtures]
         return Explored(FailureDensity(both, mixtures, two), scale, looked.reached, looked.cheap)
@@ -298,17 +303,37 @@ def _run(
 
 
 def _tempered_weights(margin: Array, W: Array, scale: float) -> tuple[Array, bool]:
-    """t with enough effective points, and whether the event itself left enough."""
+    """t with enough effective points, and whether the event was met.
+
+    The failures themselves with weights W^gamma where they are many, gamma at most 1; else all
+    runs, the event softened.
+    """
+    failing = margin < 0.0
+    n_failing = int(failing.sum())
     wanted = min(_EFFECTIVE, len(W) / 8)
-    sharp = W * (margin < 0.0)
-    if _effective(sharp) >= wanted:
-        return sharp, True
+    if n_failing >= 1.5 * wanted:
+        wanted = max(wanted, min(_ENOUGH, n_failing / 3))
+        log_W = np.log(np.maximum(W[failing], np.finfo(float).tiny))
+        gamma = _largest(lambda g: _effective(np.exp(g * (log_W - log_W.max()))) >= wanted)
+        t = np.zeros(len(W))
+        t[failing] = np.exp(gamma * (log_W - log_W.max()))
+        return t, True
     low, high = np.log(1e-6 * scale), np.log(1e6 * scale)
+    sharpness = _largest(
+        lambda part: _effective(W * ndtr(-margin / np.exp(high + part * (low - high)))) >= wanted
+    )
+    return W * ndtr(-margin / np.exp(high + sharpness * (low - high))), n_failing > 0
+
+
+def _largest(holds: Callable[[float], bool]) -> float:
+    """The largest number in [0, 1] up to which a condition holds, by bisection."""
+    if holds(1.0):
+        return 1.0
+    low, high = 0.0, 1.0
     for _ in range(40):
         middle = 0.5 * (low + high)
-        enough = _effective(W * ndtr(-margin / np.exp(middle))) >= wanted
-        low, high = (low, middle) if enough else (middle, high)
-    return W * ndtr(-margin / np.exp(high)), bool((margin < 0.0).any())
+        low, high = (middle, high) if holds(middle) else (low, middle)
+    return low
 
 
 def _effective(t: Array) -> float:

@@ -20,7 +20,7 @@ quarter of a run, of the weight of those nearest to the limit state, is counted 
 the cheap limit state meets all learning runs exactly.
 
 A run that failed to give a number may or may not be a failure of the structure: `low` counts it as
-none, `high` as one, and the estimate leaves it out, by the share of the others.
+none, `high` as one, and the estimate goes by the share of the others, or by the cheap limit state.
 """
 
 from dataclasses import dataclass, replace
@@ -130,20 +130,23 @@ def estimate(
     control
         Cheap limit states; None for none.
     """
-    ok = np.asarray(np.isfinite(margins).all(axis=1))
-    happens = np.where(ok[:, None], margins < 0.0, 0.0)
+    ok = np.asarray(np.isfinite(margins).all(axis=1))[:, None]
     W = runs.W[:, None]
-    if not ok.all():  # left out: as likely a failure as the other runs
-        mass = (W * ok[:, None]).sum(axis=0)
-        share = (W * happens).sum(axis=0) / np.where(mass > 0.0, mass, 1.0)
-        happens = np.where(ok[:, None], happens, share)
-    T = np.where(frequent, 1.0 - W * (1.0 - happens), W * happens)
+    happens = np.where(ok, margins < 0.0, 0.0)
+    mass = (W * ok).sum(axis=0)
+    share = (W * happens).sum(axis=0) / np.where(mass > 0.0, mass, 1.0)
+    guess = np.where(ok, happens, share)  # left out: as likely a failure as the other runs
+    T = np.where(frequent, 1.0 - W * (1.0 - guess), W * guess)
     best = _without(T, runs.folds)
+    assumed = W * guess * ~ok
     if control is not None:
-        best = _with_control(best, T, happens, runs, control)
-    unknown = fold_means(W * ~ok[:, None], runs.folds).mean(axis=0)
-    assumed = fold_means(W * happens * ~ok[:, None], runs.folds).mean(axis=0)
-    return replace(best, low=best.mean - assumed, high=best.mean + unknown - assumed)
+        predicted = (control.h < 0.0).astype(np.float64)
+        known = np.where(ok, happens, predicted)  # the cheap limit state knows better
+        best = _with_control(best, T, known, runs, control)
+        assumed = np.where(best.used == 0, assumed, W * predicted * ~ok)
+    low = fold_means(assumed, runs.folds).mean(axis=0)
+    high = fold_means(W * ~ok - assumed, runs.folds).mean(axis=0)
+    return replace(best, low=best.mean - low, high=best.mean + high)
 
 
 def _without(T: Array, folds: Labels) -> RoundEstimate:
@@ -224,9 +227,10 @@ def _controlled(happens: Array, predicted: Array, known: Array, runs: Round) -> 
     left = runs.W[:, None] * (happens - predicted)
     by_fold = known.mean(axis=0) + fold_means(left, runs.folds)
     of_nets = known.mean(axis=1)  # (S, Q)
-    square = np.square(left)
+    largest = np.abs(left).max(axis=0)
+    square = np.square(left / np.where(largest > 0.0, largest, 1.0))
     mean = square.mean(axis=0)
-    kurtosis = np.square(square).mean(axis=0) / np.where(mean > 0.0, mean, 1.0) ** 2
+    kurtosis = np.square(square).mean(axis=0) / np.where(mean > 0.0, np.square(mean), 1.0)
     n_free = 2.0 * len(left) / np.maximum(kurtosis - 1.0, 2.0)
     return _Controlled(
         by_fold,

@@ -158,10 +158,12 @@ class Procedure:
         return estimate(runs, margins, np.zeros(margins.shape[1], dtype=bool), None)
 
     def _density(self, defence: Defence) -> Mixture:
-        """q; the law has half of it where nothing was met."""
+        """q; the law has half of it where a limit state never failed, or all of them always did."""
         assert self.explored is not None
         q = self.explored.found.density
-        if self.explored.reached:
+        _, g = self.learning.usable()
+        fails = g < self.events.thresholds[-1]
+        if fails.any(axis=0).all() and not fails.all():
             return q
         return Mixture(np.array(_WHERE_MET), (q, defence.shells, defence.law))
 

@@ -90,7 +90,7 @@ def unseen(batches: Sequence[Batch], dimension: int, distance: float | None) -> 
     share = min(-np.log(_LEVEL) / beyond, 1.0) if beyond > 0.0 else 1.0
     of_sphere = share * float(stats.chi2.sf(distance**2, dimension))
     probability = min(of_sphere, -np.log(_LEVEL) / by_law) if by_law > 0.0 else of_sphere
-    return Unseen(by_law, by_shells, radius, distance, share, probability)
+    return Unseen(by_law, by_shells, radius, distance, float(share), float(probability))
 
 
 def upper_bound(by_law: float, n_met: int, outside: float) -> float:
