@@ -221,7 +221,8 @@ def _controlled(happens: Array, predicted: Array, known: Array, runs: Round) -> 
     of_nets = known.mean(axis=1)  # (S, Q)
     square = np.square(left)
     mean = square.mean(axis=0)
-    kurtosis = np.square(square).mean(axis=0) / np.where(mean > 0.0, mean, 1.0) ** 2
+    scaled = square / np.where(mean > 0.0, mean, 1.0)
+    kurtosis = np.square(scaled).mean(axis=0)
     n_free = 2.0 * len(left) / np.maximum(kurtosis - 1.0, 2.0)
     return _Controlled(
         by_fold,
