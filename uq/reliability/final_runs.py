@@ -167,6 +167,7 @@ def _with_control(
     n_soft = control.softness.shape[1]
     softened = soft_indicator(control.h[:, :n_soft], control.softness)
     soft = _controlled(happens[:, :n_soft], softened, control.known.soft, runs)
+    soft = replace(soft, left=np.maximum(soft.left, few[:n_soft]))
     softer = np.zeros(happens.shape[1], dtype=bool)
     softer[:n_soft] = soft.variance < LEAST_WIN * best.variance[:n_soft]
     best = best.replaced(soft, softer)
