@@ -135,7 +135,7 @@ def estimate(runs: Round, margins: Array, control: Control | None) -> RoundEstim
         happens = np.where(ok[:, None], happens, share)
     best = _without(W * happens, runs.folds)
     if control is not None:
-        best = _with_control(best, happens, runs, control)
+        best = _with_control(best, happens, ok, runs, control)
     unknown = fold_means(W * ~ok[:, None], runs.folds).mean(axis=0)
     assumed = fold_means(W * happens * ~ok[:, None], runs.folds).mean(axis=0)
     return replace(best, low=best.mean - assumed, high=best.mean + unknown - assumed)
@@ -153,12 +153,12 @@ def _without(T: Array, folds: Labels) -> RoundEstimate:
 
 
 def _with_control(
-    none: RoundEstimate, happens: Array, runs: Round, control: Control
+    none: RoundEstimate, happens: Array, ok: NDArray[np.bool_], runs: Round, control: Control
 ) -> RoundEstimate:
     """Take (1) or (2) for each event where it clearly wins."""
     predicted = (control.h < 0.0).astype(np.float64)
     hard = _controlled(happens, predicted, control.known.hard, runs)
-    mistaken = happens != predicted
+    mistaken = (happens != predicted) & ok[:, None]
     near = _nearest(control.h)
     W_near = np.square(runs.W)[near].mean(axis=0)
     few = np.where(control.is_exact, 0.0, _LEAST_MISTAKEN * W_near / len(runs.W) ** 2)
