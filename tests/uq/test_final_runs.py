@@ -185,6 +185,7 @@ def test_no_run_mistaken_is_not_no_error(softness):
     nearest = np.argsort(np.abs(margins[:, 0]))[:40]
     expected = 0.25 * np.square(runs.W[nearest]).mean() / 2048**2
     assert found.mistaken[0] == 0
+    assert found.used[0] == 1  # in doubt it is not softened
     assert found.variance[0] == pytest.approx(expected, rel=1e-9)
     assert found.n_free[0] < 7.0
 

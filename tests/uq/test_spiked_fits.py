@@ -53,7 +53,7 @@ def test_the_covariance_of_importance_weights_is_the_one_of_the_target():
     )
 
 
-@pytest.mark.parametrize("spike", [0.02, 9.0])
+@pytest.mark.parametrize("spike", [0.02, 0.1, 2.2, 9.0])
 def test_in_many_dimensions_the_bulk_is_one_number_and_the_spike_stays(spike):
     """500 points of 100 dimensions: plain eigenvalues spread from 0.3 to 2.1."""
     rng = np.random.default_rng(2)
@@ -72,7 +72,7 @@ def test_in_many_dimensions_the_bulk_is_one_number_and_the_spike_stays(spike):
     seen = spike * (1.0 + 0.2 / (spike - 1.0))
     assert eigenvalues[apart] == pytest.approx(seen, rel=4.0 * np.sqrt(2.0 / 500))
     cosine = (1.0 - 0.2 / (spike - 1.0) ** 2) / (1.0 + 0.2 / (spike - 1.0))
-    assert (axes[:, apart] @ axis) ** 2 == pytest.approx(cosine, abs=0.06)
+    assert (axes[:, apart] @ axis) ** 2 == pytest.approx(cosine, abs=0.1)
 
 
 def test_fewer_points_than_dimensions_make_a_positive_definite_covariance():
