@@ -32,7 +32,9 @@ from uq.proposals.gaussian_fits import TooFewWeighted, weighted_moments
 Array = NDArray[np.float64]
 
 _ALL_KEPT = 0.02  # gamma below which no eigenvalue is taken for noise
-_SLACK = 0.05  # of the edges of the bulk, which hold for many dimensions
+_SLACK_ABOVE = 0.05  # of the edges of the bulk, which hold for many dimensions
+# Weights that differ spread the bulk farther; an axis that is kept too narrow costs the most.
+_SLACK_BELOW = 0.3
 _RIDGE = 1e-9
 _LEAST_VARIANCE = 1e-6  # of a component in units of the pooled variance
 _LEAST_EFFECTIVE = 4.0
@@ -80,8 +82,8 @@ def _without_noise(eigenvalues: Array, gamma: float) -> Array:
     """Eigenvalues (d,), ascending, with those of the bulk replaced by their mean c."""
     if gamma < _ALL_KEPT:
         return eigenvalues
-    high = (1.0 + np.sqrt(gamma)) ** 2 * (1.0 + _SLACK)
-    low = max(1.0 - np.sqrt(gamma), 0.0) ** 2 * (1.0 - _SLACK)
+    high = (1.0 + np.sqrt(gamma)) ** 2 * (1.0 + _SLACK_ABOVE)
+    low = max(1.0 - np.sqrt(gamma), 0.0) ** 2 * (1.0 - _SLACK_BELOW)
     c = float(np.median(eigenvalues)) if gamma < 1.0 else float(eigenvalues.mean())
     for _ in range(10):
         bulk = (eigenvalues >= c * low) & (eigenvalues <= c * high)

@@ -166,7 +166,7 @@ def _with_control(
     """Take (1) or (2) for each event where it clearly wins."""
     predicted = (control.h < 0.0).astype(np.float64)
     hard = _controlled(happens, predicted, control.known.hard, runs)
-    mistaken = happens != predicted
+    mistaken = (happens != predicted) & ok[:, None]
     near = _nearest(control.h)
     W_near = np.square(runs.W)[near].mean(axis=0)
     few = np.where(control.is_exact, 0.0, _LEAST_MISTAKEN * W_near / len(runs.W) ** 2)
@@ -175,6 +175,7 @@ def _with_control(
     n_soft = control.softness.shape[1]
     softened = soft_indicator(control.h[:, :n_soft], control.softness)
     soft = _controlled(happens[:, :n_soft], softened, control.known.soft, runs)
+    soft = replace(soft, left=np.maximum(soft.left, few[:n_soft]))
     softer = np.zeros(happens.shape[1], dtype=bool)
     softer[:n_soft] = soft.variance < LEAST_WIN * best.variance[:n_soft]
     best = best.replaced(soft, softer)

@@ -80,7 +80,7 @@ class LearningRuns:
 
     def weighted(self) -> tuple[Array, Array, Array]:
         """z, g and W of the runs that were drawn from a density and did not fail."""
-        drawn = [batch for batch in self.batches if batch.density is not None]
+        drawn = [b for b in self.batches if b.density is not None and len(b.z)]
         z = np.concatenate([batch.z for batch in drawn])
         g = np.concatenate([batch.g for batch in drawn])
         W = np.exp(standard_normal_log_density(z) - _log_mixture(drawn, z))

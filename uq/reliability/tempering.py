@@ -42,7 +42,8 @@ class Particles(NamedTuple):
     z, h
         (n, d) points and (n,) values of the cheap limit state there.
     reached
-        Whether the softness asked for was reached.
+        Whether the softness asked for was reached, and the event met: a limit state that never
+        fails is followed to where it is least.
     """
 
     z: Array
@@ -81,7 +82,7 @@ def tempered(
             z, values, share = _moved(h, z, values, s, rho, rng)
             rho = _adapted(rho, share)
         if s <= softness:
-            return Particles(z, values, True)
+            return Particles(z, values, bool((values < 0.0).any()))
     return Particles(z, values, False)
 
 

@@ -48,7 +48,7 @@ def polynomial_limit_state(z: Array, g: Array, warp: Warp) -> FixedLimitState:
     def function(at: Array) -> Array:
         return warp(trend(at))
 
-    error = _error_near(function, z, g, warp)
+    error = _error_near(trend, z, g, warp)
     return FixedLimitState(function, np.array([error]), trend.cost)
 
 

@@ -105,12 +105,13 @@ class LimitStateProcess:
         folds
             (n,) labels 0 .. R - 1 or `LEARNING`; without any fold there is one fit to all.
         most_points
-            Of more points, those nearest to a threshold are kept, and some others.
+            Of more points, those nearest to a threshold are kept, and some others, of each fold
+            by its own values only.
         """
         n_folds = max(int(folds.max()) + 1, 1)
         if self.is_exact:
             return CrossFitted(self, np.empty((0, z.shape[1])), None, np.zeros(1))
-        rows = _nearest_and_random(self.warp.distance(g), most_points, self._rng)
+        rows = self._kept(g, folds, most_points)
         z, g, folds = z[rows], g[rows], folds[rows]
         y = torch.from_numpy((self.targets(z, g) - self._mean) / self._sd)
         K = self._covariance(z, z) + self._noise * torch.eye(len(z), dtype=torch.float64)
@@ -132,6 +133,17 @@ class LimitStateProcess:
             errors.append(self._error_near(g[folds != r], left_out[folds != r]))
         weights = torch.stack(columns, dim=1) * self._sd
         return CrossFitted(self, z, weights, np.array(errors))
+
+    def _kept(self, g: Array, folds: Labels, most: int) -> NDArray[np.intp]:
+        """Rows: of every fold the same share, so that no fold's values choose those of others."""
+        if len(g) <= most:
+            return np.arange(len(g))
+        kept = []
+        for label in np.unique(folds):
+            own = np.flatnonzero(folds == label)
+            share = max(most * len(own) // len(g), 1)
+            kept.append(own[_nearest_and_random(self.warp.distance(g[own]), share, self._rng)])
+        return np.sort(np.concatenate(kept))
 
     def _error_near(self, g: Array, left_out: Array) -> float:
         """Root mean square of the residuals of the points nearest to a threshold."""
