@@ -166,7 +166,7 @@ def _with_control(
     """Take (1) or (2) for each event where it clearly wins."""
     predicted = (control.h < 0.0).astype(np.float64)
     hard = _controlled(happens, predicted, control.known.hard, runs)
-    mistaken = (happens != predicted) & ok[:, None]
+    mistaken = happens != predicted
     near = _nearest(control.h)
     W_near = np.square(runs.W)[near].mean(axis=0)
     few = np.where(control.is_exact, 0.0, _LEAST_MISTAKEN * W_near / len(runs.W) ** 2)
