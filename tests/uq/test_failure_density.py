@@ -5,7 +5,7 @@ import pytest
 from scipy.integrate import quad
 from scipy.stats import multivariate_normal, norm
 
-from uq.proposals import Gaussian, Mixture
+from uq.proposals import Gaussian, Mixture, fit_spiked_mixture
 from uq.reliability import failure_density
 from uq.reliability.failure_density import (
     DEFENCE,
@@ -14,6 +14,7 @@ from uq.reliability.failure_density import (
     standard_normal_log_density,
 )
 from uq.reliability.learning_runs import Batch, LearningRuns
+from uq.reliability.tempering import tempered
 
 
 def one(mean, variance, d=None):
@@ -174,6 +175,23 @@ def test_the_foretold_variance_is_the_true_one(d):
     cv2, p, error = plain_cv2(found.density, lambda z: z[:, 0] > 4.0, 100_000)
     assert abs(p - norm.sf(4.0)) < 4.0 * error
     assert found.variance == pytest.approx(cv2, rel=0.15)
+
+
+@pytest.mark.parametrize("opposite", [False, True])
+def test_two_regions_in_a_hundred_dimensions_get_a_density_each(opposite):
+    """One wide Gaussian for both has a variance above 14."""
+
+    def h(z):
+        return 4.0 - (np.abs(z[:, 0]) if opposite else np.maximum(z[:, 0], z[:, 1]))
+
+    rng = np.random.default_rng(0)
+    particles = tempered(h, 100, 1000, 1e-2, rng)
+    start = [fit_spiked_mixture(particles.z, np.ones(1000), rng)]
+    found = found_of(start, lambda z: h(z)[:, None], 100, 2)
+    cv2, p, error = plain_cv2(found.density, lambda z: h(z) < 0.0, 20_000)
+    # Both regions: 2 Phi(-4), and for two axes less their square.
+    assert abs(p - 2.0 * norm.sf(4.0)) < 4.0 * error
+    assert cv2 < 5.0 and found.variance < 5.0
 
 
 def test_a_soft_event_is_foretold_as_a_soft_one():

@@ -132,6 +132,18 @@ def test_in_twenty_dimensions_new_points_are_met_nearly_as_well_as_by_the_truth(
     assert mixture.shares[left].sum() == pytest.approx(0.5, abs=1e-6)
 
 
+@pytest.mark.parametrize("d, n, lost", [(50, 300, 1.0), (100, 600, 1.5)])
+@pytest.mark.parametrize("seed", range(4))
+def test_clusters_part_in_many_dimensions(d, n, lost, seed):
+    """One Gaussian for both would lose 7 and 13 per point."""
+    z, _ = two_clusters(n, d, seed)
+    fresh, right = two_clusters(1000, d, seed=99)
+    mixture = fit_spiked_mixture(z, np.ones(n), np.random.default_rng(seed))
+    sd, mean = np.where(right, 1.0, 0.5), np.where(right, 5.0, -5.0)
+    true = norm.logpdf(fresh[:, 0], mean, sd) + norm.logpdf(fresh[:, 1:], 0.0, sd[:, None]).sum(1)
+    assert (true + np.log(0.5) - mixture.log_density(fresh)).mean() < lost
+
+
 def test_weights_decide_the_shares():
     z, right = two_clusters()
     mixture = fit_spiked_mixture(z, np.where(right, 3.0, 1.0), np.random.default_rng(0))

@@ -36,6 +36,7 @@ _SLACK_ABOVE = 0.05  # of the edges of the bulk, which hold for many dimensions
 # Weights that differ spread the bulk farther; an axis that is kept too narrow costs the most.
 _SLACK_BELOW = 0.3
 _RIDGE = 1e-9
+_ALIKE = 1e-6
 _LEAST_VARIANCE = 1e-6  # of a component in units of the pooled variance
 _LEAST_EFFECTIVE = 4.0
 _ROUNDS = 40
@@ -186,13 +187,23 @@ def _fitted(
     if k == 1:
         one = fit_spiked_gaussian(z, weights)
         return _Components(np.ones(1), one.mean[None], one.covariance[None])
-    white = (z - pooled.mean) @ pooled.inverse_factor.T
+    white = _along_spikes(z, pooled)
     least = _LEAST_VARIANCE * float(np.diagonal(pooled.covariance).min())
     fits = []
     for _ in range(n_starts):
         start = _nearest_centre(white, weights, k, rng)
         fits.append(_expectation_maximization(z, weights, start, least))
     return max(fits, key=lambda fit: fit.likelihood)
+
+
+def _along_spikes(z: Array, pooled: Gaussian) -> Array:
+    """White coordinates, of the spikes alone where there is a bulk: it tells no centres apart."""
+    eigenvalues, axes = np.linalg.eigh(pooled.covariance)
+    spikes = np.abs(eigenvalues / np.median(eigenvalues) - 1.0) > _ALIKE
+    if not spikes.any() or spikes.sum() > len(spikes) // 2:
+        spikes[:] = True
+    white: Array = (z - pooled.mean) @ (axes[:, spikes] / np.sqrt(eigenvalues[spikes]))
+    return white
 
 
 def _expectation_maximization(
