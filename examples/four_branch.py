@@ -69,6 +69,7 @@ def picture(p: uq.FailureProbability, path: Path) -> None:
     _, (left, right) = plt.subplots(1, 2, figsize=(11, 4.4), layout="constrained")
     p.plot("x1", "x2", left)
     left.set_aspect("equal")
+    right.axhline(EXACT, color="0.5", linestyle=":", label="exact, at level 0")
     p.plot_exceedance(right)
     path.parent.mkdir(parents=True, exist_ok=True)
     plt.savefig(path, dpi=120)
