@@ -1,7 +1,7 @@
 """Does a search for failures find all of them, and how many runs does that take?
 
-Four ways to fail in two inputs, two of them less likely than the others. A search that follows one
-design point sees a quarter to a half of the probability. The exact value is known: 2.2228e-3.
+Four ways to fail in two inputs, two of them less likely than the others: a search that follows one
+design point sees two fifths of the probability at most. The exact value is known, 2.2228e-3.
 """
 
 import argparse
