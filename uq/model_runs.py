@@ -52,6 +52,8 @@ class ModelRuns:
         Show a line of progress; "auto": when the error stream is a terminal.
     output_names
         Names of the outputs in errors; None counts them.
+    name
+        What the model is called in errors.
 
     Attributes
     ----------
@@ -79,9 +81,10 @@ class ModelRuns:
         executor: Executor | None = None,
         progress: bool | Literal["auto"] = "auto",
         output_names: Sequence[str] | None = None,
+        name: str = "func",
     ) -> None:
         if not callable(func):
-            raise TypeError(f"`func` must be callable, but got {func!r}.")
+            raise TypeError(f"`{name}` must be callable, but got {func!r}.")
         if executor is not None and not hasattr(executor, "submit"):
             raise TypeError(f"`executor` must have a method `submit`, but got {executor!r}.")
         if batch_size is not None:
@@ -89,7 +92,7 @@ class ModelRuns:
         self.dimension, self.n_outputs, self.budget = dimension, n_outputs, budget
         self.n_done = self.n_failed = 0
         self._func, self._batch_size, self._executor = func, batch_size, executor
-        self._output_names = output_names
+        self._output_names, self._name = output_names, name
         self._failed: list[Array] = []
         self._has_succeeded = False
         no_terminal = sys.stderr is None or not sys.stderr.isatty()
@@ -180,9 +183,9 @@ class ModelRuns:
             return call(*args)
         except Exception as error:
             error.add_note(
-                f"It was raised by `func` on a batch of {len(batch)} points, an array of the shape "
-                f"{batch.shape} whose first row is {batch[0]}; {self.n_done} evaluations were done "
-                f"before. {self._how_to_vectorize()}"
+                f"It was raised by `{self._name}` on a batch of {len(batch)} points, an array of "
+                f"the shape {batch.shape} whose first row is {batch[0]}; {self.n_done} evaluations "
+                f"were done before. {self._how_to_vectorize()}"
             )
             raise
 
@@ -205,11 +208,13 @@ class ModelRuns:
 
     def _numbers(self, returned: Any) -> Array:
         if returned is None:
-            raise TypeError("`func` returned None: does it end with `return`?")
+            raise TypeError(f"`{self._name}` returned None: does it end with `return`?")
         try:
             array = np.asarray(returned)
         except ValueError as error:  # ragged
-            raise TypeError(f"`func` must return real numbers, but got {returned!r}.") from error
+            raise TypeError(
+                f"`{self._name}` must return real numbers, but got {returned!r}."
+            ) from error
         if array.dtype.kind == "O":
             try:
                 return array.astype(np.float64)
@@ -217,10 +222,10 @@ class ModelRuns:
                 pass
         if array.dtype.kind not in "biuf":
             raise TypeError(
-                f"`func` must return an array of real numbers, but it returned "
+                f"`{self._name}` must return an array of real numbers, but it returned "
                 f"{type(returned).__name__} of the type {array.dtype}."
             )
-        return array.astype(np.float64)  # a copy, whatever `func` keeps
+        return array.astype(np.float64)  # a copy, whatever the model keeps
 
     def _shaped(self, batch: Array, values: Array) -> Array:
         n, d, J = len(batch), self.dimension, self.n_outputs
@@ -231,12 +236,13 @@ class ModelRuns:
                 return values
         wanted = f"({n},)" if J == 1 else f"({n}, {J or 'J'})"
         told = (
-            f"`func` must return an array of the shape {wanted} for {n} points, an array of the "
-            f"shape {batch.shape}, but it returned the shape {values.shape}."
+            f"`{self._name}` must return an array of the shape {wanted} for {n} points, given as "
+            f"an array of the shape {batch.shape}, but it returned the shape {values.shape}."
         )
         if values.ndim == 2 and values.shape[1] == n and (J is None or len(values) == J):
             raise ValueError(
-                f"{told} It looks transposed: return `values.T`, or pass `lambda x: func(x).T`."
+                f"{told} It looks transposed: return `values.T`, or pass "
+                f"`lambda x: {self._name}(x).T`."
             )
         if values.ndim == 0 or (values.ndim == 1 and len(values) in (d, J)) or len(values) == d:
             raise ValueError(
@@ -245,18 +251,17 @@ class ModelRuns:
             )
         raise ValueError(told)
 
-    @staticmethod
-    def _how_to_vectorize() -> str:
+    def _how_to_vectorize(self) -> str:
         return (
             "If it takes one point at a time, pass "
-            "`lambda x: np.array([func(point) for point in x])`."
+            f"`lambda x: np.array([{self._name}(point) for point in x])`."
         )
 
     def _refuse_all_failed(self) -> None:
         names = self._output_names or [f"output {j}" for j in range(len(self._first_failure))]
         bad = np.flatnonzero(~np.isfinite(self._first_failure))
         raise ValueError(
-            f"Every one of the first {self.n_done} runs of `func` returned NaN or an infinite "
-            f"number. The first point is {self._failed[0][0]}, where it returned "
+            f"Every one of the first {self.n_done} runs of `{self._name}` returned NaN or an "
+            f"infinite number. The first point is {self._failed[0][0]}, where it returned "
             f"{self._first_failure}: look at {', '.join(names[int(j)] for j in bad)} there."
         )

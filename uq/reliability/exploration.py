@@ -28,6 +28,7 @@ from uq.reliability.events import Events
 from uq.reliability.failure_density import (
     Defence,
     FailureDensity,
+    joined,
     refined,
     standard_normal_log_density,
 )
@@ -215,7 +216,7 @@ class Explorer:
                 reached &= particles.reached or mixture is not None
                 equal = np.ones(len(particles.z))
                 parts.append(fit_spiked_mixture(particles.z, equal, self.rng))
-            mixtures.append(_joined(parts))
+            mixtures.append(joined(parts))
         if not reached:  # the points follow no event: there is nothing to fit again to
             found = FailureDensity(self.defence.around(mixtures), mixtures, np.inf)
         else:
@@ -265,14 +266,13 @@ class Explorer:
 
     def _not_misled(self, looked: Explored, runs: LearningRuns, scale: Array) -> Explored:
         """Add what the runs say where they show failures that the cheap limit states miss."""
+        share = self._mistaken(looked, runs)
         z, g, W = runs.weighted()
         margins = self.events.margins(g)
-        if ((margins < 0.0).sum(axis=0) < _LEAST_WEIGHTED).any():
+        few = ((margins < 0.0).sum(axis=0) < _LEAST_WEIGHTED).any()
+        if few and share < _MISTAKEN:
             return looked
         by_runs = self._by_runs(runs, scale)
-        assert looked.cheap is not None
-        mistaken = (self.events.margins(looked.cheap(z)) < 0.0) != (margins < 0.0)
-        share = float((mistaken.sum(axis=0) / (margins < 0.0).sum(axis=0)).max())
         both = self.defence.around([*looked.found.mixtures, *by_runs.found.mixtures])
         log_phi = standard_normal_log_density(z)
         one, two = (
@@ -283,6 +283,14 @@ class Explorer:
             return looked
         mixtures = [*looked.found.mixtures, *by_runs.found.mixtures]
         return Explored(FailureDensity(both, mixtures, two), scale, looked.reached, looked.cheap)
+
+    def _mistaken(self, looked: Explored, runs: LearningRuns) -> float:
+        """Largest share of an event's failures, of any runs, that the cheap limit states miss."""
+        assert looked.cheap is not None
+        z, g = runs.usable()
+        fails = self.events.margins(g) < 0.0
+        missed = fails & ~(self.events.margins(looked.cheap(z)) < 0.0)
+        return float((missed.sum(axis=0) / np.maximum(fails.sum(axis=0), 1)).max())
 
     def _foretold(self, W: Array, ratio: Array, margins: Array) -> float:
         """Variance over p^2 of phi/q at the failures, mean over the events that were met."""
@@ -342,9 +350,3 @@ def _effective(t: Array) -> float:
     if not largest > 0.0:
         return 0.0
     return float((t / largest).sum() ** 2 / np.square(t / largest).sum())
-
-
-def _joined(mixtures: Sequence[Mixture]) -> Mixture:
-    """All in equal shares."""
-    shares = np.concatenate([mixture.shares / len(mixtures) for mixture in mixtures])
-    return Mixture(shares, tuple(part for mixture in mixtures for part in mixture.components))

@@ -182,5 +182,11 @@ def _judged(
     mean = t.mean(axis=0)
     if not (mean > 0.0).all():
         return FailureDensity(q, mixtures, math.inf), z, t
-    variance = float((t.var(axis=0) / np.square(mean)).mean())
+    variance = float((t / mean).var(axis=0).mean())
     return FailureDensity(q, mixtures, variance), z, t
+
+
+def joined(mixtures: Sequence[Mixture]) -> Mixture:
+    """All in equal shares."""
+    shares = np.concatenate([mixture.shares / len(mixtures) for mixture in mixtures])
+    return Mixture(shares, tuple(part for mixture in mixtures for part in mixture.components))

@@ -112,6 +112,10 @@ class FailureProbability:
         (Q,) runs that did not.
     n_averaged
         (Q,) runs in the estimate that met each event.
+    rarest
+        The event of the smallest estimate among those that were met.
+    by_law_averaged
+        Runs in the estimate that count as draws of the inputs' law.
     sample
         All runs.
     rounds
@@ -142,6 +146,8 @@ class FailureProbability:
     n_met: NDArray[np.int64]
     n_safe: NDArray[np.int64]
     n_averaged: NDArray[np.int64]
+    rarest: int
+    by_law_averaged: float
     sample: Sample
     rounds: Sequence[FinishedRound]
     n_learning: int
@@ -204,7 +210,10 @@ class FailureProbability:
         """
         outside = share_outside(confidence_level)
         low, high = _interval(self.estimates, outside)
-        bound = [self._bound(int(n), outside) for n in self.n_met]
+        bound = np.minimum(
+            [self._bound(int(n), outside) for n in self.n_met],
+            upper_bound(self.by_law_averaged, 0, outside),
+        )
         of_safe = [self._bound(int(n), outside) for n in self.n_safe]
         unknown = self.estimates.high - self.estimates.low
         low = np.where(self._never_met, 0.0, low)
@@ -271,6 +280,11 @@ class FailureProbability:
             Which of several.
         """
         j = self._checked_limit_state(limit_state)
+        if self.inputs.dimension < 2:
+            raise ValueError(
+                "`plot` shows two inputs, and there is only one: see `plot_exceedance` and "
+                "`plot_convergence`."
+            )
         columns = [self._column(x, "x"), self._column(y, "y")]
         if columns[0] == columns[1]:
             raise ValueError(f"`x` and `y` must be two inputs, but got {x!r} and {y!r}.")
@@ -334,7 +348,7 @@ class FailureProbability:
         return float(shaped) if not self.shape else shaped
 
     def _checked_limit_state(self, j: int) -> int:
-        if not 0 <= j < self.events.n_limit_states:
+        if not isinstance(j, int) or not 0 <= j < self.events.n_limit_states:
             raise ValueError(
                 f"`limit_state` must lie in 0..{self.events.n_limit_states - 1}, but got {j!r}."
             )
@@ -379,7 +393,9 @@ def _interval(estimates: Combined, outside: float) -> tuple[Array, Array]:
     return np.clip(low, 0.0, 1.0), np.clip(high, 0.0, 1.0)
 
 
-def curves(estimates: Combined, events: Events, levels: Array) -> list[ExceedanceCurve]:
+def curves(
+    estimates: Combined, events: Events, levels: Array, by_law: float
+) -> list[ExceedanceCurve]:
     """Exceedance curves, made monotone, of the levels (J, L) whose estimates follow the events'.
 
     Parameters
@@ -390,6 +406,8 @@ def curves(estimates: Combined, events: Events, levels: Array) -> list[Exceedanc
         Q events.
     levels
         (J, L).
+    by_law
+        Runs that count as draws of the inputs' law: the bound of what was never met.
     """
     found = []
     n = levels.shape[1]
@@ -397,7 +415,9 @@ def curves(estimates: Combined, events: Events, levels: Array) -> list[Exceedanc
         first = events.n_events + j * n
         own = estimates.some(slice(first, first + n))
         at, kept = np.unique(row, return_index=True)
-        ends = own.mean, *_interval(own, 0.05)
+        low, high = _interval(own, 0.05)
+        high = np.where(own.mean > 0.0, high, upper_bound(by_law, 0, 0.05))
+        ends = own.mean, low, high
         parts = [np.clip(one[kept], 0.0, 1.0) for one in ends]
         found.append(ExceedanceCurve(at, *(np.maximum.accumulate(part) for part in parts)))
     return found

@@ -29,6 +29,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from uq.control_variates import LEAST_WIN, fold_means
+from uq.importance_sampling import effective_sample_size
 from uq.reliability.cheap_probabilities import N_NETS, CheapProbabilities, soft_indicator
 
 Array = NDArray[np.float64]
@@ -158,8 +159,12 @@ def _without(T: Array, folds: Labels) -> RoundEstimate:
     n_folds, n_events = by_fold.shape
     mean = by_fold.mean(axis=0)
     variance = by_fold.var(axis=0, ddof=1) / n_folds
+    with np.errstate(divide="ignore"):
+        effective = effective_sample_size(np.log(np.abs(np.where(mean > 0.5, 1.0 - T, T))))
+    # What rests on a few runs knows its own variance no better than they do.
+    n_free = np.minimum(n_folds - 1.0, np.maximum(effective - 1.0, 1.0))
     return RoundEstimate(
-        mean, mean, mean, variance, np.full(n_events, n_folds - 1.0),
+        mean, mean, mean, variance, n_free,
         np.zeros(n_events, dtype=np.int64), by_fold, np.full(n_events, np.nan),
     )  # fmt: skip
 

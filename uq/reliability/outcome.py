@@ -10,6 +10,7 @@ from uq.inputs import Inputs
 from uq.proposals import Mixture
 from uq.reliability.combined_rounds import combined
 from uq.reliability.events import Events
+from uq.reliability.failure_density import joined
 from uq.reliability.failure_probabilities import (
     FailureProbability,
     ReliabilityStage,
@@ -19,14 +20,13 @@ from uq.reliability.failure_probabilities import (
 from uq.reliability.failure_regions import found_design_points, input_importance
 from uq.reliability.final_runs import NAMES
 from uq.reliability.procedure import Procedure
-from uq.reliability.unseen import Unseen, unseen
+from uq.reliability.unseen import Unseen, law_share_of_rounds, unseen
 
 Array = NDArray[np.float64]
 
 _FEW = 20.0
 """Effective failures below which an estimate is flagged."""
-_LARGE = 0.1  # of the estimate: what a missed region might add is worth a flag
-_RAREST = 0
+_FEW_RUNS = 500
 
 
 def outcome(
@@ -55,7 +55,9 @@ def outcome(
     ok = np.asarray(np.isfinite(margins).all(axis=1))
     met = (margins < 0.0) & ok[:, None]
     averaged = np.asarray(np.isfinite(sample.weights))
-    fails = met[averaged, _RAREST]
+    n_averaged = met[averaged].sum(axis=0)
+    rarest = int(np.argmin(np.where(n_averaged > 0, estimates.mean[: events.n_events], np.inf)))
+    fails = met[averaged, rarest]
     z, W = sample.z[averaged], sample.weights[averaged]
     assert procedure.explored is not None
     mixture = _mixture(procedure)
@@ -68,10 +70,12 @@ def outcome(
         events=events,
         shape=shape,
         estimates=estimates.some(slice(events.n_events)),
-        curves=curves(estimates, events, procedure.rounds[0].levels),
+        curves=curves(estimates, events, procedure.rounds[0].levels, seen.by_law),
         n_met=met.sum(axis=0),
         n_safe=((margins >= 0.0) & ok[:, None]).sum(axis=0),
-        n_averaged=met[averaged].sum(axis=0),
+        n_averaged=n_averaged,
+        rarest=rarest,
+        by_law_averaged=law_share_of_rounds(procedure.learning.batches),
         sample=sample,
         rounds=tuple(procedure.rounds),
         n_learning=sum(len(b.z) for b in procedure.learning.batches if not b.averaged),
@@ -80,7 +84,7 @@ def outcome(
         history=_history(procedure, events),
         unseen=seen,
         message=_message(procedure, events),
-        flags=_flags(sample, met[averaged], W, estimates.mean, seen),
+        flags=_flags(procedure, sample, met[averaged], W, estimates.mean, seen),
         cheap=explored.cheap,
         _again=again,
     )
@@ -99,9 +103,9 @@ def _sample(procedure: Procedure, inputs: Inputs) -> Sample:
 
 
 def _mixture(procedure: Procedure) -> Mixture:
-    """The mixture fitted to the failures of the rarest event."""
+    """All that was fitted to failures, whatever the event."""
     assert procedure.explored is not None
-    return procedure.explored.found.mixtures[_RAREST]
+    return joined(procedure.explored.found.mixtures)
 
 
 def _history(procedure: Procedure, events: Events) -> list[ReliabilityStage]:
@@ -126,10 +130,15 @@ def _message(procedure: Procedure, events: Events) -> str:
 
 
 def _flags(
-    sample: Sample, met: NDArray[np.bool_], W: Array, estimate: Array, seen: Unseen
+    procedure: Procedure,
+    sample: Sample,
+    met: NDArray[np.bool_],
+    W: Array,
+    estimate: Array,
+    seen: Unseen,
 ) -> list[str]:
     """What to be careful about."""
-    flags = []
+    flags = list(procedure.notes)
     n_failed = int((~np.isfinite(sample.values).all(axis=1)).sum())
     if n_failed:
         flags.append(
@@ -145,11 +154,16 @@ def _flags(
             flags.append(f"Event {e} rests on {effective:.1f} effective failures.")
         elif own.all():
             flags.append(f"Event {e} was never missed: its interval is a lower bound.")
-    if met[:, _RAREST].any() and seen.probability > _LARGE * estimate[_RAREST]:
+    least = float(estimate[: met.shape[1]][met.any(axis=0)].min(initial=np.inf))
+    if seen.probability > least:
         flags.append(
-            "The runs elsewhere do not exclude another region of failure: beyond the distance "
-            f"{seen.distance:.3g} in standard normal space one within less than "
-            f"{seen.share_of_directions:.2g} of all directions may have been missed, and could "
-            f"add {seen.probability:.2g}."
+            "The runs elsewhere would not have met every further region of failure: a cone beyond "
+            f"the distance {seen.distance:.3g} in standard normal space may fill "
+            f"{seen.share_of_directions:.2g} of all directions, and add {seen.probability:.2g}."
+        )
+    if procedure.models is None and len(sample.z) < _FEW_RUNS:
+        flags.append(
+            f"{len(sample.z)} runs without a cheap limit state: intervals from less than "
+            f"{_FEW_RUNS} are rough."
         )
     return flags

@@ -93,6 +93,8 @@ class Procedure:
         Source of random numbers.
     start
         Densities to look at first.
+    notes
+        What to be careful about in what was done so far.
     """
 
     events: Events
@@ -104,6 +106,7 @@ class Procedure:
     rounds: list[FinishedRound] = field(default_factory=list)
     explored: Explored | None = None
     explorer: Explorer | None = None
+    notes: list[str] = field(default_factory=list)
 
     def spend(self, budget: int, enough: Callable[["Procedure"], bool] | None = None) -> Points:
         """Spend `budget` further runs, or fewer when a round was enough.

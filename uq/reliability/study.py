@@ -8,6 +8,7 @@ J, T        limit states, thresholds
 
 import copy
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -31,6 +32,8 @@ Surrogate = Callable[[Array], ArrayLike] | Literal["auto", "gaussian_process", "
 
 _FORM_SHARE = 0.1  # of the budget, at most
 _MOST_FORM = 100
+_LARGEST = 1e150
+"""Beyond it a value, such as the penalty of a solver that broke down, is no more than a sign."""
 
 
 def failure_probability(
@@ -101,10 +104,12 @@ def failure_probability(
     if gradient is not None and not callable(gradient):
         raise TypeError(f"`gradient` must be callable or None, but got {gradient!r}.")
 
+    func = _Numbers(limit_state) if callable(limit_state) else limit_state
+
     def runs_of(further: int) -> ModelRuns:
         return ModelRuns(
-            limit_state, inputs.dimension, None, further,
-            batch_size=batch_size, executor=executor, progress=progress,
+            func, inputs.dimension, None, further,
+            batch_size=batch_size, executor=executor, progress=progress, name="limit_state",
         )  # fmt: skip
 
     with runs_of(asked.budget) as runs:
@@ -178,7 +183,13 @@ class ReliabilityStudy:
                 f"`values` must have the shape {wanted} for the {n} points that were asked, but "
                 f"has the shape {np.shape(values)}."
             )
-        self._state.tell(np.where(np.isfinite(Y).all(axis=1, keepdims=True), Y, np.nan))
+        ok = np.isfinite(Y).all(axis=1, keepdims=True)
+        if J is None and not ok.any():
+            raise ValueError(
+                f"All the {n} first runs failed: there is nothing to learn from. `ask` gives the "
+                "same points again; tell them when the limit state works."
+            )
+        self._state.tell(np.where(ok, Y, np.nan))
 
     def extend(self, budget: int) -> None:
         """Ask for `budget` further runs; every run so far is used again."""
@@ -195,6 +206,22 @@ class ReliabilityStudy:
             Before the first round was told.
         """
         return self._state.result(None)
+
+
+@dataclass(frozen=True)
+class _Numbers:
+    """A limit state that returns numbers: True below the threshold 0 would never fail."""
+
+    limit_state: Callable[[Array], ArrayLike]
+
+    def __call__(self, x: Array) -> ArrayLike:
+        values = self.limit_state(x)
+        if np.asarray(values).dtype == bool:
+            raise TypeError(
+                "`limit_state` returned True and False: return numbers that are negative where it "
+                "fails, such as np.where(fails, -1.0, 1.0)."
+            )
+        return values
 
 
 class _Asked:
@@ -225,7 +252,8 @@ class _Asked:
             also = "or None or a function"
             check_name("surrogate", surrogate, ("auto", "gaussian_process", "polynomial"), also)
         self.surrogate = surrogate
-        self.rng = np.random.default_rng(rng)
+        # A generator of our own: what its owner draws later has no influence on `extend`.
+        self.rng = np.random.default_rng(np.random.default_rng(rng).integers(2**63))
 
 
 class _State:
@@ -248,6 +276,7 @@ class _State:
     def tell(self, g: Array) -> None:
         """Values (n, J) at the points."""
         assert self.procedure is not None
+        g = np.clip(g, -_LARGEST, _LARGEST)
         if self.n_limit_states is None:
             self.n_limit_states = g.shape[1]
             self.procedure.set_limit_states(g.shape[1])
@@ -271,7 +300,7 @@ class _State:
 
             def of_z(z: Array) -> Array:
                 x = self.inputs.from_normal(z)
-                values = np.asarray(given(x), dtype=float)
+                values = np.asarray(given(x.copy()), dtype=float)
                 values = values[:, None] if values.ndim == 1 else values
                 if values.ndim != 2 or len(values) != len(x) or not np.isfinite(values).all():
                     raise ValueError(
@@ -367,4 +396,6 @@ def _look_at_design_points(
     procedure.start = [Gaussian(point.z, eye) for point in found if point.beta > 0.0]
     batch = Batch(np.concatenate(z_all), np.concatenate(g_all), None, "design point search")
     procedure.learning.batches.append(batch)
+    if not found:
+        procedure.notes.append("The search by gradients found no design point.")
     state.procedure, state.n_limit_states = procedure, 1

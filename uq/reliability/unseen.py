@@ -45,10 +45,12 @@ class Unseen:
     distance
         From the origin to the nearest failure that was met; the outermost sphere where none was.
     share_of_directions
-        A further region of failure from there outward, within this share of all directions or
-        more, would have been met with a chance of 95 %.
+        A further region of failure from there outward, a cone that fills this share of all
+        directions or more, would have been met with a chance of 95 %.
     probability
-        What such a region would add at most.
+        What such a cone would add.
+    anywhere
+        What a region of any shape, anywhere, may have to be missed with a chance of 5 %: Eq. (1).
     """
 
     by_law: float
@@ -57,6 +59,7 @@ class Unseen:
     distance: float
     share_of_directions: float
     probability: float
+    anywhere: float
 
 
 def unseen(batches: Sequence[Batch], dimension: int, distance: float | None) -> Unseen:
@@ -90,7 +93,10 @@ def unseen(batches: Sequence[Batch], dimension: int, distance: float | None) -> 
     share = min(-np.log(_LEVEL) / beyond, 1.0) if beyond > 0.0 else 1.0
     of_sphere = share * float(stats.chi2.sf(distance**2, dimension))
     probability = min(of_sphere, -np.log(_LEVEL) / by_law) if by_law > 0.0 else of_sphere
-    return Unseen(by_law, by_shells, radius, distance, float(share), float(probability))
+    anywhere = min(-np.log(_LEVEL) / by_law, 1.0) if by_law > 0.0 else 1.0
+    return Unseen(
+        by_law, by_shells, radius, distance, float(share), float(probability), float(anywhere)
+    )
 
 
 def upper_bound(by_law: float, n_met: int, outside: float) -> float:
@@ -106,6 +112,15 @@ def upper_bound(by_law: float, n_met: int, outside: float) -> float:
         alpha.
     """
     return min(float(stats.chi2.isf(outside, 2 * n_met + 2)) / (2.0 * by_law), 1.0)
+
+
+def law_share_of_rounds(batches: Sequence[Batch]) -> float:
+    """N of the runs that are averaged alone."""
+    return sum(
+        len(batch.z) * law_share(batch.density)
+        for batch in batches
+        if batch.averaged and batch.density is not None
+    )
 
 
 def law_share(density: Density) -> float:
