@@ -39,11 +39,12 @@ _RIDGE = 1e-9
 _ALIKE = 1e-6
 _LEAST_VARIANCE = 1e-6  # of a component in units of the pooled variance
 _LEAST_EFFECTIVE = 4.0
-_ROUNDS = 40
+_ROUNDS, _ROUNDS_OF_CHOICE = 40, 12
 _TOLERANCE = 2e-4
 _STARTS = 2
-_ENOUGH = 1200  # points that choose the number of components
+_ENOUGH = 900  # points that choose the number of components
 _PARTS = 3
+_MORE = 1  # components more than the best so far that are tried, beside the next one
 
 
 def fit_spiked_gaussian(z: Array, weights: Array) -> Gaussian:
@@ -120,7 +121,7 @@ def fit_spiked_mixture(
     z, weights = z[carried], weights[carried]
     pooled = fit_spiked_gaussian(z, weights)
     most = _number_of_components(z, weights, pooled, rng, most_components)
-    return _fitted(z, weights, most, pooled, rng, _STARTS).mixture()
+    return _fitted(z, weights, most, pooled, rng, _STARTS, _ROUNDS).mixture()
 
 
 def _number_of_components(
@@ -138,14 +139,14 @@ def _number_of_components(
         score = 0.0
         for one, other in splits:
             try:
-                fit = _fitted(z[one], weights[one], k, pooled, rng, 1)
+                fit = _fitted(z[one], weights[one], k, pooled, rng, 1, _ROUNDS_OF_CHOICE)
             except TooFewWeighted:
                 score = -np.inf
                 break
             score += float(weights[other] @ fit.log_density(z[other]))
         if score > best_score:
             best, best_score = k, score
-        elif k > best + 1 or not np.isfinite(score):
+        elif k > best + _MORE or not np.isfinite(score):
             break
     return best
 
@@ -181,7 +182,13 @@ class _Components:
 
 
 def _fitted(
-    z: Array, weights: Array, k: int, pooled: Gaussian, rng: np.random.Generator, n_starts: int
+    z: Array,
+    weights: Array,
+    k: int,
+    pooled: Gaussian,
+    rng: np.random.Generator,
+    n_starts: int,
+    rounds: int,
 ) -> _Components:
     """The most likely of a few EM fits of at most k components."""
     if k == 1:
@@ -192,7 +199,7 @@ def _fitted(
     fits = []
     for _ in range(n_starts):
         start = _nearest_centre(white, weights, k, rng)
-        fits.append(_expectation_maximization(z, weights, start, least))
+        fits.append(_expectation_maximization(z, weights, start, least, rounds))
     return max(fits, key=lambda fit: fit.likelihood)
 
 
@@ -207,12 +214,12 @@ def _along_spikes(z: Array, pooled: Gaussian) -> Array:
 
 
 def _expectation_maximization(
-    z: Array, weights: Array, responsibilities: Array, least_variance: float
+    z: Array, weights: Array, responsibilities: Array, least_variance: float, rounds: int
 ) -> _Components:
     """EM; components on too few points are dropped."""
     shares = weights / weights.sum()
     components = None
-    for _ in range(_ROUNDS):
+    for _ in range(rounds):
         parts = shares[:, None] * responsibilities
         effective = parts.sum(axis=0) ** 2 / np.maximum(np.square(parts).sum(axis=0), 1e-300)
         kept = effective >= _LEAST_EFFECTIVE
