@@ -74,7 +74,7 @@ class LimitStateProcess:
         rows = _nearest_and_random(warp.distance(g), _FOR_HYPERPARAMETERS, rng)
         y = self.targets(z[rows], g[rows])
         self._sd = float(y.std())
-        self.is_exact = not float(np.abs(y).max()) > _EXACT * warp.scale
+        self.is_exact = not float(np.abs(self.targets(z, g)).max()) > _EXACT * warp.scale
         if self.is_exact:
             return
         self._sd = self._sd or 1.0
