@@ -236,7 +236,7 @@ def test_a_noisy_limit_state():
 @pytest.mark.parametrize("surrogate", [None, "auto"])
 def test_a_limit_state_that_only_says_yes_or_no(surrogate):
     found = crude(
-        lambda x: np.where(half_plane(x) < 0.0, -1.0, 1.0), budget=600, surrogate=surrogate
+        lambda x: np.where(half_plane(x) < 0.0, -1.0, 1.0), budget=600, surrogate=surrogate, rng=1
     )
     is_true(found, norm.sf(2.5), 0.4)
 
