@@ -26,6 +26,13 @@ def half_spaces(*betas):
     return lambda z: (np.array(betas) - z[:, :1])[:, :, None]
 
 
+def rare(margins, q, cost, softness, rng):
+    """Expectations of events that are less likely than not."""
+    n_events = margins(np.zeros((1, q.dimension))).shape[2]
+    frequent = np.zeros(n_events, dtype=bool)
+    return cheap_probabilities(margins, q, cost, softness, frequent, rng)
+
+
 def mean_and_error(of_nets):
     """Mean over the nets, and its standard error."""
     return of_nets.mean(axis=0), of_nets.std(axis=0, ddof=1) / np.sqrt(len(of_nets))
@@ -34,9 +41,7 @@ def mean_and_error(of_nets):
 @pytest.mark.parametrize("d, beta", [(1, 1.0), (2, 4.0), (2, 7.0), (100, 4.0)])
 def test_a_half_space_has_its_probability(d, beta):
     q = around(beta, d)
-    known = cheap_probabilities(
-        half_spaces(beta), q, DEAR, np.zeros((1, 1)), np.random.default_rng(0)
-    )
+    known = rare(half_spaces(beta), q, DEAR, np.zeros((1, 1)), np.random.default_rng(0))
     assert known.hard.shape == (N_NETS, 1, 1)
     mean, error = mean_and_error(known.hard[:, 0, 0])
     assert abs(mean - norm.sf(beta)) < 4.0 * error
@@ -48,7 +53,7 @@ def test_the_spread_of_the_nets_is_the_error():
     q, rng = around(3.0, 2), np.random.default_rng(1)
     t = []
     for _ in range(60):
-        known = cheap_probabilities(half_spaces(3.0), q, DEAR, np.zeros((1, 0)), rng)
+        known = rare(half_spaces(3.0), q, DEAR, np.zeros((1, 0)), rng)
         mean, error = mean_and_error(known.hard[:, 0, 0])
         t.append((mean - norm.sf(3.0)) / error)
     t = np.array(t)
@@ -60,7 +65,7 @@ def test_the_spread_of_the_nets_is_the_error():
 def test_a_soft_half_space_has_its_probability():
     """E[Phi((x - beta) / s)] = Phi(-beta / sqrt(1 + s^2))."""
     beta, s = 3.0, 0.5
-    known = cheap_probabilities(
+    known = rare(
         half_spaces(beta), around(beta, 2), DEAR, np.full((1, 1), s), np.random.default_rng(2)
     )
     mean, error = mean_and_error(known.soft[:, 0, 0])
@@ -70,7 +75,7 @@ def test_a_soft_half_space_has_its_probability():
 
 
 def test_without_softness_soft_is_hard():
-    known = cheap_probabilities(
+    known = rare(
         half_spaces(2.0, 2.5), around(2.0, 2), DEAR, np.zeros((2, 1)), np.random.default_rng(3)
     )
     np.testing.assert_array_equal(known.soft, known.hard)
@@ -84,7 +89,7 @@ def test_fits_and_events_are_kept_apart():
     def margins(z):
         return beta - z[:, :1, None]
 
-    known = cheap_probabilities(margins, around(2.5, 2), DEAR, s, np.random.default_rng(4))
+    known = rare(margins, around(2.5, 2), DEAR, s, np.random.default_rng(4))
     assert known.hard.shape == (N_NETS, 2, 3) and known.soft.shape == (N_NETS, 2, 2)
     for found, expected in (
         (known.hard, norm.sf(beta)),
@@ -97,15 +102,15 @@ def test_fits_and_events_are_kept_apart():
 
 def test_one_softness_for_all_fits():
     args = half_spaces(2.0, 2.5), around(2.0, 2), DEAR
-    one = cheap_probabilities(*args, np.full((1, 1), 0.3), np.random.default_rng(5))
-    two = cheap_probabilities(*args, np.full((2, 1), 0.3), np.random.default_rng(5))
+    one = rare(*args, np.full((1, 1), 0.3), np.random.default_rng(5))
+    two = rare(*args, np.full((2, 1), 0.3), np.random.default_rng(5))
     np.testing.assert_array_equal(one.soft, two.soft)
 
 
 def test_what_never_and_always_fails():
     q = around(2.0, 2)
     never, always = (
-        cheap_probabilities(
+        rare(
             lambda z, sign=sign: np.full((len(z), 1, 1), sign),
             q,
             DEAR,
@@ -117,6 +122,38 @@ def test_what_never_and_always_fails():
     assert (never.hard == 0.0).all() and (never.soft == 0.0).all()
     mean, error = mean_and_error(always.hard[:, 0, 0])
     assert abs(mean - 1.0) < 4.0 * error and error < 0.01
+
+
+def test_the_opposite_of_a_frequent_event_is_counted():
+    """Phi(4), whose opposite is sampled well: the error is a small part of 1 - p, hard and soft.
+
+    Counted as it is, the error is that of the mean of all weights, more than ten times as large."""
+    frequent, s = np.array([True, False]), np.full((1, 2), 0.3)
+    beta = np.array([-4.0, 4.0])
+
+    def margins(z):
+        return (beta - z[:, :1])[:, None, :]
+
+    q = Defence.of(2).around(
+        [Mixture(np.ones(1), (Gaussian(np.array([m, 0.0]), np.diag([0.1, 1.0])),)) for m in (-4, 4)]
+    )
+    known = cheap_probabilities(margins, q, DEAR, s, frequent, np.random.default_rng(7))
+    plain = rare(margins, q, DEAR, s, np.random.default_rng(7))
+    for found, sd in ((known.hard, 1.0), (known.soft, np.sqrt(1.0 + 0.3**2))):
+        mean, error = mean_and_error(found[:, 0])
+        opposite = norm.sf(4.0 / sd)
+        np.testing.assert_array_less(np.abs(mean - [1.0 - opposite, opposite]), 4.0 * error + 1e-15)
+        assert (error < 0.03 * opposite).all()
+    np.testing.assert_array_equal(known.hard[..., 1], plain.hard[..., 1])
+    assert mean_and_error(plain.hard[:, 0, 0])[1] > 10.0 * norm.sf(4.0)
+
+
+def test_an_event_that_always_happens_is_certain_where_it_is_known_to_be_frequent():
+    known = cheap_probabilities(
+        lambda z: np.full((len(z), 1, 1), -1.0), around(2.0, 2), DEAR, np.zeros((1, 1)),
+        np.array([True]), np.random.default_rng(8),
+    )  # fmt: skip
+    assert (known.hard == 1.0).all() and (known.soft == 1.0).all()
 
 
 @pytest.mark.parametrize(
@@ -141,9 +178,7 @@ def test_cheap_points_are_many_and_dear_ones_few(monkeypatch, cost, d, log2):
         dimension, n_uniforms, transform, log_density = d, d, q.transform, q.log_density
 
     with pytest.raises(Seen):
-        cheap_probabilities(
-            half_spaces(1.0), Wide(), cost, np.zeros((1, 1)), np.random.default_rng(0)
-        )
+        rare(half_spaces(1.0), Wide(), cost, np.zeros((1, 1)), np.random.default_rng(0))
     assert asked == [2**log2]
 
 

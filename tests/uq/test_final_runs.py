@@ -29,6 +29,11 @@ def round_of(folds, rng):
     return Round(z, g, W, folds.labels), g
 
 
+def rare(runs, margins, control):
+    """Estimates of events that are less likely than not."""
+    return estimate(runs, margins, np.zeros(margins.shape[1], dtype=bool), control)
+
+
 class Wrong:
     """h_r = shift + r/200 + wave sin(4 y) + sign (beta - x), whose expectations are integrals."""
 
@@ -73,7 +78,7 @@ def repeated():
         rows = []
         for _ in range(200):
             runs, margins = round_of(folds, rng)
-            one = estimate(runs, margins, wrong.control(runs, rng))
+            one = rare(runs, margins, wrong.control(runs, rng))
             rows.append((one.mean[0], one.variance[0], one.used[0], one.n_free[0]))
         found[name] = np.array(rows).T
     return found
@@ -111,7 +116,7 @@ def test_intervals_hold_where_hardly_a_run_is_mistaken(softness):
     rng, t2 = np.random.default_rng(20), []
     for _ in range(200):
         runs, margins = round_of(folds, rng)
-        found = estimate(runs, margins, wrong.control(runs, rng))
+        found = rare(runs, margins, wrong.control(runs, rng))
         t2.append((found.mean[0] - P) ** 2 / found.variance[0])
     assert np.mean(t2) < 3.0
     assert (np.array(t2) < 9.0).mean() > 0.96
@@ -125,7 +130,7 @@ def test_a_good_cheap_limit_state_pays(repeated):
 
 def test_without_a_control_it_is_the_weighted_mean():
     runs, margins = round_of(NETS, np.random.default_rng(1))
-    found = estimate(runs, margins, None)
+    found = rare(runs, margins, None)
     T = runs.W * (margins[:, 0] < 0.0)
     by_fold = np.array([T[runs.folds == r].mean() for r in range(8)])
     np.testing.assert_allclose(found.by_fold[:, 0], by_fold, rtol=1e-12)
@@ -141,7 +146,7 @@ def test_controls_by_hand(name, used):
     rng = np.random.default_rng(2)
     runs, margins = round_of(RANDOM, rng)
     control = CASES[name][0].control(runs, rng)
-    found = estimate(runs, margins, control)
+    found = rare(runs, margins, control)
     assert found.used[0] == used
     h, s = control.h[:, 0], control.softness[:, 0]
     predicted = (h < 0.0).astype(float) if used == 1 else norm.cdf(-h / s)
@@ -167,7 +172,7 @@ def test_an_exact_cheap_limit_state_leaves_the_error_of_what_is_known():
     rng = np.random.default_rng(3)
     runs, margins = round_of(NETS, rng)
     control = Wrong(per_fold=0.0).control(runs, rng, is_exact=True)
-    found = estimate(runs, margins, control)
+    found = rare(runs, margins, control)
     known = control.known.hard.mean(axis=1)[:, 0]
     assert found.mean[0] == pytest.approx(known.mean(), rel=1e-12)
     assert found.variance[0] == pytest.approx(known.var(ddof=1) / N_NETS, rel=1e-12)
@@ -181,7 +186,7 @@ def test_no_run_mistaken_is_not_no_error(softness):
     rng = np.random.default_rng(4)
     runs, margins = round_of(RANDOM, rng)
     control = Wrong(per_fold=0.0, softness=softness).control(runs, rng, error=0.0)
-    found = estimate(runs, margins, control)
+    found = rare(runs, margins, control)
     nearest = np.argsort(np.abs(margins[:, 0]))[:40]
     expected = 0.25 * np.square(runs.W[nearest]).mean() / 2048**2
     assert found.mistaken[0] == 0
@@ -196,8 +201,8 @@ def test_one_fit_for_all_folds():
     runs, margins = round_of(RANDOM, rng)
     control = Wrong(0.0, 0.003, per_fold=0.0).control(runs, rng)
     known = CheapProbabilities(control.known.hard[:, :1], control.known.soft[:, :1])
-    one = estimate(runs, margins, replace(control, known=known))
-    all_ = estimate(runs, margins, control)
+    one = rare(runs, margins, replace(control, known=known))
+    all_ = rare(runs, margins, control)
     assert one.mean[0] == pytest.approx(all_.mean[0], rel=1e-12)
     assert one.by_fold.shape == (8, 1)
 
@@ -216,10 +221,10 @@ def test_events_do_not_touch_each_other():
         ),
         np.zeros(3, dtype=bool),
     )
-    found = estimate(runs, np.repeat(margins, 3, axis=1), together)
+    found = rare(runs, np.repeat(margins, 3, axis=1), together)
     assert found.used.tolist() == [2, 0, 1]
     for q, control in enumerate(parts):
-        alone = estimate(runs, margins, control)
+        alone = rare(runs, margins, control)
         for name in ("mean", "low", "high", "variance", "n_free", "used", "mistaken"):
             np.testing.assert_allclose(
                 getattr(found, name)[q], getattr(alone, name)[0], rtol=1e-12, err_msg=name
@@ -239,7 +244,7 @@ def test_failed_runs_are_counted_either_way(name):
     holes, failed = with_failed_runs(margins, rng)
     T = runs.W * (margins[:, 0] < 0.0)
     control = None if name == "none" else CASES[name][0].control(runs, rng)
-    found = estimate(runs, holes, control)
+    found = rare(runs, holes, control)
     assert found.low[0] < found.mean[0] < found.high[0]
     assert found.high[0] - found.low[0] == pytest.approx((runs.W * failed).mean(), rel=1e-9)
     base = 0.0
@@ -250,8 +255,10 @@ def test_failed_runs_are_counted_either_way(name):
         known = (control.known.hard if hard else control.known.soft).mean()
         base = known - (runs.W * predicted).mean()
     assert found.low[0] == pytest.approx(base + (T * ~failed).mean(), rel=1e-9)
+    # The cheap limit state says whether a failed run would have been a failure.
     share = (T * ~failed).sum() / (runs.W * ~failed).sum()
-    expected = base + (T * ~failed + runs.W * failed * share).mean()
+    guess = control.h[:, 0] < 0.0 if found.used[0] else share
+    expected = base + (T * ~failed + runs.W * failed * guess).mean()
     assert found.mean[0] == pytest.approx(expected, rel=1e-9)
 
 
@@ -263,7 +270,7 @@ def test_failed_runs_at_random_leave_the_estimate_unbiased():
             runs, margins = round_of(NETS, rng)
             holes, _ = with_failed_runs(margins, rng, 0.02)
             control = None if wrong is None else wrong.control(runs, rng)
-            means.append(estimate(runs, holes, control).mean[0])
+            means.append(rare(runs, holes, control).mean[0])
         error = np.std(means, ddof=1) / np.sqrt(200)
         assert abs(np.mean(means) - P) < 4.0 * error
 
@@ -272,7 +279,7 @@ def test_failed_runs_are_no_mistakes_of_the_cheap_limit_state():
     rng = np.random.default_rng(9)
     runs, margins = round_of(NETS, rng)
     holes, failed = with_failed_runs(margins, rng)
-    found = estimate(runs, holes, Wrong(per_fold=0.0).control(runs, rng))
+    found = rare(runs, holes, Wrong(per_fold=0.0).control(runs, rng))
     assert failed.sum() > 10 and found.mistaken[0] == 0
 
 
@@ -280,13 +287,50 @@ def test_failed_runs_are_no_mistakes_of_the_cheap_limit_state():
 def test_what_is_no_number_is_a_failed_run(bad):
     runs, margins = round_of(NETS, np.random.default_rng(10))
     margins[5] = bad
-    found = estimate(runs, margins, None)
+    found = rare(runs, margins, None)
     assert found.high[0] - found.low[0] == pytest.approx(runs.W[5] / 512, rel=1e-9)
+
+
+def test_a_frequent_event_is_one_less_what_misses_it():
+    """By hand and beside the exact 1 - p: the error is that of the opposite event."""
+    rng = np.random.default_rng(13)
+    runs, margins = round_of(RANDOM, rng)
+    opposite = rare(runs, margins, None)
+    found = estimate(runs, -margins, np.array([True]), None)
+    assert found.mean[0] == pytest.approx(1.0 - opposite.mean[0], rel=1e-14)
+    assert found.variance[0] == pytest.approx(opposite.variance[0], rel=1e-9)
+    assert abs(found.mean[0] - (1.0 - P)) < 4.0 * np.sqrt(found.variance[0])
+    assert rare(runs, -margins, None).variance[0] > 100.0 * found.variance[0]
+
+
+@pytest.mark.parametrize("name", ["none", "good"])
+def test_failed_runs_of_a_frequent_event(name):
+    """1 - W (1 - i): counted as no failure where they failed, and as one."""
+    rng = np.random.default_rng(14)
+    runs, margins = round_of(RANDOM, rng)
+    holes, failed = with_failed_runs(margins, rng)
+    control = None
+    if name == "good":
+        control = CASES["good"][0].control(runs, rng)
+        known = CheapProbabilities(1.0 - control.known.hard, 1.0 - control.known.soft)
+        control = replace(control, h=-control.h, known=known)
+    found = estimate(runs, -holes, np.array([True]), control)
+    assert found.high[0] - found.low[0] == pytest.approx((runs.W * failed).mean(), rel=1e-9)
+    assert found.low[0] <= found.mean[0] <= found.high[0]
+    missed = runs.W * (margins[:, 0] < 0.0)
+    if control is None:
+        assert found.used[0] == 0
+        assert found.high[0] == pytest.approx(1.0 - (missed * ~failed).mean(), rel=1e-12)
+        lowest = 1.0 - (missed * ~failed + runs.W * failed).mean()
+        assert found.low[0] == pytest.approx(lowest, rel=1e-12)
+    else:
+        assert found.used[0] == 1
+        assert abs(found.mean[0] - (1.0 - P)) < 4.0 * np.sqrt(found.variance[0])
 
 
 def test_where_all_runs_failed_nothing_is_known():
     runs, margins = round_of(NETS, np.random.default_rng(11))
-    found = estimate(runs, np.full_like(margins, np.nan), None)
+    found = rare(runs, np.full_like(margins, np.nan), None)
     assert found.low[0] == 0.0 and found.mean[0] == 0.0
     assert found.high[0] == pytest.approx(runs.W.mean())
 
@@ -294,5 +338,5 @@ def test_where_all_runs_failed_nothing_is_known():
 def test_an_event_that_was_not_met_has_no_mean_and_no_variance():
     """What calls it unlikely by a bound is not this room."""
     runs, margins = round_of(NETS, np.random.default_rng(12))
-    found = estimate(runs, margins + 100.0, None)
+    found = rare(runs, margins + 100.0, None)
     assert found.mean[0] == 0.0 and found.variance[0] == 0.0

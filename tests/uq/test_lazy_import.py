@@ -30,6 +30,21 @@ uq.expectations(lambda x: x[:, 0] ** 2, uq.Inputs([stats.norm()]), budget=500, r
     assert not loaded & {"torch", "gpytorch", "botorch", "matplotlib", "pandas"}
 
 
+@pytest.mark.parametrize("surrogate", ["None", "'polynomial'", "lambda x: 2.5 - x[:, 0]"])
+def test_only_a_gaussian_process_of_the_limit_state_loads_torch(surrogate: str) -> None:
+    code = f"""
+import uq
+from scipy import stats
+inputs = uq.Inputs([stats.norm()] * 2)
+uq.failure_probability(
+    lambda x: 2.5 - x[:, 0], inputs, budget=160, surrogate={surrogate}, rng=0
+)
+study = uq.ReliabilityStudy(inputs, budget=160, surrogate={surrogate}, rng=0)
+study.tell(2.5 - study.ask()[:, 0])
+"""
+    assert not _loaded_after(code) & {"torch", "gpytorch", "botorch", "matplotlib", "pandas"}
+
+
 def test_names() -> None:
     assert set(uq.__all__) <= set(dir(uq))
     for name in uq.__all__:

@@ -37,6 +37,8 @@ Labels = NDArray[np.int64]
 
 NAMES = ("none", "cheap limit state", "softened cheap limit state")
 _LEAST_MISTAKEN = 0.25
+_LEAST_OF_SINGLE = 0.25
+"""Of the variance by single runs: few folds of heavy weights may agree by luck."""
 _CLEAR_WIN = 0.25
 """Of the variance of the plain runs, each by itself, in which a cheap limit state must stay below:
 nets make plain runs better by about as much. Single runs tell it well. The few folds would not, and
@@ -158,7 +160,8 @@ def _without(T: Array, folds: Labels) -> RoundEstimate:
     by_fold = fold_means(T, folds)
     n_folds, n_events = by_fold.shape
     mean = by_fold.mean(axis=0)
-    variance = by_fold.var(axis=0, ddof=1) / n_folds
+    of_folds = by_fold.var(axis=0, ddof=1) / n_folds
+    variance = np.maximum(of_folds, _LEAST_OF_SINGLE * _of_single_runs(T, folds))
     with np.errstate(divide="ignore"):
         effective = effective_sample_size(np.log(np.abs(np.where(mean > 0.5, 1.0 - T, T))))
     # What rests on a few runs knows its own variance no better than they do.

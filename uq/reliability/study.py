@@ -300,13 +300,19 @@ class _State:
 
             def of_z(z: Array) -> Array:
                 x = self.inputs.from_normal(z)
+<<<<<<< HEAD
                 values = np.asarray(given(x.copy()), dtype=float)
+=======
+                values, J = np.asarray(given(x), dtype=float), self.n_limit_states
+                shape, finite = values.shape, bool(np.isfinite(values).all())
+>>>>>>> rel-tests2
                 values = values[:, None] if values.ndim == 1 else values
-                if values.ndim != 2 or len(values) != len(x) or not np.isfinite(values).all():
+                if values.shape != (len(x), J) or not finite:
+                    wanted = f"({len(x)},)" if J == 1 else f"({len(x)}, {J})"
                     raise ValueError(
-                        f"`surrogate` must return finite values, ({len(x)},) or ({len(x)}, J) for "
-                        f"{len(x)} points, but returned the shape {values.shape}"
-                        f"{'' if np.isfinite(values).all() else ' with NaN or infinity'}."
+                        f"`surrogate` must return finite values of the shape {wanted} for "
+                        f"{len(x)} points, but returned the shape {shape}"
+                        f"{'' if finite else ' with NaN or infinity'}."
                     )
                 return values
 
@@ -359,7 +365,8 @@ def _driven(
 
     def again(further: int) -> FailureProbability:
         further = whole_number(further, "budget", LEAST_BUDGET)
-        following = copy.deepcopy(state)
+        users = state.asked.surrogate  # which may hold what cannot be copied
+        following = copy.deepcopy(state, {id(users): users})
         with runs_of(further) as more:
             return _driven(following, more, further, runs_of)
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from uq.surrogates.limit_state_trend import Warp, fit_trend
+from uq.surrogates.limit_state_trend import EXACT, Warp, fit_trend
 
 Array = NDArray[np.float64]
 
@@ -61,6 +61,10 @@ def given_limit_state(
 
 
 def _error_near(function: Callable[[Array], Array], z: Array, g: Array, warp: Warp) -> float:
+    """Root mean square near the thresholds; 0 where all runs are met but for rounding."""
+    off = warp(function(z)) - warp(g)
+    if not np.abs(off).max() > EXACT * warp.scale:
+        return 0.0
     n_near = max(_LEAST_NEAR, int(_NEAR_SHARE * len(g)))
     near = np.argsort(warp.distance(g), kind="stable")[:n_near]
-    return float(np.sqrt(np.square(warp(function(z[near])) - warp(g[near])).mean()))
+    return float(np.sqrt(np.square(off[near]).mean()))

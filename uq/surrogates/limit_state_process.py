@@ -34,7 +34,7 @@ from bayesopt.data import Dataset, Scaling
 from bayesopt.models.fit import NegativeLogPosterior, mode
 from bayesopt.models.gaussian_process import GaussianProcess
 from bayesopt.torch_settings import own_torch_settings
-from uq.surrogates.limit_state_trend import Array, Warp, fit_trend, pieces
+from uq.surrogates.limit_state_trend import EXACT, Array, Warp, fit_trend, pieces
 
 Labels = NDArray[np.int64]
 
@@ -45,7 +45,6 @@ _FOR_HYPERPARAMETERS = 350
 _MOST_POINTS = 1500
 _NEAR = 0.75  # share of the points kept that are the nearest to a threshold, the others are random
 _LEAST_NOISE = 1e-8
-_EXACT = 1e-9  # of c: a trend that leaves less is the limit state itself
 _LEAST_NEAR, _NEAR_SHARE = 40, 0.1
 
 
@@ -74,7 +73,7 @@ class LimitStateProcess:
         rows = _nearest_and_random(warp.distance(g), _FOR_HYPERPARAMETERS, rng)
         y = self.targets(z[rows], g[rows])
         self._sd = float(y.std())
-        self.is_exact = not float(np.abs(self.targets(z, g)).max()) > _EXACT * warp.scale
+        self.is_exact = not float(np.abs(self.targets(z, g)).max()) > EXACT * warp.scale
         if self.is_exact:
             return
         self._sd = self._sd or 1.0

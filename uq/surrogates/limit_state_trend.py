@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 
+EXACT = 1e-9
+"""Of c: what leaves less is the limit state itself."""
 _TERMS_PER_RUN = 0.6
 _SIMPLER = 0.8  # a larger trend must bring the error below this share
 _ROWS = 2048
