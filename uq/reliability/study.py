@@ -300,12 +300,8 @@ class _State:
 
             def of_z(z: Array) -> Array:
                 x = self.inputs.from_normal(z)
-<<<<<<< HEAD
-                values = np.asarray(given(x.copy()), dtype=float)
-=======
-                values, J = np.asarray(given(x), dtype=float), self.n_limit_states
+                values, J = np.asarray(given(x.copy()), dtype=float), self.n_limit_states
                 shape, finite = values.shape, bool(np.isfinite(values).all())
->>>>>>> rel-tests2
                 values = values[:, None] if values.ndim == 1 else values
                 if values.shape != (len(x), J) or not finite:
                     wanted = f"({len(x)},)" if J == 1 else f"({len(x)}, {J})"
