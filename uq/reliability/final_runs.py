@@ -254,7 +254,7 @@ def _of_single_runs(T: Array, folds: Labels) -> Array:
     """(Q,) variance of the mean by the spread of the single runs around their fold's mean."""
     means = fold_means(T, folds)
     spread = np.square(T - means[folds]).sum(axis=0)
-    variance: Array = spread / ((len(T) - len(means)) * len(T))
+    variance: Array = spread / (max(len(T) - len(means), 1) * len(T))
     return variance
 
 
