@@ -34,6 +34,7 @@ from uq.reliability.failure_density import (
 )
 from uq.reliability.learning_runs import Batch, LearningRuns
 from uq.reliability.tempering import Particles, tempered
+from uq.surrogates.limit_state_trend import TERMS_PER_RUN
 
 Array = NDArray[np.float64]
 Exploration = Generator[Array, Array, "Explored"]
@@ -42,7 +43,6 @@ _MOST_EVENTS = 8
 _STAGES, _STAGES_BY_RUNS = 3, 5
 _FIRST = 1 / 3  # share of the learning runs that are spent before anything is known
 _FIRST_IN_MANY_DIMENSIONS = 1 / 2
-_TERMS_PER_RUN = 0.6
 _PARTICLES, _LAST_PARTICLES = 1000, 2000
 _LEAST_SOFTNESS = 1e-3  # of the scale of an output
 _LAST_FITS = 3
@@ -145,7 +145,7 @@ class Explorer:
             return [n] if n else []
         d = self.defence.law.dimension
         first = int(_FIRST * n)
-        if _TERMS_PER_RUN * first < 2 * d + 1:
+        if TERMS_PER_RUN * first < 2 * d + 1:
             first = int(_FIRST_IN_MANY_DIMENSIONS * n)
         rest = n - first
         stages = _STAGES_BY_RUNS if self.models is None else _STAGES
