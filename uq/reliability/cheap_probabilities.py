@@ -4,14 +4,15 @@ Notation
 --------
 m, S        points of one net, nets
 R, Q, Q'    fits (one without each fold), events, the first of them that have a softness
-h_rq        cheap limit state less the threshold of event q, by the fit without fold r
-s_rq        softness
+h_re        cheap limit state less the threshold of event e, by the fit without fold r
+s_re        softness
 phi, q      law of the inputs, density that is drawn from;  W = phi / q at the cheap points
 
-    hard_rq = mean W 1{h_rq < 0}                                                              (1)
-    soft_rq = mean W Phi(-h_rq / s_rq)                                                        (2)
+    hard_re = mean W 1{h_re < 0}                                                              (1)
+    soft_re = mean W Phi(-h_re / s_re)                                                        (2)
 
-What happens mostly is one less the mean of its opposite, which W makes vary less. Each net is scrambled on its own, so that their spread is the error.
+Where e is more likely than not it is one less the mean of the opposite, which W makes vary less.
+Each net is scrambled on its own, so that their spread is the error.
 """
 
 from collections.abc import Callable

@@ -12,9 +12,9 @@ c_k         weights that sum to one
     I  = sum_k c_k I_k,    v = sum_k c_k^2 v_k                                                (2)
     nu = v^2 / sum_k (c_k^2 v_k)^2 / nu_k            Satterthwaite (1946)                     (3)
 
-Each I_k is unbiased given what was run before it, and f_k is known by then: no round gains weight by
-what it found itself. With one round I is unbiased. With several nearly so: later f_j, and whether
-there are any, have learnt from round k, and enter c_k by the sum of the weights.
+Each I_k is unbiased given what was run before it, and f_k is known by then: no round gains weight
+by what it found itself. With one round I is unbiased, with several nearly so: later f_j, and
+whether there are any, have learnt from round k, and enter c_k by the sum of the weights.
 """
 
 from collections.abc import Sequence

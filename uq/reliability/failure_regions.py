@@ -93,8 +93,8 @@ def found_design_points(
     """One design point a region, the region of the largest share first.
 
     Regions are told apart by the components of the mixture that the failures were drawn from; two
-    of them are one region when the runs nearest to the way between their centres fail as well. Regions that hold less than 1 % of the
-    probability are left out.
+    of them are one region when the runs nearest to the way between their centres fail as well.
+    Regions that hold less than 1 % of the probability are left out.
 
     Parameters
     ----------

@@ -6,7 +6,7 @@ z, g        (n, d) points, (n, J) values, NaN where a run failed
 q_k, n_k    densities of the stages and their sizes, n = sum_k n_k
 phi         standard normal density, the law of the inputs
 
-    W_i = phi(z_i) / sum_k (n_k / n) q_k(z_i)        balance heuristic, Veach & Guibas (1995)     (1)
+    W_i = phi(z_i) / sum_k (n_k / n) q_k(z_i)       balance heuristic, Veach & Guibas (1995)     (1)
 """
 
 from collections.abc import Sequence
