@@ -29,7 +29,7 @@ from uq.reliability.unseen import Unseen, upper_bound
 Array = NDArray[np.float64]
 
 LARGE_CV = 0.1
-"""Relative errors beyond which intervals are symmetric in the logarithm."""
+"""Relative error beyond which an interval is symmetric in the logarithm."""
 
 
 class ReliabilityStage(NamedTuple):
@@ -103,13 +103,13 @@ class FailureProbability:
     shape
         S.
     estimates
-        All Q events.
+        All Q events, from all rounds.
     curves
         J exceedance curves.
     n_met
         (Q,) runs that met each event.
     n_safe
-        (Q,) runs that did not.
+        (Q,) runs that gave a number and did not.
     n_averaged
         (Q,) runs in the estimate that met each event.
     rarest
@@ -121,7 +121,7 @@ class FailureProbability:
     rounds
         What is averaged.
     n_learning
-        Runs that were learnt from before the first round.
+        Runs that were learnt from alone, in no round.
     design_points
         Of the rarest event, the region of the largest share first.
     importance
@@ -135,7 +135,7 @@ class FailureProbability:
     flags
         What to be careful about; empty when there is nothing.
     cheap
-        Cheap limit states of z, (n, d) to (n, J), or None.
+        Cheap limit states of z, (n, d) to (n, J), or None: those the failures were sought with.
     """
 
     inputs: Inputs
@@ -240,7 +240,7 @@ class FailureProbability:
         return self._again(budget)
 
     def exceedance(self, limit_state: int = 0) -> ExceedanceCurve:
-        """Probability of falling below each of many levels, from the runs of the same estimate."""
+        """Probability of falling below each of many levels, from the same runs."""
         return self.curves[self._checked_limit_state(limit_state)]
 
     def to_dataframe(self, confidence_level: float = 0.95) -> Any:
@@ -324,10 +324,12 @@ class FailureProbability:
 
     @property
     def _never_met(self) -> NDArray[np.bool_]:
+        """(Q,) in no round: the estimate is 0, whatever the learning runs met."""
         return np.asarray(self.n_averaged == 0)
 
     @property
     def _never_missed(self) -> NDArray[np.bool_]:
+        """(Q,) in no run at all."""
         return np.asarray(self.n_safe == 0)
 
     @property
@@ -396,7 +398,7 @@ def _interval(estimates: Combined, outside: float) -> tuple[Array, Array]:
 def curves(
     estimates: Combined, events: Events, levels: Array, by_law: float
 ) -> list[ExceedanceCurve]:
-    """Exceedance curves, made monotone, of the levels (J, L) whose estimates follow the events'.
+    """J exceedance curves, made monotone; the estimates of their levels follow those of the events.
 
     Parameters
     ----------

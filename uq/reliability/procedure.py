@@ -113,7 +113,7 @@ class Procedure:
     explorer: Explorer | None = None
     notes: list[str] = field(default_factory=list)
 
-    def spend(self, budget: int, enough: Callable[["Procedure"], bool] | None = None) -> Points:
+    def spend(self, budget: int, enough: Callable[[], bool] | None = None) -> Points:
         """Spend `budget` further runs, or fewer when a round was enough.
 
         Parameters
@@ -139,7 +139,7 @@ class Procedure:
             folds = largest_folds(n, "qmc")
             yield from self._round(folds, defence)
             left -= folds.n_points
-            if enough is None or enough(self):
+            if enough is None or enough():
                 break
 
     def set_limit_states(self, n: int) -> None:
