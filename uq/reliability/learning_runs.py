@@ -34,7 +34,7 @@ class Batch:
     source
         The same in words.
     averaged
-        Whether they are a round, which enters the estimate as well as teaching what comes after.
+        Whether they are a round: it is averaged, and teaches what comes after as well.
     foretold
         Variance over p^2 of one plain run, as foretold before they were drawn.
     """
