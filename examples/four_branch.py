@@ -17,7 +17,7 @@ from scipy import stats
 import uq
 
 EXACT = 2.222795066194440e-3  # by quadrature
-K = 7.0
+K = 7.0  # twice as far as the straight branches lie from the origin
 
 
 def four_branch(x: np.ndarray) -> np.ndarray:

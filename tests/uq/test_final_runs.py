@@ -144,7 +144,7 @@ def test_without_a_control_it_is_the_weighted_mean():
 
 @pytest.mark.parametrize("name, used", [("good", 1), ("soft", 2)])
 def test_controls_by_hand(name, used):
-    """Equations (1) and (2), fold by fold."""
+    """Equations (2) and (3), fold by fold."""
     rng = np.random.default_rng(2)
     runs, margins = round_of(RANDOM, rng)
     control = CASES[name][0].control(runs, rng)

@@ -5,6 +5,7 @@ Notation
 z, w_i      points (n, d) and weights >= 0 (n,)
 n_eff       (sum w)^2 / sum w^2
 C           weighted covariance, eigenvalues lambda_a, axes v_a
+K           components of a mixture
 gamma       d / n_eff
 c           common variance of the bulk of the axes
 
@@ -14,7 +15,7 @@ In d dimensions the eigenvalues of the covariance of n_eff points of variance c 
 
 Those between say nothing but c; the spikes outside are kept (Johnstone 2001):
 
-    C_spiked = c I + sum_{a a spike} (lambda_a - c) v_a v_a^T
+    C_spiked = c I + sum_{a a spike} (lambda_a - c) v_a v_a^T                                 (1)
 
 In standard normal space this is what a rare event does to a normal law: it changes few directions
 and leaves, or shrinks alike, all others. Where gamma is small every eigenvalue is kept.
@@ -35,15 +36,15 @@ _ALL_KEPT = 0.02  # gamma below which no eigenvalue is taken for noise
 _SLACK_ABOVE = 0.05  # of the edges of the bulk, which hold for many dimensions
 # Weights that differ spread the bulk farther; an axis that is kept too narrow costs the most.
 _SLACK_BELOW = 0.3
-_RIDGE = 1e-9
-_ALIKE = 1e-6
+_RIDGE = 1e-9  # least eigenvalue, of the mean of all
+_ALIKE = 1e-6  # relative difference of eigenvalues that were made one
 _LEAST_VARIANCE = 1e-6  # of a component in units of the pooled variance
-_LEAST_EFFECTIVE = 4.0
-_ROUNDS, _ROUNDS_OF_CHOICE = 40, 12
-_TOLERANCE = 2e-4
+_LEAST_EFFECTIVE = 4.0  # points of a component that is kept
+_ROUNDS, _ROUNDS_OF_CHOICE = 40, 12  # of EM at most, at last and while K is chosen
+_TOLERANCE = 2e-4  # of the log likelihood: a round that adds less is the last
 _STARTS = 2
 _ENOUGH = 900  # points that choose the number of components
-_PARTS = 3
+_PARTS = 3  # of these, each held out once
 _MORE = 1  # components more than the best so far that are tried, beside the next one
 
 
@@ -95,7 +96,7 @@ def _without_noise(eigenvalues: Array, gamma: float) -> Array:
         if abs(moved - c) <= 1e-3 * c:
             break
         c = moved
-    return np.where(bulk, c, eigenvalues)
+    return np.where(bulk, c, eigenvalues)  # (1)
 
 
 def fit_spiked_mixture(
@@ -129,7 +130,7 @@ def _number_of_components(
 ) -> int:
     """The K whose fits give points held out the largest weighted likelihood.
 
-    One K more than the best so far is tried, twice; of many points some are enough.
+    Two more than the best so far are tried before it is taken; of many points some are enough.
     """
     rows = rng.permutation(len(z))[:_ENOUGH]
     parts = [rows[k::_PARTS] for k in range(_PARTS)]
@@ -177,6 +178,7 @@ class _Components:
         return log_sum_exp(self.log_parts(z))
 
     def mixture(self) -> Mixture:
+        """The same as a density of the room."""
         parts = zip(self.means, self.covariances, strict=True)
         return Mixture(self.shares, tuple[Density, ...](Gaussian(m, C) for m, C in parts))
 
@@ -257,6 +259,7 @@ def _nearest_centre(white: Array, weights: Array, k: int, rng: np.random.Generat
 
 
 def _effective(weights: Array) -> float:
+    """n_eff."""
     largest = float(weights.max(initial=0.0))
     if not largest > 0.0:
         return 0.0

@@ -2,7 +2,8 @@
 
 Notation
 --------
-z, g        (n, d) points, (n, J) values of the limit states
+J           limit states
+z, g        (n, d) points in standard normal space, (n, J) values of the limit states
 c           (J,) scales on which they are looked at near the thresholds
 R           folds; R' is R, or 1 where all folds share one function
 """
@@ -31,7 +32,7 @@ class CheapLimitStates:
     Parameters
     ----------
     fits
-        J functions (n, d) to (n, R').
+        J functions (n, d) to (n, R'), each with an `error` (R',) and a `cost`.
     """
 
     fits: Sequence[Any]
@@ -48,7 +49,7 @@ class CheapLimitStates:
 
     @property
     def error(self) -> Array:
-        """(J,) what they are off by near the thresholds, mean over the folds."""
+        """(J,) what they are off by near the thresholds, mean over the fits."""
         return np.array([float(fit.error.mean()) for fit in self.fits])
 
     @property
@@ -92,7 +93,7 @@ class CheapModels:
         scale
             (J,) c.
         most_points
-            That a prediction may rest on.
+            That a process may rest on.
         """
         fits: list[Any] = []
         nobody = np.full(len(z), -1)
@@ -107,7 +108,10 @@ class CheapModels:
     def cross_fitted(
         self, learning: tuple[Array, Array], runs: tuple[Array, Array, Labels], scale: Array
     ) -> CheapLimitStates:
-        """Fits to learning runs (z, g) and to all folds but one of runs (z, g, labels)."""
+        """Fits to learning runs (z, g) and to all folds but one of runs (z, g, labels).
+
+        What is no process is fitted to the learning runs alone, and is the same for all folds.
+        """
         z, g = learning
         if callable(self.kind) or self.kind == "polynomial":
             return CheapLimitStates(

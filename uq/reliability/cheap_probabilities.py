@@ -3,13 +3,15 @@
 Notation
 --------
 m, S        points of one net, nets
-R, Q        fits (one without each fold), events
-h_r         cheap limit states less the threshold
-W           phi / q at the cheap points
+R, Q, Q'    fits (one without each fold), events, the first of them that have a softness
+h_re        cheap limit state less the threshold of event e, by the fit without fold r
+s_re        softness
+phi, q      law of the inputs, density that is drawn from;  W = phi / q at the cheap points
 
-    hard_rq = mean W 1{h_r < 0}
-    soft_rq = mean W Phi(-h_r / s_rq)
+    hard_re = mean W 1{h_re < 0}                                                              (1)
+    soft_re = mean W Phi(-h_re / s_re)                                                        (2)
 
+Where e is more likely than not it is one less the mean of the opposite, which W makes vary less.
 Each net is scrambled on its own, so that their spread is the error.
 """
 
@@ -83,9 +85,9 @@ def cheap_probabilities(
         z = q.transform(Folds(1, 1 << log2, sampling).uniforms(q.n_uniforms, rng))
         W = np.exp(standard_normal_log_density(z) - q.log_density(z))
         h = margins(z)
-        hard.append(_mean(W, (h < 0.0).astype(np.float64), frequent))
+        hard.append(_mean(W, (h < 0.0).astype(np.float64), frequent))  # (1)
         softened = soft_indicator(h[..., :n_soft], softness)
-        soft.append(_mean(W, softened, frequent[:n_soft]))
+        soft.append(_mean(W, softened, frequent[:n_soft]))  # (2)
     return CheapProbabilities(np.stack(hard), np.stack(soft))
 
 

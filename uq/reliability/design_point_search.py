@@ -2,7 +2,7 @@
 
 Notation
 --------
-z           (d,) independent standard normal variables, x = inputs.from_normal(z)
+z, x        (d,) point in standard normal space, and of the inputs, x = inputs.from_normal(z)
 g, a        limit state and its gradient dg/dz; it fails where g < 0
 p           step of Hasofer & Lind (1974) and Rackwitz & Fiessler (1978)
 m, c, t     merit, its weight, share of the step that is gone

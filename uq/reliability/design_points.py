@@ -1,5 +1,11 @@
 """Several design points of one limit state, searched from several starts.
 
+Notation
+--------
+z, d        point in standard normal space (d,), dimension
+K           design points found so far
+beta        reliability index of one, see `design_point_search`
+
 A search goes downhill, so it sees the parts of the limit state that are lowest where it starts. The
 later ones start opposite to what was found and orthogonal to it, a little farther out: there other
 parts are the lowest ones.
@@ -88,6 +94,7 @@ def _searches(
                 n_pairs += 1
             point = yield from search_from(inputs, starts.pop(), share, known)
         n_left -= point.n_runs
+        # The far side of a failing layer: from there the origin seems to be on the other side.
         is_behind = origin.value * point.beta < 0.0
         if point.converged and not is_behind and not is_near(point.z, known):
             found.append(point)

@@ -19,7 +19,7 @@ Array = NDArray[np.float64]
 
 
 def checked_thresholds(threshold: float, thresholds: ArrayLike | None) -> tuple[Array, bool]:
-    """(T,) thresholds, and whether several were asked for.
+    """(T,) thresholds, and whether `thresholds` was given, be it with a single one.
 
     Raises
     ------
@@ -77,9 +77,10 @@ class Events:
         return margins
 
     def some(self, most: int) -> NDArray[np.int64]:
-        """Indices of at most so many events, the first and last threshold of each limit state.
+        """Indices of at most so many events, spread over the thresholds of every limit state.
 
-        Where there are more limit states than that, the rarest event of some of them.
+        Where each limit state gets one event it is the rarest; where there are more limit states
+        than `most`, some of them get none.
         """
         n = len(self.thresholds)
         each = max(most // self.n_limit_states, 1)

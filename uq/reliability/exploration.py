@@ -7,20 +7,25 @@ E           events that the density is made for, at most 8 of the Q that are ask
 m_e         margins g_j - t of an event e: it happens where m_e < 0
 W           weights of the runs so far, see `learning_runs`
 s           softness; an event counts with Phi(-m / s)
+gamma       tempering exponent
 
-Without a cheap model the runs themselves are tempered: t_i = W_i Phi(-m_i / s), s the smallest
-that leaves enough effective points, and a mixture is fitted to them. With one, it is the cheap
-limit state that is tempered, at no runs, and half of a stage's runs are those whose failing it is
-least sure of. Every stage keeps the defence of `failure_density`.
+Without a cheap model a mixture is fitted to the runs themselves, with the weights
+
+    t_i = W_i^gamma 1{m_i < 0}          where many fail, the largest gamma <= 1 ...           (1)
+    t_i = W_i Phi(-m_i / s)             where few do, the smallest s ...                      (2)
+
+... that leaves enough effective points. With a cheap model it is fitted to points that cost no
+runs: in few dimensions to weighted points of law and shells, and where these are not enough to
+tempered ones (`tempering`). Half of a stage's runs are then those whose failing the cheap limit
+state is least sure of. Every stage keeps the defence of `failure_density`.
 """
 
 from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr
-from scipy.stats import qmc
 
 from uq.proposals import Density, Mixture, TooFewWeighted, fit_spiked_mixture
 from uq.reliability.cheap_limit_states import CheapLimitStates, CheapModels
@@ -29,35 +34,35 @@ from uq.reliability.failure_density import (
     Defence,
     FailureDensity,
     joined,
+    net,
     refined,
     standard_normal_log_density,
 )
 from uq.reliability.learning_runs import Batch, LearningRuns
 from uq.reliability.tempering import Particles, tempered
+from uq.surrogates.limit_state_trend import TERMS_PER_RUN
 
 Array = NDArray[np.float64]
 Exploration = Generator[Array, Array, "Explored"]
 
 _MOST_EVENTS = 8
-_STAGES, _STAGES_BY_RUNS = 3, 5
+_STAGES, _STAGES_BY_RUNS = 3, 5  # after the first one, with a cheap model and without
 _FIRST = 1 / 3  # share of the learning runs that are spent before anything is known
 _FIRST_IN_MANY_DIMENSIONS = 1 / 2
-_TERMS_PER_RUN = 0.6
-_PARTICLES, _LAST_PARTICLES = 1000, 2000
+_PARTICLES, _LAST_PARTICLES = 1000, 2000  # of all events, in a stage and before the rounds
 _LEAST_SOFTNESS = 1e-3  # of the scale of an output
-_LAST_FITS = 3
+_LAST_FITS = 3  # at most, before the rounds; one in a stage
 _SEARCH_POINTS = 700  # of a process that is only searched
-_CANDIDATES = 4096
-_CHEAP = 8192
+_CANDIDATES = 4096  # for the runs that are picked
+_CHEAP = 8192  # points of law and shells
 _ENOUGH = 200.0  # effective points that need no others
 _SHARP = 0.02  # of the scale: softness of an event that is searched on a cheap limit state
-_FEW_DIMENSIONS = 10
+_FEW_DIMENSIONS = 10  # up to which points of law and shells tell of failures
 _UNSURE = 0.5  # share of a stage's runs that are picked where the cheap model is least sure
-_EFFECTIVE = 40.0
-_LEAST_WEIGHTED = 10
-_MISLED = 2.0
+_EFFECTIVE = 40.0  # points that a mixture is fitted to, at least
+_LEAST_WEIGHTED = 10  # failures that tell of a scale, or of a variance
+_MISLED = 2.0  # times the variance that a density has which the runs have a part in
 _MISTAKEN = 0.1  # runs, of those that fail: too many to trust the cheap limit states alone
-_LEAST_UNIFORM = 2.0**-53
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,6 +123,10 @@ class Explorer:
         Yields
         ------
         (m, d) points, to be answered with (m, J) values.
+
+        Returns
+        -------
+        What all the runs led to.
         """
         fresh = all(batch.density is None for batch in runs.batches)
         sizes = self._sizes(n, fresh)
@@ -126,14 +135,14 @@ class Explorer:
             if known:
                 shares = np.array([0.25, 0.25, *np.full(len(known), 0.5 / len(known))])
                 first = Mixture(shares, (self.defence.law, self.defence.shells, *known))
-            yield from _run(runs, first, self._drawn(first, sizes.pop(0)), "law and shells")
+            yield from _run(runs, first, net(first, sizes.pop(0), self.rng), "law and shells")
         explored = self._explored(runs, last=not sizes)
         for k, size in enumerate(sizes):
             q = explored.found.density
             picked = self._least_sure(explored, q, int(_UNSURE * size))
             if len(picked):
                 yield from _run(runs, None, picked, "where failing is least sure")
-            drawn = self._drawn(q, size - len(picked))
+            drawn = net(q, size - len(picked), self.rng)
             source = "failures so far, law and shells"
             yield from _run(runs, q, drawn, source, explored.found.variance)
             explored = self._explored(runs, last=k == len(sizes) - 1)
@@ -145,15 +154,11 @@ class Explorer:
             return [n] if n else []
         d = self.defence.law.dimension
         first = int(_FIRST * n)
-        if _TERMS_PER_RUN * first < 2 * d + 1:
+        if TERMS_PER_RUN * first < 2 * d + 1:
             first = int(_FIRST_IN_MANY_DIMENSIONS * n)
         rest = n - first
         stages = _STAGES_BY_RUNS if self.models is None else _STAGES
         return [first, *(rest * (k + 1) // stages - rest * k // stages for k in range(stages))]
-
-    def _drawn(self, density: Density, n: int) -> Array:
-        u = qmc.Sobol(density.n_uniforms, rng=self.rng).random_base2(max(n - 1, 0).bit_length())
-        return density.transform(np.maximum(u[:n], _LEAST_UNIFORM))
 
     def _explored(self, runs: LearningRuns, last: bool) -> Explored:
         scale = self._scale(runs)
@@ -162,7 +167,7 @@ class Explorer:
         z, g = runs.usable()
         cheap = self.models.fitted(z, g, scale, _SEARCH_POINTS)
         looked = self._by_cheap_model(cheap, scale, last)
-        return self._not_misled(looked, runs, scale)
+        return self._not_misled(looked, runs)
 
     def _scale(self, runs: LearningRuns) -> Array:
         """(J,) how far from the threshold a failure typically is: median over the rarest event.
@@ -181,7 +186,7 @@ class Explorer:
         return scale
 
     def _by_runs(self, runs: LearningRuns, scale: Array) -> Explored:
-        """Temper the runs themselves."""
+        """Fit to the runs themselves."""
         z, g, W = runs.weighted()
         mixtures, reached = [], True
         for e in self.events.some(_MOST_EVENTS):
@@ -194,11 +199,11 @@ class Explorer:
                 mixtures.append(Mixture(np.ones(1), (self.defence.law,)))
         q = self.defence.around(mixtures)
         ratio = np.exp(standard_normal_log_density(z) - q.log_density(z))
-        variance = self._foretold(W, ratio, self.events.margins(g))
+        variance = _foretold(W, ratio, self.events.margins(g))
         return Explored(FailureDensity(q, mixtures, variance), scale, reached, None)
 
     def _by_cheap_model(self, cheap: CheapLimitStates, scale: Array, last: bool) -> Explored:
-        """Temper the cheap limit states."""
+        """Fit to points at which the cheap limit states say that it fails."""
         chosen = self.events.some(_MOST_EVENTS)
         sharp = _SHARP * scale[self.events.limit_state_of[chosen]]
 
@@ -235,7 +240,7 @@ class Explorer:
         start = self.defence.start
         if start.dimension > _FEW_DIMENSIONS:
             return [(None, 0.0)] * len(sharp)
-        z = self._drawn(start, _CHEAP)
+        z = net(start, _CHEAP, self.rng)
         W = np.exp(standard_normal_log_density(z) - start.log_density(z))
         fits: list[tuple[Mixture | None, float]] = []
         for t in (W[:, None] * ndtr(-margins(z) / sharp)).T:
@@ -257,14 +262,14 @@ class Explorer:
         """Points of q whose failing the cheap limit states are least sure of."""
         if looked.cheap is None or n == 0:
             return np.empty((0, q.dimension))
-        z = self._drawn(q, _CANDIDATES)
+        z = net(q, _CANDIDATES, self.rng)
         softness = looked.cheap.error + _LEAST_SOFTNESS * looked.scale
         margins = self.events.margins(looked.cheap(z)) / softness[self.events.limit_state_of]
         unsure = np.exp(-0.5 * np.square(margins)).max(axis=1) + 1e-12
         picked = self.rng.choice(len(z), n, p=unsure / unsure.sum(), replace=False)
         return z[picked]
 
-    def _not_misled(self, looked: Explored, runs: LearningRuns, scale: Array) -> Explored:
+    def _not_misled(self, looked: Explored, runs: LearningRuns) -> Explored:
         """Add what the runs say where they show failures that the cheap limit states miss."""
         share = self._mistaken(looked, runs)
         z, g, W = runs.weighted()
@@ -272,17 +277,17 @@ class Explorer:
         few = ((margins < 0.0).sum(axis=0) < _LEAST_WEIGHTED).any()
         if few and share < _MISTAKEN:
             return looked
-        by_runs = self._by_runs(runs, scale)
-        both = self.defence.around([*looked.found.mixtures, *by_runs.found.mixtures])
+        by_runs = self._by_runs(runs, looked.scale)
+        mixtures = [*looked.found.mixtures, *by_runs.found.mixtures]
+        both = self.defence.around(mixtures)
         log_phi = standard_normal_log_density(z)
         one, two = (
-            self._foretold(W, np.exp(log_phi - q.log_density(z)), margins)
+            _foretold(W, np.exp(log_phi - q.log_density(z)), margins)
             for q in (looked.found.density, both)
         )
         if one <= _MISLED * two and share < _MISTAKEN:
             return looked
-        mixtures = [*looked.found.mixtures, *by_runs.found.mixtures]
-        return Explored(FailureDensity(both, mixtures, two), scale, looked.reached, looked.cheap)
+        return replace(looked, found=FailureDensity(both, mixtures, two))
 
     def _mistaken(self, looked: Explored, runs: LearningRuns) -> float:
         """Largest share of an event's failures, of any runs, that the cheap limit states miss."""
@@ -292,15 +297,16 @@ class Explorer:
         missed = fails & ~(self.events.margins(looked.cheap(z)) < 0.0)
         return float((missed.sum(axis=0) / np.maximum(fails.sum(axis=0), 1)).max())
 
-    def _foretold(self, W: Array, ratio: Array, margins: Array) -> float:
-        """Variance over p^2 of phi/q at the failures, mean over the events that were met."""
-        failing = margins < 0.0
-        p = (W[:, None] * failing).mean(axis=0)
-        second = ((W * ratio)[:, None] * failing).mean(axis=0)
-        met = p > 0.0
-        if not met.any():
-            return np.inf
-        return float((second[met] / np.square(p[met]) - 1.0).mean())
+
+def _foretold(W: Array, ratio: Array, margins: Array) -> float:
+    """Variance over p^2 of phi/q at the failures, mean over the events that were met."""
+    failing = margins < 0.0
+    p = (W[:, None] * failing).mean(axis=0)
+    second = ((W * ratio)[:, None] * failing).mean(axis=0)
+    met = p > 0.0
+    if not met.any():
+        return np.inf
+    return float((second[met] / np.square(p[met]) - 1.0).mean())
 
 
 def _run(
@@ -311,11 +317,7 @@ def _run(
 
 
 def _tempered_weights(margin: Array, W: Array, scale: float) -> tuple[Array, bool]:
-    """t with enough effective points, and whether the event was met.
-
-    The failures themselves with weights W^gamma where they are many, gamma at most 1; else all
-    runs, the event softened.
-    """
+    """t (n,) of (1) or (2), and whether the event was met."""
     failing = margin < 0.0
     n_failing = int(failing.sum())
     wanted = min(_EFFECTIVE, len(W) / 8)
@@ -324,13 +326,14 @@ def _tempered_weights(margin: Array, W: Array, scale: float) -> tuple[Array, boo
         log_W = np.log(np.maximum(W[failing], np.finfo(float).tiny))
         gamma = _largest(lambda g: _effective(np.exp(g * (log_W - log_W.max()))) >= wanted)
         t = np.zeros(len(W))
-        t[failing] = np.exp(gamma * (log_W - log_W.max()))
+        t[failing] = np.exp(gamma * (log_W - log_W.max()))  # (1)
         return t, True
     low, high = np.log(1e-6 * scale), np.log(1e6 * scale)
     sharpness = _largest(
         lambda part: _effective(W * ndtr(-margin / np.exp(high + part * (low - high)))) >= wanted
     )
-    return W * ndtr(-margin / np.exp(high + sharpness * (low - high))), n_failing > 0
+    s = np.exp(high + sharpness * (low - high))
+    return W * ndtr(-margin / s), n_failing > 0  # (2)
 
 
 def _largest(holds: Callable[[float], bool]) -> float:

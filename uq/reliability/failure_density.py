@@ -3,15 +3,20 @@
 Notation
 --------
 phi         standard normal density of z, the law of the inputs
-M           mixture of Gaussians fitted to the failure points that are known, components (m_k, C_k)
+M           mixture of Gaussians fitted to the failure points that are known
+M_wide      the same with wider components
+lambda      an eigenvalue of the covariance of a component
+beta, u     distance of the limit state from the origin, and of a point from the limit state
 q           density that is drawn from
 
-    q = 1/16 phi + 1/16 shells + 1/16 M_wide + 13/16 M
+    q = 1/16 phi + 1/16 shells + 1/16 M_wide + 13/16 M                                        (1)
 
 Fitted components are as narrow as the failure points, whose density falls like exp(-beta u) away
-from the limit state, slower than any narrow Gaussian: phi / M has no variance there. M_wide, with
-lambda + (1 - lambda)/2 in place of every variance lambda below 1, bounds what is near, phi what is
-frequent, and the shells what is far and has not been seen: all directions, growing radii.
+from the limit state, slower than any narrow Gaussian: phi / M has no finite variance there. M_wide,
+with lambda + (1 - lambda) / 2 in place of every lambda below 1, bounds what is near, phi what is
+frequent, and the shells what is far and has not been seen: all directions, growing radii. In many
+dimensions M_wide leaves the bulk of equal lambdas as it is: widened in all of them at once it would
+lie nowhere near the failures.
 """
 
 import math
@@ -38,11 +43,11 @@ Array = NDArray[np.float64]
 DEFENCE = 1.0 / SHARE_QUANTUM
 """Share of phi, of the shells and of the wide mixture, each."""
 _LIFT = 0.5
-_ALIKE = 1e-6
+_ALIKE = 1e-6  # relative difference of eigenvalues that were made one
 _FEW_DIMENSIONS = 10
 _LEAST_PROBABILITY = 1e-14  # beyond the outermost shell
-_CHEAP = 4096
-_BETTER = 0.97
+_CHEAP = 4096  # points of q that judge it
+_BETTER = 0.97  # a fit that does not lower the variance below this share of it is the last
 _LEAST_UNIFORM = 2.0**-53
 
 
@@ -77,7 +82,7 @@ class Defence:
         fitted = [part for mixture in mixtures for part in mixture.components]
         shares = np.concatenate([mixture.shares / len(mixtures) for mixture in mixtures])
         wide = Mixture(shares, tuple(_lifted(part) for part in fitted))
-        shares = np.concatenate([np.full(3, DEFENCE), (1.0 - 3.0 * DEFENCE) * shares])
+        shares = np.concatenate([np.full(3, DEFENCE), (1.0 - 3.0 * DEFENCE) * shares])  # (1)
         parts: tuple[Density, ...] = (self.law, self.shells, wide, *fitted)
         if len(parts) > SHARE_QUANTUM:
             return Mixture(shares, parts)
@@ -106,7 +111,8 @@ class FailureDensity:
     density
         q.
     mixtures
-        M of every event that it was made for.
+        M of every event that it was made for; of some twice, where the runs showed more than the
+        cheap limit states.
     variance
         Foretold variance of one weighted failure run over p^2, mean over the events.
     """
@@ -114,6 +120,12 @@ class FailureDensity:
     density: Mixture
     mixtures: Sequence[Mixture]
     variance: float
+
+
+def net(density: Density, n: int, rng: np.random.Generator) -> Array:
+    """The first n points (n, d) of a scrambled net of a density."""
+    u = qmc.Sobol(density.n_uniforms, rng=rng).random_base2(max(n - 1, 0).bit_length())
+    return density.transform(np.maximum(u[:n], _LEAST_UNIFORM))
 
 
 def standard_normal_log_density(z: Array) -> Array:
@@ -142,7 +154,7 @@ def refined(
     margins
         Cheap (n, d) to (n, E): negative where the event happens.
     softness
-        (E,) s: an event counts with Phi(-margin / s).
+        (E,) s > 0: an event counts with Phi(-margin / s).
     defence
         phi and shells.
     rng
@@ -175,8 +187,7 @@ def _judged(
 ) -> tuple[FailureDensity, Array, Array]:
     """q, cheap points of it (n, d), and their weights (n, E)."""
     q = defence.around(mixtures)
-    u = qmc.Sobol(q.n_uniforms, rng=rng).random(_CHEAP)
-    z = q.transform(np.maximum(u, _LEAST_UNIFORM))
+    z = net(q, _CHEAP, rng)
     ratio = np.exp(standard_normal_log_density(z) - q.log_density(z))
     t = ratio[:, None] * ndtr(-margins(z) / softness)
     mean = t.mean(axis=0)
@@ -187,6 +198,6 @@ def _judged(
 
 
 def joined(mixtures: Sequence[Mixture]) -> Mixture:
-    """All in equal shares."""
+    """One mixture of all, in equal shares."""
     shares = np.concatenate([mixture.shares / len(mixtures) for mixture in mixtures])
     return Mixture(shares, tuple(part for mixture in mixtures for part in mixture.components))

@@ -3,6 +3,8 @@
 Notation
 --------
 J, T        limit states, thresholds
+Q           events, J T of them, see `events`
+L           levels of an exceedance curve
 beta        reliability index, Phi(-beta) = probability of failing
 S           shape of the results: () for one limit state and one threshold, (T,) for thresholds,
             (J,) for limit states, (J, T) for both
@@ -29,7 +31,7 @@ from uq.reliability.unseen import Unseen, upper_bound
 Array = NDArray[np.float64]
 
 LARGE_CV = 0.1
-"""Relative errors beyond which intervals are symmetric in the logarithm."""
+"""Relative error beyond which an interval is symmetric in the logarithm."""
 
 
 class ReliabilityStage(NamedTuple):
@@ -44,7 +46,7 @@ class ReliabilityStage(NamedTuple):
     n_failures
         (Q,) runs that met each event.
     averaged
-        Whether they enter the estimate.
+        Whether they are a round.
     """
 
     n: int
@@ -81,7 +83,7 @@ class Sample:
     values
         (n, J) limit states, NaN where a run failed.
     weights
-        (n,) likelihood ratios of the runs that are averaged, NaN for the others.
+        (n,) likelihood ratios of the runs of all rounds, NaN for the others.
     """
 
     x: Array
@@ -103,25 +105,25 @@ class FailureProbability:
     shape
         S.
     estimates
-        All Q events.
+        All Q events, from all rounds.
     curves
         J exceedance curves.
     n_met
         (Q,) runs that met each event.
     n_safe
-        (Q,) runs that did not.
+        (Q,) runs that gave a number and did not.
     n_averaged
-        (Q,) runs in the estimate that met each event.
+        (Q,) runs of the rounds that met each event.
     rarest
-        The event of the smallest estimate among those that were met.
+        The event of the smallest estimate among those that a round met.
     by_law_averaged
-        Runs in the estimate that count as draws of the inputs' law.
+        Runs of the rounds that count as draws of the inputs' law.
     sample
         All runs.
     rounds
-        What is averaged.
+        Rounds of runs that are averaged; without a cheap limit state learning runs are so as well.
     n_learning
-        Runs that were learnt from before the first round.
+        Runs that were learnt from alone, in no round.
     design_points
         Of the rarest event, the region of the largest share first.
     importance
@@ -135,7 +137,7 @@ class FailureProbability:
     flags
         What to be careful about; empty when there is nothing.
     cheap
-        Cheap limit states of z, (n, d) to (n, J), or None.
+        Cheap limit states of z, (n, d) to (n, J), or None: those the failures were sought with.
     """
 
     inputs: Inputs
@@ -162,23 +164,23 @@ class FailureProbability:
 
     @property
     def estimate(self) -> Any:
-        """S: probabilities; 0 or 1 where an event was never met, or never missed."""
+        """S: probabilities; 0 or 1 where no round met an event, or no run missed it."""
         return self._shaped(self._mean)
 
     @property
     def standard_error(self) -> Any:
-        """S: standard errors; NaN where an event was never met, or never missed."""
+        """S: standard errors; NaN where no round met an event, or no run missed it."""
         return self._shaped(self._error)
 
     @property
     def cv(self) -> Any:
-        """S: standard errors over estimates; NaN where an event was never met."""
+        """S: standard errors over estimates; NaN where the errors are."""
         with np.errstate(divide="ignore", invalid="ignore"):
             return self._shaped(np.where(self._mean > 0.0, self._error / self._mean, np.nan))
 
     @property
     def reliability_index(self) -> Any:
-        """S: beta of the estimates; infinite where an event was never met."""
+        """S: beta of the estimates; infinite where these are 0 or 1."""
         return self._shaped(-ndtri(np.clip(self._mean, 0.0, 1.0)))
 
     @property
@@ -200,8 +202,8 @@ class FailureProbability:
         """Student intervals, in the logarithm where the relative error is large.
 
         Failed runs count as safe in the lower ends and as failures in the upper ones. An event
-        that was never met has 0 and an upper confidence bound, one that was never missed a lower
-        bound and 1.
+        that no round met has 0 and an upper confidence bound, one that no run missed a lower bound
+        and 1; see `uq.reliability.unseen`.
 
         Parameters
         ----------
@@ -231,6 +233,11 @@ class FailureProbability:
         ----------
         budget
             Further runs, at least 160.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If `budget` is no such number, or the result is one of a study.
         """
         if self._again is None:
             raise ValueError(
@@ -240,7 +247,7 @@ class FailureProbability:
         return self._again(budget)
 
     def exceedance(self, limit_state: int = 0) -> ExceedanceCurve:
-        """Probability of falling below each of many levels, from the runs of the same estimate."""
+        """Probability of falling below each of many levels, from the same runs."""
         return self.curves[self._checked_limit_state(limit_state)]
 
     def to_dataframe(self, confidence_level: float = 0.95) -> Any:
@@ -278,6 +285,10 @@ class FailureProbability:
             matplotlib axes to draw on; new ones when None.
         limit_state
             Which of several.
+
+        Returns
+        -------
+        The matplotlib axes.
         """
         j = self._checked_limit_state(limit_state)
         if self.inputs.dimension < 2:
@@ -324,10 +335,12 @@ class FailureProbability:
 
     @property
     def _never_met(self) -> NDArray[np.bool_]:
+        """(Q,) in no round: the estimate is 0, whatever the learning runs met."""
         return np.asarray(self.n_averaged == 0)
 
     @property
     def _never_missed(self) -> NDArray[np.bool_]:
+        """(Q,) in no run at all."""
         return np.asarray(self.n_safe == 0)
 
     @property
@@ -396,7 +409,7 @@ def _interval(estimates: Combined, outside: float) -> tuple[Array, Array]:
 def curves(
     estimates: Combined, events: Events, levels: Array, by_law: float
 ) -> list[ExceedanceCurve]:
-    """Exceedance curves, made monotone, of the levels (J, L) whose estimates follow the events'.
+    """J exceedance curves, made monotone; the estimates of their levels follow those of the events.
 
     Parameters
     ----------

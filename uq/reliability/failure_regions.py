@@ -4,7 +4,7 @@ Notation
 --------
 z, W        (n, d) failing runs in standard normal space, and their likelihood ratios
 u*          design point of a region: its failing run nearest to the origin, beta = |u*|
-y_k         normal score of input k, Phi(y_k) = F_k(x_k)
+y_k, F_k    normal score of input k and its distribution function, Phi(y_k) = F_k(x_k)
 m_k, s_k    weighted mean and standard deviation of y_k over the failing runs
 
     I_k = (m_k^2 + s_k^2 - 1) / 2 - log s_k                                                   (1)
@@ -15,6 +15,7 @@ whether it shifts its law, narrows it, or splits it into two ends.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,9 +26,9 @@ from uq.proposals import Mixture
 
 Array = NDArray[np.float64]
 
-_ON_THE_WAY = np.linspace(0.1, 0.9, 9)
-_NEIGHBOURS = 3
-_LEAST_SHARE = 0.01
+_ON_THE_WAY = np.linspace(0.1, 0.9, 9)  # from one centre to another
+_NEIGHBOURS = 3  # of each place there, which vote
+_LEAST_SHARE = 0.01  # of a region that is told
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,7 +79,7 @@ class InputImportance:
         share: Array = self.information / total if total > 0.0 else 0.0 * self.information
         return share
 
-    def to_dataframe(self) -> "object":
+    def to_dataframe(self) -> Any:
         """A pandas data frame, one row an input (pandas is imported on use)."""
         import pandas
 
@@ -93,13 +94,14 @@ def found_design_points(
 
     Regions are told apart by the components of the mixture that the failures were drawn from; two
     of them are one region when the runs nearest to the way between their centres fail as well.
+    Regions that hold less than 1 % of the probability are left out.
 
     Parameters
     ----------
     z, fails, W
         (n, d) runs, (n,) whether each fails, (n,) likelihood ratios.
     mixture
-        Fitted to failures.
+        Fitted to failures, one component or more a region.
     inputs
         Law of the inputs.
     """
@@ -123,6 +125,7 @@ def found_design_points(
 def _merged(
     labels: NDArray[np.int64], failing: Array, weights: Array, z: Array, fails: NDArray[np.bool_]
 ) -> NDArray[np.int64]:
+    """Labels (m,) with one label where failures lead from one centre to the other."""
     tree = KDTree(z)
     merged = labels.copy()
     centres = {k: _centre(failing[labels == k], weights[labels == k]) for k in np.unique(labels)}

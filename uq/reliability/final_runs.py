@@ -3,21 +3,23 @@
 Notation
 --------
 n, R, Q     runs of one round, folds (independent nets), events
-W_i         phi / q at the runs
-i_iq        1 where event q happens in run i
+phi, q      law of the inputs, density that the runs were drawn from
+W, i        phi / q at a run, and 1 where an event happens in it, else 0; one of each an event
+r           the fold of the run
 h_r, s_r    cheap limit state less the threshold, fitted without fold r, and its softness
-E[.]        expectations that cost no runs, see `cheap_probabilities`
+E[.]        expectations under phi that cost no runs, see `cheap_probabilities`
+V           what is averaged over the runs
 
-    none    V = W i, or 1 - W (1 - i) where failing is more likely than not
-    hard    V = E[1{h_r < 0}]      + W (i - 1{h_r < 0})         r the fold of the run        (1)
-    soft    V = E[Phi(-h_r / s_r)] + W (i - Phi(-h_r / s_r))                                 (2)
+    none    V = W i, or 1 - W (1 - i) where failing is more likely than not                   (1)
+    hard    V = E[1{h_r < 0}]      + W (i - 1{h_r < 0})                                       (2)
+    soft    V = E[Phi(-h_r / s_r)] + W (i - Phi(-h_r / s_r))                                  (3)
 
 Given the learning runs and the other folds each is unbiased, however wrong h_r is: only runs whose
-failing it mistakes count in (1). The error of `none` is read off the folds, whose nets integrate W
-better than random numbers do; what is left by (1) and (2) is rough, and read off the single runs,
-with the error of E[.] added. Where hardly a run was mistaken, their number is known badly: a
-quarter of a run, of the weight of those nearest to the limit state, is counted at least, unless
-the cheap limit state meets all learning runs exactly.
+failing it mistakes count in (2). The variance of (1) is read off the folds, whose nets integrate
+W better than random numbers do, and is a quarter of what single runs show at least. What is left by
+(2) and (3) is rough, and read off the single runs, with the variance of E[.] added. Where hardly a
+run was mistaken, their number is known badly: a quarter of a run, of the weight of those nearest to
+the limit state, is counted at least, unless the cheap limit state meets all learning runs exactly.
 
 A run that failed to give a number may or may not be a failure of the structure: `low` counts it as
 none, `high` as one, and the estimate goes by the share of the others, or by the cheap limit state.
@@ -36,13 +38,14 @@ Array = NDArray[np.float64]
 Labels = NDArray[np.int64]
 
 NAMES = ("none", "cheap limit state", "softened cheap limit state")
-_LEAST_MISTAKEN = 0.25
+"""Of (1), (2) and (3) as control variates."""
+_LEAST_MISTAKEN = 0.25  # runs
 _LEAST_OF_SINGLE = 0.25
 """Of the variance by single runs: few folds of heavy weights may agree by luck."""
 _CLEAR_WIN = 0.25
-"""Of the variance of the plain runs, each by itself, in which a cheap limit state must stay below:
-nets make plain runs better by about as much. Single runs tell it well. The few folds would not, and
-those rounds would go without the cheap limit state that happen to have fold means close together.
+"""Of the variance of the plain runs, each by itself: a cheap limit state must stay below, as nets
+make plain runs better by about as much. Single runs tell it well. The few folds would not: rounds
+whose fold means happen to lie close together would go without the cheap limit state.
 """
 _NEAREST = 0.02  # of the runs: those that the cheap limit state is least sure of
 _LEAST_NEAREST = 20
@@ -62,7 +65,7 @@ class Round:
     W
         (n,) likelihood ratios.
     folds
-        (n,) labels.
+        (n,) labels 0 .. R - 1.
     """
 
     z: Array
@@ -82,7 +85,7 @@ class Control:
     softness
         (n, Q') of the first Q' events, by the fold of the run.
     known
-        Their expectations.
+        Expectations of the hard and the soft events.
     is_exact
         (Q,) whether they meet all learning runs.
     """
@@ -143,27 +146,28 @@ def estimate(
     mass = (W * ok).sum(axis=0)
     share = (W * happens).sum(axis=0) / np.where(mass > 0.0, mass, 1.0)
     guess = np.where(ok, happens, share)  # left out: as likely a failure as the other runs
-    T = np.where(frequent, 1.0 - W * (1.0 - guess), W * guess)
-    best = _without(T, runs.folds)
+    V = np.where(frequent, 1.0 - W * (1.0 - guess), W * guess)  # (1)
+    best = _without(V, runs.folds)
     assumed = W * guess * ~ok
     if control is not None:
         predicted = (control.h < 0.0).astype(np.float64)
         known = np.where(ok, happens, predicted)  # the cheap limit state knows better
-        best = _with_control(best, T, known, runs, control)
+        best = _with_control(best, V, known, runs, control)
         assumed = np.where(best.used == 0, assumed, W * predicted * ~ok)
     low = fold_means(assumed, runs.folds).mean(axis=0)
     high = fold_means(W * ~ok - assumed, runs.folds).mean(axis=0)
     return replace(best, low=best.mean - low, high=best.mean + high)
 
 
-def _without(T: Array, folds: Labels) -> RoundEstimate:
-    by_fold = fold_means(T, folds)
+def _without(V: Array, folds: Labels) -> RoundEstimate:
+    """Estimates by V of (1)."""
+    by_fold = fold_means(V, folds)
     n_folds, n_events = by_fold.shape
     mean = by_fold.mean(axis=0)
     of_folds = by_fold.var(axis=0, ddof=1) / n_folds
-    variance = np.maximum(of_folds, _LEAST_OF_SINGLE * _of_single_runs(T, folds))
+    variance = np.maximum(of_folds, _LEAST_OF_SINGLE * _of_single_runs(V, folds))
     with np.errstate(divide="ignore"):
-        effective = effective_sample_size(np.log(np.abs(np.where(mean > 0.5, 1.0 - T, T))))
+        effective = effective_sample_size(np.log(np.abs(np.where(mean > 0.5, 1.0 - V, V))))
     # What rests on a few runs knows its own variance no better than they do.
     n_free = np.minimum(n_folds - 1.0, np.maximum(effective - 1.0, 1.0))
     return RoundEstimate(
@@ -173,42 +177,40 @@ def _without(T: Array, folds: Labels) -> RoundEstimate:
 
 
 def _with_control(
-    none: RoundEstimate, T: Array, happens: Array, runs: Round, control: Control
+    none: RoundEstimate, V: Array, happens: Array, runs: Round, control: Control
 ) -> RoundEstimate:
-    """Take (1) or (2) for each event where it clearly wins."""
+    """Take (2) or (3) for each event where it clearly wins; V is that of (1)."""
     predicted = (control.h < 0.0).astype(np.float64)
-    hard = _controlled(happens, predicted, control.known.hard, runs)
-    mistaken = happens != predicted
+    hard = _controlled(happens, predicted, control.known.hard, runs)  # (2)
     near = _nearest(control.h)
     W_near = np.square(runs.W)[near].mean(axis=0)
     few = np.where(control.is_exact, 0.0, _LEAST_MISTAKEN * W_near / len(runs.W) ** 2)
-    best = _Controlled(hard.by_fold, np.maximum(hard.left, few), hard.of_known, hard.n_free)
+    best = replace(hard, left=np.maximum(hard.left, few))
     used = np.ones(happens.shape[1], dtype=np.int64)
     n_soft = control.softness.shape[1]
     softened = soft_indicator(control.h[:, :n_soft], control.softness)
-    soft = _controlled(happens[:, :n_soft], softened, control.known.soft, runs)
+    soft = _controlled(happens[:, :n_soft], softened, control.known.soft, runs)  # (3)
     soft = replace(soft, left=np.maximum(soft.left, few[:n_soft]))
     softer = np.zeros(happens.shape[1], dtype=bool)
     softer[:n_soft] = soft.variance < LEAST_WIN * best.variance[:n_soft]
     best = best.replaced(soft, softer)
     used[softer] = 2
-    n_mistaken = mistaken.sum(axis=0)
-    wins = best.variance < _CLEAR_WIN * _of_single_runs(T, runs.folds)
+    wins = best.variance < _CLEAR_WIN * _of_single_runs(V, runs.folds)
     mean = np.where(wins, best.by_fold.mean(axis=0), none.mean)
     return RoundEstimate(
-        mean,
-        mean,
-        mean,
+        mean, mean, mean,
         np.where(wins, best.variance, none.variance),
         np.where(wins, best.free(), none.n_free),
         np.where(wins, used, 0),
         np.where(wins, best.by_fold, none.by_fold),
-        n_mistaken.astype(np.float64),
-    )
+        (happens != predicted).sum(axis=0).astype(np.float64),
+    )  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
 class _Controlled:
+    """(2) or (3) of all events, in parts."""
+
     by_fold: Array  # (R, Q)
     left: Array  # (Q,) variance of what the cheap limit state leaves
     of_known: Array  # (Q,) variance of its expectations
@@ -234,6 +236,7 @@ class _Controlled:
 
 
 def _controlled(happens: Array, predicted: Array, known: Array, runs: Round) -> _Controlled:
+    """By i and what is predicted of it (n, Q), and by expectations (S, R, Q) of that."""
     left = runs.W[:, None] * (happens - predicted)
     by_fold = known.mean(axis=0) + fold_means(left, runs.folds)
     of_nets = known.mean(axis=1)  # (S, Q)
@@ -250,11 +253,14 @@ def _controlled(happens: Array, predicted: Array, known: Array, runs: Round) -> 
     )
 
 
-def _of_single_runs(T: Array, folds: Labels) -> Array:
-    """(Q,) variance of the mean by the spread of the single runs around their fold's mean."""
-    means = fold_means(T, folds)
-    spread = np.square(T - means[folds]).sum(axis=0)
-    variance: Array = spread / (max(len(T) - len(means), 1) * len(T))
+def _of_single_runs(V: Array, folds: Labels) -> Array:
+    """(Q,) variance of the mean by the spread of the single runs around their fold's mean.
+
+    Zero where each run is a fold of its own: there the folds are the single runs.
+    """
+    means = fold_means(V, folds)
+    spread = np.square(V - means[folds]).sum(axis=0)
+    variance: Array = spread / (max(len(V) - len(means), 1) * len(V))
     return variance
 
 

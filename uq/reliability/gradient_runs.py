@@ -5,8 +5,12 @@ Notation
 x           (d,) inputs, x = inputs.from_normal(z)
 z           (d,) independent standard normal variables
 y, L        scores y = L z with the correlation L L' of the inputs
+phi, f_k    standard normal density, density of input k
 g           limit state, fails where g < 0
-a           dg/dz = L' (dx/dy dg/dx),    dx_k/dy_k = phi(y_k) / f_k(x_k)
+a           dg/dz
+
+    dx_k/dy_k = phi(y_k) / f_k(x_k)                                                           (1)
+    a         = L' (dx/dy dg/dx)                                                              (2)
 
 Slopes of the inputs are known by their densities and take no runs.
 """
@@ -98,10 +102,10 @@ def normal_gradients(inputs: Inputs, z: ArrayLike, gradients: ArrayLike) -> Arra
     with np.errstate(all="ignore"):
         for k, law in enumerate(inputs.marginals):
             log_slope = -0.5 * y[:, k] ** 2 - _LOG_ROOT_2PI - law.log_density(x[:, k])
-            slopes[:, k] = np.exp(log_slope)
+            slopes[:, k] = np.exp(log_slope)  # (1)
         slopes[~np.isfinite(slopes)] = 0.0
         in_scores = slopes * given
-        in_z: Array = in_scores if root is None else in_scores @ root
+        in_z: Array = in_scores if root is None else in_scores @ root  # (2)
     return in_z
 
 

@@ -4,7 +4,9 @@ Notation
 --------
 z, g        (n, d) points, (n, J) values, NaN where a run failed
 q_k, n_k    densities of the stages and their sizes, n = sum_k n_k
-W_i         phi(z_i) / sum_k (n_k / n) q_k(z_i), the balance heuristic of Veach & Guibas (1995)
+phi         standard normal density, the law of the inputs
+
+    W_i = phi(z_i) / sum_k (n_k / n) q_k(z_i)       balance heuristic, Veach & Guibas (1995)     (1)
 """
 
 from collections.abc import Sequence
@@ -32,7 +34,7 @@ class Batch:
     source
         The same in words.
     averaged
-        Whether they are a round, which enters the estimate as well as teaching what comes after.
+        Whether they are a round: it is averaged, and teaches what comes after as well.
     foretold
         Variance over p^2 of one plain run, as foretold before they were drawn.
     """
@@ -83,12 +85,13 @@ class LearningRuns:
         drawn = [b for b in self.batches if b.density is not None and len(b.z)]
         z = np.concatenate([batch.z for batch in drawn])
         g = np.concatenate([batch.g for batch in drawn])
-        W = np.exp(standard_normal_log_density(z) - _log_mixture(drawn, z))
+        W = np.exp(standard_normal_log_density(z) - _log_mixture(drawn, z))  # (1)
         ok = np.isfinite(g).all(axis=1)
         return z[ok], g[ok], W[ok]
 
 
 def _log_mixture(batches: Sequence[Batch], z: Array) -> Array:
+    """(n,) logarithm of the denominator of (1)."""
     n = sum(len(batch.z) for batch in batches)
     parts = [
         np.log(len(batch.z) / n) + batch.density.log_density(z)

@@ -7,7 +7,6 @@ from numpy.typing import NDArray
 
 from uq.importance_sampling import effective_sample_size
 from uq.inputs import Inputs
-from uq.proposals import Mixture
 from uq.reliability.combined_rounds import combined
 from uq.reliability.events import Events
 from uq.reliability.failure_density import joined
@@ -27,6 +26,7 @@ Array = NDArray[np.float64]
 _FEW = 20.0
 """Effective failures below which an estimate is flagged."""
 _FEW_RUNS = 500
+"""Runs below which intervals without a cheap limit state are flagged."""
 
 
 def outcome(
@@ -46,7 +46,7 @@ def outcome(
     shape
         Of the results.
     again
-        Extends the result.
+        Extends the result; None where its owner does.
     """
     events = procedure.events
     estimates = combined(procedure)
@@ -59,12 +59,12 @@ def outcome(
     rarest = int(np.argmin(np.where(n_averaged > 0, estimates.mean[: events.n_events], np.inf)))
     fails = met[averaged, rarest]
     z, W = sample.z[averaged], sample.weights[averaged]
-    assert procedure.explored is not None
-    mixture = _mixture(procedure)
+    explored = procedure.explored
+    assert explored is not None
+    mixture = joined(explored.found.mixtures)  # whatever the event
     points = found_design_points(z, fails, W, mixture, inputs)
     nearest = min((point.beta for point in points), default=None)
     seen = unseen(procedure.learning.batches, inputs.dimension, nearest)
-    explored = procedure.explored
     return FailureProbability(
         inputs=inputs,
         events=events,
@@ -78,7 +78,7 @@ def outcome(
         by_law_averaged=law_share_of_rounds(procedure.learning.batches),
         sample=sample,
         rounds=tuple(procedure.rounds),
-        n_learning=sum(len(b.z) for b in procedure.learning.batches if not b.averaged),
+        n_learning=_n_learning(procedure),
         design_points=points,
         importance=input_importance(z[fails], W[fails], inputs),
         history=_history(procedure, events),
@@ -91,6 +91,7 @@ def outcome(
 
 
 def _sample(procedure: Procedure, inputs: Inputs) -> Sample:
+    """All runs in order; rounds are the batches that are averaged."""
     weights = []
     rounds = iter(procedure.rounds)
     for batch in procedure.learning.batches:
@@ -102,10 +103,8 @@ def _sample(procedure: Procedure, inputs: Inputs) -> Sample:
     return Sample(inputs.from_normal(z), z, procedure.learning.g, np.concatenate(weights))
 
 
-def _mixture(procedure: Procedure) -> Mixture:
-    """All that was fitted to failures, whatever the event."""
-    assert procedure.explored is not None
-    return joined(procedure.explored.found.mixtures)
+def _n_learning(procedure: Procedure) -> int:
+    return sum(len(batch.z) for batch in procedure.learning.batches if not batch.averaged)
 
 
 def _history(procedure: Procedure, events: Events) -> list[ReliabilityStage]:
@@ -118,7 +117,7 @@ def _history(procedure: Procedure, events: Events) -> list[ReliabilityStage]:
 
 
 def _message(procedure: Procedure, events: Events) -> str:
-    learning = sum(len(b.z) for b in procedure.learning.batches if not b.averaged)
+    learning = _n_learning(procedure)
     averaged = sum(len(one.runs.z) for one in procedure.rounds)
     used = procedure.rounds[-1].estimate.used[: events.n_events]
     names = "; ".join(f"{NAMES[k]} for {(used == k).sum()}" for k in np.unique(used))

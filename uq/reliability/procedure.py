@@ -3,15 +3,14 @@
 Notation
 --------
 z, g        (n, d) points in standard normal space, (n, J) values there
-Q           events
-I_k, v_k    estimates of round k; variance of one plain run of it over p^2, foretold before it
-n_k         runs of round k
+J, Q        limit states, events
+L           levels of the exceedance curve of each limit state
+phi, q      law of the inputs, density that a round is drawn from
+W           phi / q
 
-    I = sum_k c_k I_k,    c_k proportional to n_k / v_k                                      (1)
-
-Each I_k is unbiased given what was run before it, and so is I, as c_k is fixed before round k: it
-depends on earlier runs only. Learning runs teach the cheap limit states and the density; runs of
-earlier rounds do so for later ones.
+Learning runs teach the cheap limit states and the density q; runs of earlier rounds do so for later
+ones. So every round is unbiased given what was run before it; `final_runs` makes its estimates, and
+`combined_rounds` one of all.
 
 The generator yields (m, d) points and is answered with (m, J) values, so that the limit states can
 run anywhere.
@@ -38,15 +37,15 @@ Points = Generator[Array, Array, None]
 
 LEAST_BUDGET = 160
 """Runs below which there is neither enough to learn from nor enough to average."""
-_LEARNT, _LEARNT_OF_FEW = 0.3, 0.5  # share of the budget that is learnt from
-_MANY, _FEW = 2000, 500
+_LEARNT, _LEARNT_OF_FEW = 0.3, 0.5  # share of the budget that is learnt from ...
+_MANY, _FEW = 2000, 500  # ... when the budget is that large, that small
 _MOST_LEARNT = 2000
-_LEAST_FINAL = LEAST_FOLDS * 16
+_LEAST_FINAL = LEAST_FOLDS * 16  # runs of a round
 _FIRST_ROUND = 1 / 4  # of the runs left, where a cv is asked for
 _LEVELS = 41  # of the exceedance curve
 _LARGEST_LEVEL = 0.5
 _BELOW = 30.0  # times rarer than the rarest event: where the curve ends
-_WHERE_MET = (0.3125, 0.1875, 0.5)  # q, shells and law where nothing was met
+_WHERE_NOT_MET = (0.3125, 0.1875, 0.5)  # shares of q, shells and law
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,7 +65,7 @@ class FinishedRound:
     levels
         (J, L) levels of the curve.
     foretold
-        v.
+        Variance over p^2 of one plain run, as foretold before they were drawn.
     """
 
     runs: Round
@@ -93,6 +92,12 @@ class Procedure:
         Source of random numbers.
     start
         Densities to look at first.
+    learning
+        All runs so far, those of the rounds included.
+    rounds
+        What is averaged.
+    explored, explorer
+        What the learning runs led to, and the search that is on; None before it.
     notes
         What to be careful about in what was done so far.
     """
@@ -108,7 +113,7 @@ class Procedure:
     explorer: Explorer | None = None
     notes: list[str] = field(default_factory=list)
 
-    def spend(self, budget: int, enough: Callable[["Procedure"], bool] | None = None) -> Points:
+    def spend(self, budget: int, enough: Callable[[], bool] | None = None) -> Points:
         """Spend `budget` further runs, or fewer when a round was enough.
 
         Parameters
@@ -117,6 +122,10 @@ class Procedure:
             At least `LEAST_BUDGET`.
         enough
             Looked at after each round; None spends everything in one.
+
+        Yields
+        ------
+        (m, d) points, to be answered with (m, J) values.
         """
         defence = Defence.of(self.dimension)
         self.explorer = Explorer(self.events, defence, self.models, self.rng)
@@ -130,7 +139,7 @@ class Procedure:
             folds = largest_folds(n, "qmc")
             yield from self._round(folds, defence)
             left -= folds.n_points
-            if enough is None or enough(self):
+            if enough is None or enough():
                 break
 
     def set_limit_states(self, n: int) -> None:
@@ -150,25 +159,25 @@ class Procedure:
         return budget - largest_folds(max(budget - n, _LEAST_FINAL), "qmc").n_points
 
     def weighted_runs(self, batch: Batch) -> Round:
-        """The runs of one stage by themselves, each a fold of its own."""
+        """The runs of one stage as a round, each a fold of its own."""
         assert batch.density is not None
         log_ratio = standard_normal_log_density(batch.z) - batch.density.log_density(batch.z)
         return Round(batch.z, batch.g, np.exp(log_ratio), np.arange(len(batch.z)))
 
     def plain_estimate(self, runs: Round, levels: Array) -> RoundEstimate:
-        """Estimates of runs without control, of all events and the levels of the curve."""
+        """Estimates by weights alone, of all events and the levels of the curve."""
         margins = self._margins(runs.g, levels)
         return estimate(runs, margins, np.zeros(margins.shape[1], dtype=bool), None)
 
     def _density(self, defence: Defence) -> Mixture:
-        """q; the law has half of it where a limit state never failed, or all of them always did."""
+        """q as found; half of it is phi where a limit state never failed, or all always did."""
         assert self.explored is not None
         q = self.explored.found.density
         _, g = self.learning.usable()
         fails = g < self.events.thresholds[-1]
         if fails.any(axis=0).all() and not fails.all():
             return q
-        return Mixture(np.array(_WHERE_MET), (q, defence.shells, defence.law))
+        return Mixture(np.array(_WHERE_NOT_MET), (q, defence.shells, defence.law))
 
     def _round(self, folds: Folds, defence: Defence) -> Points:
         assert self.explored is not None
@@ -187,7 +196,7 @@ class Procedure:
         self.learning.batches.append(Batch(z, g, q, "failures, law and shells", averaged=True))
 
     def _levels(self, runs: Round) -> Array:
-        """(J, L) levels from below the least threshold up to the median, by this round."""
+        """(J, L) levels from below the least threshold up to the median, by the first round."""
         if self.rounds:
             return self.rounds[0].levels
         levels = []
@@ -204,7 +213,7 @@ class Procedure:
         return np.stack(levels)
 
     def _frequent(self, levels: Array) -> NDArray[np.bool_]:
-        """(Q + J L,) events that the learning runs show to be more likely than not."""
+        """(Q + J L,) events that the runs before this round show to be more likely than not."""
         _, g, W = self.learning.weighted()
         chance = W @ (self._margins(g, levels) < 0.0) / W.sum()
         return np.asarray(chance > _LARGEST_LEVEL)

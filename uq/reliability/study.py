@@ -4,6 +4,8 @@ Notation
 --------
 n, d        points, inputs
 J, T        limit states, thresholds
+x, z        points of the inputs, and in standard normal space, where a `Procedure` works
+g           (n, J) values of the limit states
 """
 
 import copy
@@ -31,7 +33,7 @@ Array = NDArray[np.float64]
 Surrogate = Callable[[Array], ArrayLike] | Literal["auto", "gaussian_process", "polynomial"] | None
 
 _FORM_SHARE = 0.1  # of the budget, at most
-_MOST_FORM = 100
+_MOST_FORM = 100  # runs
 _LARGEST = 1e150
 """Beyond it a value, such as the penalty of a solver that broke down, is no more than a sign."""
 
@@ -70,12 +72,12 @@ def failure_probability(
         Stop as soon as all standard errors are at most this part of their estimates; None spends
         the budget.
     surrogate
-        Cheap limit state, used to find failures and as control variate 1{h < 0} where it clearly
-        wins: a Gaussian process fitted across folds ("auto", "gaussian_process"), a "polynomial",
-        your own vectorised function of x, or None.
+        Cheap limit state h, used to find failures and as control variate, 1{h < 0} or softened,
+        where it clearly wins: a Gaussian process fitted across folds ("auto", "gaussian_process"),
+        a "polynomial", your own vectorised function of x with outputs as of `limit_state`, or None.
     gradient
-        (n, d) points to (n, d) partial derivatives of one limit state by the inputs; design points
-        are then searched first, by at most a tenth of the budget and 100 runs.
+        (n, d) points to (n, d) partial derivatives of the only limit state by the inputs; design
+        points are then searched first, by at most a tenth of the budget and 100 runs.
     batch_size
         At most so many points in one call of `limit_state`.
     executor
@@ -98,7 +100,8 @@ def failure_probability(
     Notes
     -----
     Sources: Papaioannou, Papadimitriou & Straub (2016) for the tempering; Veach & Guibas (1995) for
-    the weights of several densities; the cheap limit state as a control variate is `uq`'s own.
+    the weights of several densities; Zhang & Der Kiureghian (1995) for design points; the
+    cheap limit state as a control variate is `uq`'s own.
     """
     asked = _Asked(inputs, threshold, thresholds, budget, target_cv, surrogate, rng)
     if gradient is not None and not callable(gradient):
@@ -268,9 +271,8 @@ class _State:
 
     def begin(self, budget: int) -> None:
         """Start to spend; the number of limit states is not known before the first values."""
-        procedure = self.procedure or self._procedure(1)
-        self.procedure = procedure
-        self._generator = procedure.spend(budget, self._enough)
+        self.procedure = self.procedure or self.new_procedure()
+        self._generator = self.procedure.spend(budget, self._enough)
         self._advance(None)
 
     def tell(self, g: Array) -> None:
@@ -290,9 +292,10 @@ class _State:
         except StopIteration:
             self.points = self._generator = None
 
-    def _procedure(self, n_limit_states: int) -> Procedure:
+    def new_procedure(self) -> Procedure:
+        """One without runs; it takes one limit state until the first values say how many."""
         rng = self.asked.rng
-        events = Events(n_limit_states, self.asked.thresholds)
+        events = Events(1, self.asked.thresholds)
         surrogate = self.asked.surrogate
         models = None
         if callable(surrogate):
@@ -318,33 +321,29 @@ class _State:
         return Procedure(events, self.inputs.dimension, models, rng)
 
     @property
-    def _enough(self) -> Callable[[Procedure], bool] | None:
+    def _enough(self) -> Callable[[], bool] | None:
+        """Whether all errors are as small as asked for; NaN, where nothing was met, is not."""
         target = self.asked.target_cv
         if target is None:
             return None
 
-        def enough(procedure: Procedure) -> bool:
-            cv = np.ravel(self.result(None, procedure).cv)
-            return bool(np.all(cv <= target))
+        def enough() -> bool:
+            return bool(np.all(np.ravel(self.result(None).cv) <= target))
 
         return enough
 
-    def result(
-        self,
-        again: Callable[[int], FailureProbability] | None,
-        procedure: Procedure | None = None,
-    ) -> FailureProbability:
+    def result(self, again: Callable[[int], FailureProbability] | None) -> FailureProbability:
         """All that is known so far."""
-        procedure = procedure or self.procedure
+        procedure = self.procedure
         if procedure is None or not procedure.rounds:
             raise ValueError("No round of runs was told yet: ask and tell until there is one.")
         with threadpool_limits(limits=1, user_api="blas"):
-            return outcome(procedure, self.inputs, self._shape(procedure), again)
+            return outcome(procedure, self.inputs, self._shape(), again)
 
-    def _shape(self, procedure: Procedure) -> tuple[int, ...]:
-        of_limit_states = (
-            () if procedure.events.n_limit_states == 1 else (procedure.events.n_limit_states,)
-        )
+    def _shape(self) -> tuple[int, ...]:
+        """A dimension for limit states where there are several, one for thresholds if asked for."""
+        J = self.n_limit_states or 1
+        of_limit_states = (J,) if J > 1 else ()
         return of_limit_states + ((len(self.asked.thresholds),) if self.asked.several else ())
 
 
@@ -354,7 +353,7 @@ def _driven(
     budget: int,
     runs_of: Callable[[int], ModelRuns],
 ) -> FailureProbability:
-    """Run what is asked until nothing is."""
+    """Run what is asked until nothing is; the result can be extended any number of times."""
     state.begin(budget)
     while state.points is not None:
         state.tell(runs(state.inputs.from_normal(state.points)))
@@ -372,7 +371,7 @@ def _driven(
 def _look_at_design_points(
     state: _State, runs: ModelRuns, gradient: Callable[[Array], ArrayLike]
 ) -> None:
-    """FORM: where the limit state fails nearest to the origin, by its gradient."""
+    """FORM, before the procedure: where the limit state fails nearest to the origin."""
     inputs, rng = state.inputs, state.asked.rng
     most = min(int(_FORM_SHARE * state.asked.budget), _MOST_FORM)
     search = design_points(inputs, most, rng=rng)
@@ -394,7 +393,7 @@ def _look_at_design_points(
             answer = g[:, 0] - state.asked.thresholds[0], slopes
     except StopIteration as stopped:
         found = stopped.value
-    procedure = state._procedure(1)
+    procedure = state.new_procedure()
     eye = np.eye(inputs.dimension)
     procedure.start = [Gaussian(point.z, eye) for point in found if point.beta > 0.0]
     batch = Batch(np.concatenate(z_all), np.concatenate(g_all), None, "design point search")

@@ -6,6 +6,7 @@ z, d        points (n, d), standard normal under the inputs' law phi
 h(z)        cheap limit state, it fails where h < 0
 s_k         softness, falling from step to step down to the one that is asked for
 rho         correlation of a proposal with the point it starts from
+z', h'      a proposal and the limit state there
 
     pi_k(z) is proportional to phi(z) Phi(-h(z) / s_k)        Papaioannou, Papadimitriou & Straub
                                                               (2016), sequential importance sampling
@@ -26,9 +27,9 @@ from scipy.special import log_ndtr
 
 Array = NDArray[np.float64]
 
-_EFFECTIVE = 0.5
-_STEPS = 30
-_MOVES, _DIMENSIONS_PER_MOVE = 4, 8
+_EFFECTIVE = 0.5  # share of the points that a step leaves
+_STEPS = 30  # at most
+_MOVES, _DIMENSIONS_PER_MOVE = 4, 8  # one move more for every eight dimensions
 _FIRST_CORRELATION = 0.6
 _ACCEPTED = (0.2, 0.5)  # share of the proposals that is neither too small nor too large
 _HALVINGS = 40
@@ -93,6 +94,7 @@ def _log_tempered(values: Array, s: float) -> Array:
 
 
 def _log_ratio(values: Array, s: float, before: float) -> Array:
+    """log pi_k / pi_{k-1} (n,), up to a constant: the largest is 0."""
     ratio = _log_tempered(values, s) - _log_tempered(values, before)
     centred: Array = ratio - ratio.max()
     return centred
@@ -132,6 +134,7 @@ def _moved(
     rho: float,
     rng: np.random.Generator,
 ) -> tuple[Array, Array, float]:
+    """Points and values after one move of each, and the share of the moves that were accepted."""
     proposed = rho * z + math.sqrt(1.0 - rho * rho) * rng.standard_normal(z.shape)
     there = h(proposed)
     log_chance = _log_tempered(there, s) - _log_tempered(values, s)
@@ -141,6 +144,7 @@ def _moved(
 
 
 def _adapted(rho: float, accepted: float) -> float:
+    """Shorter moves where few were accepted, longer ones where many were."""
     low, high = _ACCEPTED
     if accepted < low:
         return min(rho + 0.3 * (1.0 - rho), 0.995)

@@ -2,17 +2,21 @@
 
 Notation
 --------
-q_k, n_k    densities of all stages and rounds, and their runs
+q_k, n_k    densities of all stages and rounds, and their numbers of runs
 a_k         share of the law phi in q_k, so that q_k >= a_k phi
 N           sum_k n_k a_k, runs that the law itself can be said to have made
-k           failures that were met
+m           failures that were met
+alpha       chance of a bound that is too low
 
 A failing set of probability p was missed by all runs with a chance of at most
 
     prod_k (1 - a_k p)^n_k <= exp(-p N)                                                       (1)
 
-whatever the search did, as every stage is fixed before it is drawn. So p <= -log(alpha) / N at the
-level 1 - alpha where nothing was met, and the Poisson bound chi2_{1-alpha}(2k + 2) / 2N after k.
+whatever the search did, as the density of every stage is fixed before it is drawn. So at the level
+1 - alpha
+
+    p <= -log(alpha) / N                    where nothing was met                             (2)
+    p <= chi2_{1-alpha}(2m + 2) / 2N        after m failures, the bound of a Poisson law      (3)
 """
 
 from collections.abc import Sequence
@@ -27,7 +31,7 @@ from uq.reliability.learning_runs import Batch
 
 Array = NDArray[np.float64]
 
-_LEVEL = 0.05
+_ALPHA = 0.05
 
 
 @dataclass(frozen=True)
@@ -43,14 +47,15 @@ class Unseen:
     radius
         Largest radius of these, in standard normal space.
     distance
-        From the origin to the nearest failure that was met; the outermost sphere where none was.
+        From the origin to the nearest design point that was found; the outermost sphere where none
+        was.
     share_of_directions
         A further region of failure from there outward, a cone that fills this share of all
         directions or more, would have been met with a chance of 95 %.
     probability
-        What such a cone would add.
+        What such a cone would add at most.
     anywhere
-        What a region of any shape, anywhere, may have to be missed with a chance of 5 %: Eq. (1).
+        What a region of any shape, anywhere, may have to be missed with a chance of 5 %: Eq. (2).
     """
 
     by_law: float
@@ -72,7 +77,7 @@ def unseen(batches: Sequence[Batch], dimension: int, distance: float | None) -> 
     dimension
         d.
     distance
-        Of the nearest failure that was met, from the origin; None where none was.
+        From the origin to the nearest design point that was found; None where none was.
     """
     by_law = by_shells = beyond = radius = 0.0
     shells: Shells | None = None
@@ -90,17 +95,17 @@ def unseen(batches: Sequence[Batch], dimension: int, distance: float | None) -> 
         widths = np.diff(shells.radii)
         outside = np.clip((shells.radii[1:] - distance) / widths, 0.0, 1.0)
         beyond = by_shells * float(shells.shares @ outside)
-    share = min(-np.log(_LEVEL) / beyond, 1.0) if beyond > 0.0 else 1.0
+    share = min(-np.log(_ALPHA) / beyond, 1.0) if beyond > 0.0 else 1.0
     of_sphere = share * float(stats.chi2.sf(distance**2, dimension))
-    probability = min(of_sphere, -np.log(_LEVEL) / by_law) if by_law > 0.0 else of_sphere
-    anywhere = min(-np.log(_LEVEL) / by_law, 1.0) if by_law > 0.0 else 1.0
+    anywhere = min(-np.log(_ALPHA) / by_law, 1.0) if by_law > 0.0 else 1.0  # (2)
+    probability = min(of_sphere, anywhere)
     return Unseen(
         by_law, by_shells, radius, distance, float(share), float(probability), float(anywhere)
     )
 
 
 def upper_bound(by_law: float, n_met: int, outside: float) -> float:
-    """Largest probability of failing at the level 1 - outside, after Eq. (1).
+    """Largest probability of failing at the level 1 - outside, Eq. (3).
 
     Parameters
     ----------
@@ -111,11 +116,11 @@ def upper_bound(by_law: float, n_met: int, outside: float) -> float:
     outside
         alpha.
     """
-    return min(float(stats.chi2.isf(outside, 2 * n_met + 2)) / (2.0 * by_law), 1.0)
+    return min(float(stats.chi2.isf(outside, 2 * n_met + 2)) / (2.0 * by_law), 1.0)  # (3)
 
 
 def law_share_of_rounds(batches: Sequence[Batch]) -> float:
-    """N of the runs that are averaged alone."""
+    """N of those runs alone that are averaged."""
     return sum(
         len(batch.z) * law_share(batch.density)
         for batch in batches

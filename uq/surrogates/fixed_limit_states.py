@@ -2,7 +2,12 @@
 
 Notation
 --------
-n, d, J     points, dimension, limit states
+z, g        (n, d) points in standard normal space, (n,) values of the limit state
+w, p        warp and trend, see `limit_state_trend`
+
+    h(z) = w(p(z)), or the function that was given
+
+The error is the root mean square of w(h) - w(g) over the learning runs nearest to a threshold.
 """
 
 from collections.abc import Callable
@@ -11,11 +16,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from uq.surrogates.limit_state_trend import EXACT, Warp, fit_trend
+from uq.surrogates.limit_state_trend import EXACT, Warp, error_near, fit_trend
 
 Array = NDArray[np.float64]
 
-_LEAST_NEAR, _NEAR_SHARE = 40, 0.1
+_NUMBERS_PER_INPUT = 16  # that a point of a function of the user is taken to cost
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +53,7 @@ def polynomial_limit_state(z: Array, g: Array, warp: Warp) -> FixedLimitState:
     def function(at: Array) -> Array:
         return warp(trend(at))
 
-    error = _error_near(trend, z, g, warp)
+    error = _error(trend, z, g, warp)
     return FixedLimitState(function, np.array([error]), trend.cost)
 
 
@@ -56,15 +61,13 @@ def given_limit_state(
     function: Callable[[Array], Array], z: Array, g: Array, warp: Warp
 ) -> FixedLimitState:
     """The user's cheap limit state of z, its error by the learning runs (n, d), (n,)."""
-    error = _error_near(function, z, g, warp)
-    return FixedLimitState(function, np.array([error]), 16 * z.shape[1])
+    error = _error(function, z, g, warp)
+    return FixedLimitState(function, np.array([error]), _NUMBERS_PER_INPUT * z.shape[1])
 
 
-def _error_near(function: Callable[[Array], Array], z: Array, g: Array, warp: Warp) -> float:
-    """Root mean square near the thresholds; 0 where all runs are met but for rounding."""
+def _error(function: Callable[[Array], Array], z: Array, g: Array, warp: Warp) -> float:
+    """Near the thresholds; 0 where all runs are met but for rounding."""
     off = warp(function(z)) - warp(g)
     if not np.abs(off).max() > EXACT * warp.scale:
         return 0.0
-    n_near = max(_LEAST_NEAR, int(_NEAR_SHARE * len(g)))
-    near = np.argsort(warp.distance(g), kind="stable")[:n_near]
-    return float(np.sqrt(np.square(off[near]).mean()))
+    return error_near(off, g, warp)

@@ -1,14 +1,16 @@
-"""A cross-fitted Gaussian process of a limit state: only its sign, at the thresholds, matters.
+"""A cross-fitted Gaussian process of a limit state: only where it crosses thresholds matters.
 
-The door to `bayesopt`: this room alone loads torch, and is imported by the functions that need it.
+The door to `bayesopt`: this file alone loads torch, and is imported by the function that needs it.
 
 Notation
 --------
 z, g        (n, d) points in standard normal space, (n,) values of the limit state
 w, c, p     warp, its scale and the trend, see `limit_state_trend`
 y           w(g) - w(p(z)), targets of the process
+m           mean of the process, constant
 k, a, s2    Matern-5/2 correlation, signal and noise variance, from `bayesopt.models`
-R           folds; K the covariance matrix of all points
+Z, K        all points; their covariance matrix, a k(Z, Z) + s2 I
+R           folds
 
     h_r(z) = w(p(z)) + m + a k(z, Z) K_{-r}^-1 (y - m)              fitted without fold r     (1)
 
@@ -19,7 +21,7 @@ K^-1: with B = K^-1 and the rows of fold r
     B_{-r}     =  B - B_{.r} B_rr^-1 B_r.       and from its diagonal the residuals of each
     e_i        = alpha_i / (B_{-r})_ii          point left out: R&W (2006), Eq. (5.12)
 
-Cheap points then need one matrix k(z, Z) for all folds.
+Cheap points then need one matrix k(z, Z) for all folds. R&W: Rasmussen & Williams.
 """
 
 import math
@@ -34,7 +36,7 @@ from bayesopt.data import Dataset, Scaling
 from bayesopt.models.fit import NegativeLogPosterior, mode
 from bayesopt.models.gaussian_process import GaussianProcess
 from bayesopt.torch_settings import own_torch_settings
-from uq.surrogates.limit_state_trend import EXACT, Array, Warp, fit_trend, pieces
+from uq.surrogates.limit_state_trend import EXACT, Array, Warp, error_near, fit_trend, pieces
 
 Labels = NDArray[np.int64]
 
@@ -45,7 +47,6 @@ _FOR_HYPERPARAMETERS = 350
 _MOST_POINTS = 1500
 _NEAR = 0.75  # share of the points kept that are the nearest to a threshold, the others are random
 _LEAST_NOISE = 1e-8
-_LEAST_NEAR, _NEAR_SHARE = 40, 0.1
 
 
 class LimitStateProcess:
@@ -72,11 +73,10 @@ class LimitStateProcess:
         self.trend = fit_trend(z, g, warp)
         rows = _nearest_and_random(warp.distance(g), _FOR_HYPERPARAMETERS, rng)
         y = self.targets(z[rows], g[rows])
-        self._sd = float(y.std())
         self.is_exact = not float(np.abs(self.targets(z, g)).max()) > EXACT * warp.scale
         if self.is_exact:
             return
-        self._sd = self._sd or 1.0
+        self._sd = float(y.std()) or 1.0
         X = torch.from_numpy(z[rows] / _UNIT + 0.5)
         Y = torch.from_numpy((y - y.mean()) / self._sd)[:, None]
         data = Dataset(X, Y, torch.full_like(Y, math.nan), (), Scaling(1.0, 1.0, 0.0, 1.0))
@@ -125,11 +125,12 @@ class LimitStateProcess:
                 V = torch.linalg.solve_triangular(root, B[here], upper=False)
                 u = torch.linalg.solve_triangular(root, alpha[here][:, None], upper=False)
                 alpha_r = alpha - (V.mT @ u)[:, 0]  # (2)
-                diagonal_r = diagonal - V.square().sum(dim=0)
+                diagonal_r = diagonal - V.square().sum(dim=0)  # (2)
                 alpha_r[here], diagonal_r[here] = 0.0, 1.0
             columns.append(alpha_r)
-            left_out = (alpha_r / diagonal_r).numpy() * self._sd
-            errors.append(self._error_near(g[folds != r], left_out[folds != r]))
+            left_out = (alpha_r / diagonal_r).numpy() * self._sd  # (5.12)
+            others = folds != r
+            errors.append(error_near(left_out[others], g[others], self.warp))
         weights = torch.stack(columns, dim=1) * self._sd
         return CrossFitted(self, z, weights, np.array(errors))
 
@@ -144,12 +145,6 @@ class LimitStateProcess:
             kept.append(own[_nearest_and_random(self.warp.distance(g[own]), share, self._rng)])
         return np.sort(np.concatenate(kept))
 
-    def _error_near(self, g: Array, left_out: Array) -> float:
-        """Root mean square of the residuals of the points nearest to a threshold."""
-        n_near = max(_LEAST_NEAR, int(_NEAR_SHARE * len(g)))
-        near = np.argsort(self.warp.distance(g), kind="stable")[:n_near]
-        return float(np.sqrt(np.square(left_out[near]).mean()))
-
     def _covariance(self, z: Array, other: Array) -> Tensor:
         """(n, m) a k(z, z')."""
         one = torch.from_numpy(z / self._lengthscale)
@@ -161,7 +156,7 @@ class LimitStateProcess:
 
     @own_torch_settings()
     def residual(self, z: Array, points: Array, weights: Tensor) -> Array:
-        """(m, R) of what the process adds to the trend."""
+        """(m, R) what the process adds to the trend."""
         out = np.empty((len(z), weights.shape[1]))
         for rows in pieces(len(z)):
             out[rows] = (self._covariance(z[rows], points) @ weights).numpy()
@@ -177,7 +172,7 @@ class CrossFitted:
     process
         Trend and hyperparameters.
     points, weights
-        Z (n, d) and a K_{-r}^-1 (y - m) (n, R), or None where the trend is all.
+        Z (n, d) and K_{-r}^-1 (y - m) (n, R), or None where the trend is all.
     error
         (R',) root mean square of the residuals near the thresholds, each point left out.
     """
@@ -192,7 +187,7 @@ class CrossFitted:
         trend = self.process.warp(self.process.trend(z))[:, None]
         if self.weights is None:
             return trend
-        return trend + self.process.residual(z, self.points, self.weights)
+        return trend + self.process.residual(z, self.points, self.weights)  # (1)
 
     @property
     def cost(self) -> int:

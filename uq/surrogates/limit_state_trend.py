@@ -19,7 +19,9 @@ Array = NDArray[np.float64]
 
 EXACT = 1e-9
 """Of c: what leaves less is the limit state itself."""
-_TERMS_PER_RUN = 0.6
+TERMS_PER_RUN = 0.6
+"""A trend has no more terms than that."""
+_LEAST_NEAR, _NEAR_SHARE = 40, 0.1  # of the runs: those that count as near the thresholds
 _SIMPLER = 0.8  # a larger trend must bring the error below this share
 _ROWS = 2048
 
@@ -50,7 +52,7 @@ class Warp:
         return warped
 
     def distance(self, g: Array) -> Array:
-        """|g - the nearest threshold of the range|, in units of c."""
+        """How far g is outside the range of the thresholds, in units of c; 0 inside."""
         away: Array = np.abs(g - np.clip(g, self.low, self.high)) / self.scale
         return away
 
@@ -66,7 +68,7 @@ class Trend:
     linear
         (d,).
     products
-        (d, d), symmetric, or None where no square or product of two columns is in it.
+        (d, d), symmetric, squares on the diagonal; None where the trend is linear.
     cubes
         (d,), or None.
     """
@@ -122,7 +124,7 @@ def _columns(z: Array, size: int) -> Array:
 def fit_trend(z: Array, g: Array, warp: Warp) -> Trend:
     """Weighted least squares; as many terms as points left out ask for.
 
-    Constant, linear, with squares, with products, and with cubes.
+    Constant, linear, with squares, with products and with cubes are tried in turn.
 
     Parameters
     ----------
@@ -134,7 +136,7 @@ def fit_trend(z: Array, g: Array, warp: Warp) -> Trend:
     n, d = z.shape
     root = 1.0 / np.sqrt(1.0 + np.square(warp.distance(g)))
     sizes = (1, d + 1, 2 * d + 1, 2 * d + 1 + d * (d - 1) // 2, 3 * d + 1 + d * (d - 1) // 2)
-    offered = sorted({size for size in sizes if size == 1 or size <= _TERMS_PER_RUN * n})
+    offered = sorted({size for size in sizes if size == 1 or size <= TERMS_PER_RUN * n})
     q, triangle = np.linalg.qr(_columns(z, offered[-1]) * root[:, None])
     projected = q.T @ (root * g)
     best, chosen = np.inf, np.array([np.mean(g)])
@@ -148,6 +150,23 @@ def fit_trend(z: Array, g: Array, warp: Warp) -> Trend:
             coefficients = np.linalg.lstsq(lead, projected[:size], rcond=1e-12)[0]
             best, chosen = error, coefficients
     return Trend.of_coefficients(d, chosen)
+
+
+def error_near(off: Array, g: Array, warp: Warp) -> float:
+    """Root mean square of what a fit is off by, over the runs nearest to a threshold.
+
+    Parameters
+    ----------
+    off
+        (n,) warped values less those of the fit.
+    g
+        (n,) values.
+    warp
+        Says what is near.
+    """
+    n_near = max(_LEAST_NEAR, int(_NEAR_SHARE * len(g)))
+    near = np.argsort(warp.distance(g), kind="stable")[:n_near]
+    return float(np.sqrt(np.square(off[near]).mean()))
 
 
 def pieces(n: int, rows: int = _ROWS) -> list[slice]:
