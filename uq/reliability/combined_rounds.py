@@ -95,7 +95,7 @@ def _of_learning_runs(procedure: Procedure) -> list[tuple[RoundEstimate, float]]
     found = []
     levels = procedure.rounds[0].levels
     for batch in procedure.learning.batches:
-        if batch.averaged or batch.density is None or not np.isfinite(batch.foretold):
+        if batch.averaged or not procedure.is_averaged(batch):
             continue
         runs = procedure.weighted_runs(batch)
         share = _share(len(batch.z), batch.foretold)

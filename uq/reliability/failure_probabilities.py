@@ -16,7 +16,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 from scipy.special import ndtri
 
 from uq import plots
@@ -24,14 +23,12 @@ from uq.estimates import ConfidenceInterval, share_outside
 from uq.inputs import Inputs
 from uq.reliability.combined_rounds import Combined, running
 from uq.reliability.events import Events
+from uq.reliability.exceedance_curves import ExceedanceCurve, interval
 from uq.reliability.failure_regions import FoundDesignPoint, InputImportance
 from uq.reliability.procedure import FinishedRound
 from uq.reliability.unseen import Unseen, upper_bound
 
 Array = NDArray[np.float64]
-
-LARGE_CV = 0.1
-"""Relative error beyond which an interval is symmetric in the logarithm."""
 
 
 class ReliabilityStage(NamedTuple):
@@ -53,23 +50,6 @@ class ReliabilityStage(NamedTuple):
     source: str
     n_failures: NDArray[np.int64]
     averaged: bool
-
-
-class ExceedanceCurve(NamedTuple):
-    """Probability of a limit state below each level, from the same runs.
-
-    Parameters
-    ----------
-    levels
-        (L,), increasing.
-    probability, low, high
-        (L,) estimates and ends of pointwise 95 % intervals.
-    """
-
-    levels: Array
-    probability: Array
-    low: Array
-    high: Array
 
 
 @dataclass(frozen=True, eq=False)
@@ -211,7 +191,7 @@ class FailureProbability:
             Between 0 and 1.
         """
         outside = share_outside(confidence_level)
-        low, high = _interval(self.estimates, outside)
+        low, high = interval(self.estimates, outside)
         bound = np.minimum(
             [self._bound(int(n), outside) for n in self.n_met],
             upper_bound(self.by_law_averaged, 0, outside),
@@ -391,46 +371,3 @@ class FailureProbability:
         x[:, columns[0]], x[:, columns[1]] = (one.ravel() for one in np.meshgrid(first, second))
         values = self.cheap(self.inputs.to_normal(x))[:, j] - self.events.thresholds[0]
         return first, second, values.reshape(k, k)
-
-
-def _interval(estimates: Combined, outside: float) -> tuple[Array, Array]:
-    """Ends (Q,), inside [0, 1]."""
-    quantile = stats.t.isf(outside / 2.0, estimates.n_free)
-    error = np.sqrt(estimates.variance)
-    low, high = estimates.low - quantile * error, estimates.high + quantile * error
-    mean = np.maximum(estimates.mean, np.finfo(float).tiny)
-    large = (error > LARGE_CV * mean) & (estimates.mean > 0.0)
-    factor = np.exp(np.minimum(quantile * error / mean, 700.0))
-    low = np.where(large, np.maximum(estimates.low, 0.0) / factor, low)
-    high = np.where(large, np.minimum(estimates.high, 1.0) * factor, high)
-    return np.clip(low, 0.0, 1.0), np.clip(high, 0.0, 1.0)
-
-
-def curves(
-    estimates: Combined, events: Events, levels: Array, by_law: float
-) -> list[ExceedanceCurve]:
-    """J exceedance curves, made monotone; the estimates of their levels follow those of the events.
-
-    Parameters
-    ----------
-    estimates
-        Q + J L numbers.
-    events
-        Q events.
-    levels
-        (J, L).
-    by_law
-        Runs that count as draws of the inputs' law: the bound of what was never met.
-    """
-    found = []
-    n = levels.shape[1]
-    for j, row in enumerate(levels):
-        first = events.n_events + j * n
-        own = estimates.some(slice(first, first + n))
-        at, kept = np.unique(row, return_index=True)
-        low, high = _interval(own, 0.05)
-        high = np.where(own.mean > 0.0, high, upper_bound(by_law, 0, 0.05))
-        ends = own.mean, low, high
-        parts = [np.clip(one[kept], 0.0, 1.0) for one in ends]
-        found.append(ExceedanceCurve(at, *(np.maximum.accumulate(part) for part in parts)))
-    return found

@@ -21,6 +21,8 @@ W better than random numbers do, and is a quarter of what single runs show at le
 run was mistaken, their number is known badly: a quarter of a run, of the weight of those nearest to
 the limit state, is counted at least, unless the cheap limit state meets all learning runs exactly.
 
+Which of the three is taken is decided by variances of the same runs, and asks for a clear win.
+
 A run that failed to give a number may or may not be a failure of the structure: `low` counts it as
 none, `high` as one, and the estimate goes by the share of the others, or by the cheap limit state.
 """

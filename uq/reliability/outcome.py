@@ -9,12 +9,12 @@ from uq.importance_sampling import effective_sample_size
 from uq.inputs import Inputs
 from uq.reliability.combined_rounds import combined
 from uq.reliability.events import Events
+from uq.reliability.exceedance_curves import curves
 from uq.reliability.failure_density import joined
 from uq.reliability.failure_probabilities import (
     FailureProbability,
     ReliabilityStage,
     Sample,
-    curves,
 )
 from uq.reliability.failure_regions import found_design_points, input_importance
 from uq.reliability.final_runs import NAMES
@@ -84,21 +84,20 @@ def outcome(
         history=_history(procedure, events),
         unseen=seen,
         message=_message(procedure, events),
-        flags=_flags(procedure, sample, met[averaged], W, estimates.mean, seen),
+        flags=_flags(procedure, sample, met, W, estimates.mean, seen),
         cheap=explored.cheap,
         _again=again,
     )
 
 
 def _sample(procedure: Procedure, inputs: Inputs) -> Sample:
-    """All runs in order; rounds are the batches that are averaged."""
-    weights = []
-    rounds = iter(procedure.rounds)
-    for batch in procedure.learning.batches:
-        if batch.averaged:
-            weights.append(next(rounds).runs.W)
-        else:
-            weights.append(np.full(len(batch.z), np.nan))
+    """All runs in order, with weights where they are averaged."""
+    weights = [
+        procedure.weighted_runs(batch).W
+        if procedure.is_averaged(batch)
+        else np.full(len(batch.z), np.nan)
+        for batch in procedure.learning.batches
+    ]
     z = procedure.learning.z
     return Sample(inputs.from_normal(z), z, procedure.learning.g, np.concatenate(weights))
 
@@ -119,12 +118,18 @@ def _history(procedure: Procedure, events: Events) -> list[ReliabilityStage]:
 def _message(procedure: Procedure, events: Events) -> str:
     learning = _n_learning(procedure)
     averaged = sum(len(one.runs.z) for one in procedure.rounds)
+    also = sum(
+        len(batch.z)
+        for batch in procedure.learning.batches
+        if procedure.is_averaged(batch) and not batch.averaged
+    )
     used = procedure.rounds[-1].estimate.used[: events.n_events]
     names = "; ".join(f"{NAMES[k]} for {(used == k).sum()}" for k in np.unique(used))
     rounds = len(procedure.rounds)
     return (
-        f"{learning} runs to find failures, {averaged} averaged in {rounds} "
-        f"round{'s' if rounds > 1 else ''}. Control variate: {names} of {events.n_events} events."
+        f"{learning} runs to find failures{f', {also} of them averaged as well' if also else ''}; "
+        f"{averaged} averaged in {rounds} round{'s' if rounds > 1 else ''}. "
+        f"Control variate: {names} of {events.n_events} events."
     )
 
 
@@ -144,16 +149,20 @@ def _flags(
             f"{n_failed} of {len(sample.z)} runs failed: the intervals count them either way, the "
             "estimates leave them out."
         )
-    for e, own in enumerate(met.T):
+    averaged = np.asarray(np.isfinite(sample.weights))
+    ok = np.asarray(np.isfinite(sample.values).all(axis=1))
+    always = np.asarray(met[ok].all(axis=0))
+    for e, own in enumerate(met[averaged].T):
         with np.errstate(divide="ignore"):
             effective = float(effective_sample_size(np.log(np.where(own, W, 0.0))))
         if not own.any():
-            flags.append(f"Event {e} was never met: its interval is an upper bound.")
+            seldom = "was met by no run that is averaged" if met[:, e].any() else "was never met"
+            flags.append(f"Event {e} {seldom}: its interval is an upper bound.")
+        elif always[e]:
+            flags.append(f"Event {e} was never missed: its interval is a lower bound.")
         elif effective < _FEW:
             flags.append(f"Event {e} rests on {effective:.1f} effective failures.")
-        elif own.all():
-            flags.append(f"Event {e} was never missed: its interval is a lower bound.")
-    least = float(estimate[: met.shape[1]][met.any(axis=0)].min(initial=np.inf))
+    least = float(estimate[: met.shape[1]][met[averaged].any(axis=0)].min(initial=np.inf))
     if seen.probability > least:
         flags.append(
             "The runs elsewhere would not have met every further region of failure: a cone beyond "

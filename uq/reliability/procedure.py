@@ -158,6 +158,11 @@ class Procedure:
         # What no net has room for is learnt from too.
         return budget - largest_folds(max(budget - n, _LEAST_FINAL), "qmc").n_points
 
+    def is_averaged(self, batch: Batch) -> bool:
+        """Whether its runs enter the estimates: rounds; without cheap models fitted stages too."""
+        fitted = batch.density is not None and bool(np.isfinite(batch.foretold))
+        return batch.averaged or (self.models is None and fitted)
+
     def weighted_runs(self, batch: Batch) -> Round:
         """The runs of one stage as a round, each a fold of its own."""
         assert batch.density is not None
@@ -188,7 +193,9 @@ class Procedure:
         runs = Round(z, g, W, folds.labels)
         levels = self._levels(runs)
         frequent = self._frequent(levels)
-        control = self._control(runs, q, levels, frequent) if np.isfinite(g).any() else None
+        control = (
+            self._control(runs, q, levels, frequent) if np.isfinite(g).all(axis=1).any() else None
+        )
         found = estimate(runs, self._margins(g, levels), frequent, control)
         h = None if control is None else control.h[:, : self.events.n_events]
         variance = self.explored.found.variance

@@ -10,30 +10,25 @@ g           (n, J) values of the limit states
 
 import copy
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from threadpoolctl import threadpool_limits
 
-from bayesopt.arguments import check_name, finite_number, real_numbers, whole_number
+from bayesopt.arguments import real_numbers, whole_number
 from uq.inputs import Inputs
 from uq.model_runs import ModelRuns
-from uq.proposals import Gaussian
+from uq.reliability.asked import Asked, Numbers, Surrogate
 from uq.reliability.cheap_limit_states import CheapModels
-from uq.reliability.design_points import design_points
-from uq.reliability.events import Events, checked_thresholds
+from uq.reliability.combined_rounds import combined
+from uq.reliability.events import Events
 from uq.reliability.failure_probabilities import FailureProbability
-from uq.reliability.learning_runs import Batch
+from uq.reliability.gradient_start import look_at_design_points
 from uq.reliability.outcome import outcome
 from uq.reliability.procedure import LEAST_BUDGET, Points, Procedure
 
 Array = NDArray[np.float64]
-Surrogate = Callable[[Array], ArrayLike] | Literal["auto", "gaussian_process", "polynomial"] | None
-
-_FORM_SHARE = 0.1  # of the budget, at most
-_MOST_FORM = 100  # runs
 _LARGEST = 1e150
 """Beyond it a value, such as the penalty of a solver that broke down, is no more than a sign."""
 
@@ -103,11 +98,11 @@ def failure_probability(
     the weights of several densities; Zhang & Der Kiureghian (1995) for design points; the
     cheap limit state as a control variate is `uq`'s own.
     """
-    asked = _Asked(inputs, threshold, thresholds, budget, target_cv, surrogate, rng)
+    asked = Asked(inputs, threshold, thresholds, budget, target_cv, surrogate, rng)
     if gradient is not None and not callable(gradient):
         raise TypeError(f"`gradient` must be callable or None, but got {gradient!r}.")
 
-    func = _Numbers(limit_state) if callable(limit_state) else limit_state
+    func = Numbers(limit_state) if callable(limit_state) else limit_state
 
     def runs_of(further: int) -> ModelRuns:
         return ModelRuns(
@@ -118,7 +113,7 @@ def failure_probability(
     with runs_of(asked.budget) as runs:
         state = _State(asked)
         if gradient is not None:
-            _look_at_design_points(state, runs, gradient)
+            state.look_first(runs, gradient)
         return _driven(state, runs, asked.budget - runs.n_done, runs_of)
 
 
@@ -152,7 +147,7 @@ class ReliabilityStudy:
         surrogate: Surrogate = "auto",
         rng: int | np.random.Generator | None = None,
     ) -> None:
-        asked = _Asked(inputs, threshold, thresholds, budget, target_cv, surrogate, rng)
+        asked = Asked(inputs, threshold, thresholds, budget, target_cv, surrogate, rng)
         self._state = _State(asked)
         self._state.begin(asked.budget)
 
@@ -211,63 +206,20 @@ class ReliabilityStudy:
         return self._state.result(None)
 
 
-@dataclass(frozen=True)
-class _Numbers:
-    """A limit state that returns numbers: True below the threshold 0 would never fail."""
-
-    limit_state: Callable[[Array], ArrayLike]
-
-    def __call__(self, x: Array) -> ArrayLike:
-        values = self.limit_state(x)
-        if np.asarray(values).dtype == bool:
-            raise TypeError(
-                "`limit_state` returned True and False: return numbers that are negative where it "
-                "fails, such as np.where(fails, -1.0, 1.0)."
-            )
-        return values
-
-
-class _Asked:
-    """Arguments, checked."""
-
-    def __init__(
-        self,
-        inputs: Inputs,
-        threshold: float,
-        thresholds: ArrayLike | None,
-        budget: int,
-        target_cv: float | None,
-        surrogate: Surrogate,
-        rng: int | np.random.Generator | None,
-    ) -> None:
-        if not isinstance(inputs, Inputs):
-            raise TypeError(
-                "`inputs` must be a uq.Inputs, which has a standard normal space, but got "
-                f"{inputs!r}."
-            )
-        self.inputs = inputs
-        self.thresholds, self.several = checked_thresholds(threshold, thresholds)
-        self.budget = whole_number(budget, "budget", LEAST_BUDGET)
-        self.target_cv = None if target_cv is None else finite_number(target_cv, "`target_cv`")
-        if self.target_cv is not None and not self.target_cv > 0.0:
-            raise ValueError(f"`target_cv` must be positive, such as 0.05, but got {target_cv!r}.")
-        if surrogate is not None and not callable(surrogate):
-            also = "or None or a function"
-            check_name("surrogate", surrogate, ("auto", "gaussian_process", "polynomial"), also)
-        self.surrogate = surrogate
-        # A generator of our own: what its owner draws later has no influence on `extend`.
-        self.rng = np.random.default_rng(np.random.default_rng(rng).integers(2**63))
-
-
 class _State:
     """A procedure on its way: which points wait for values, and what came of the others."""
 
-    def __init__(self, asked: _Asked) -> None:
+    def __init__(self, asked: Asked) -> None:
         self.asked, self.inputs = asked, asked.inputs
         self.procedure: Procedure | None = None
         self.n_limit_states: int | None = None
         self.points: Array | None = None
         self._generator: Points | None = None
+
+    def look_first(self, runs: ModelRuns, gradient: Callable[[Array], ArrayLike]) -> None:
+        """Search design points, before the procedure."""
+        self.procedure, self.n_limit_states = self.new_procedure(), 1
+        look_at_design_points(self.procedure, self.asked, runs, gradient)
 
     def begin(self, budget: int) -> None:
         """Start to spend; the number of limit states is not known before the first values."""
@@ -328,7 +280,10 @@ class _State:
             return None
 
         def enough() -> bool:
-            return bool(np.all(np.ravel(self.result(None).cv) <= target))
+            assert self.procedure is not None
+            events = combined(self.procedure).some(slice(self.procedure.events.n_events))
+            error = np.sqrt(events.variance)
+            return bool(((error > 0.0) & (error <= target * events.mean)).all())
 
         return enough
 
@@ -366,38 +321,3 @@ def _driven(
             return _driven(following, more, further, runs_of)
 
     return state.result(again)
-
-
-def _look_at_design_points(
-    state: _State, runs: ModelRuns, gradient: Callable[[Array], ArrayLike]
-) -> None:
-    """FORM, before the procedure: where the limit state fails nearest to the origin."""
-    inputs, rng = state.inputs, state.asked.rng
-    most = min(int(_FORM_SHARE * state.asked.budget), _MOST_FORM)
-    search = design_points(inputs, most, rng=rng)
-    z_all, g_all = [], []
-    answer = None
-    try:
-        while True:
-            z = next(search) if answer is None else search.send(answer)
-            x = inputs.from_normal(z)
-            g = runs(x)
-            if g.shape[1] != 1:
-                raise ValueError(
-                    f"`gradient` goes with one limit state, but `limit_state` returned {g.shape[1]}"
-                    " outputs: search them one by one, or leave `gradient` out."
-                )
-            slopes = real_numbers(gradient(x.copy()), "gradient(x)")
-            z_all.append(z)
-            g_all.append(g)
-            answer = g[:, 0] - state.asked.thresholds[0], slopes
-    except StopIteration as stopped:
-        found = stopped.value
-    procedure = state.new_procedure()
-    eye = np.eye(inputs.dimension)
-    procedure.start = [Gaussian(point.z, eye) for point in found if point.beta > 0.0]
-    batch = Batch(np.concatenate(z_all), np.concatenate(g_all), None, "design point search")
-    procedure.learning.batches.append(batch)
-    if not found:
-        procedure.notes.append("The search by gradients found no design point.")
-    state.procedure, state.n_limit_states = procedure, 1
