@@ -22,7 +22,7 @@ demo: .venv/installed-demo
 test: .venv/installed-test
 	$(BIN)/python -m pytest -n 2 -q
 
-test-all: .venv/installed-test
+test-all: .venv/installed-test .venv/installed-bench
 	$(BIN)/python -m pytest -n 2 -q -m 'slow or not slow'
 
 check: .venv/installed-check .venv/installed-test

@@ -42,10 +42,10 @@ def cells(line):
     return [cell.strip() for cell in line.split("|")[1:-1]]
 
 
+@pytest.mark.slow  # the peer is installed for benchmarks and `make test-all` only
 @pytest.mark.parametrize("solver", PEERS)
 @pytest.mark.parametrize("case", ["r_minus_s", "lognormal_product"])
 def test_every_peer_solves_an_easy_case(solver, case):
-    pytest.importorskip("openturns")
     outcomes = [play((case, solver, 1000, seed)) for seed in range(12)]
     ratio = np.array([one.estimate for one in outcomes]) / CASES[case].exact
     error = np.array([one.standard_error for one in outcomes]) / CASES[case].exact
@@ -58,22 +58,22 @@ def test_every_peer_solves_an_easy_case(solver, case):
         assert (one.low, one.high) == pytest.approx((one.estimate - half, one.estimate + half))
 
 
+@pytest.mark.slow  # the peer is installed for benchmarks and `make test-all` only
 @pytest.mark.parametrize("solver", PEERS)
 def test_a_seed_decides_the_run_of_a_peer(solver):
-    pytest.importorskip("openturns")
     first, again, other = (SOLVERS[solver](CASES["r_minus_s"], 500, seed) for seed in (3, 3, 4))
     assert first == again
     assert first.estimate != other.estimate
 
 
+@pytest.mark.slow  # the peer is installed for benchmarks and `make test-all` only
 def test_form_finds_both_design_points():
-    pytest.importorskip("openturns")
     message = SOLVERS["ot_form_is"](CASES["rp75"], 2000, 1).message
     assert message.startswith("design points at 2.449, 2.449 in ")
 
 
+@pytest.mark.slow  # the peer is installed for benchmarks and `make test-all` only
 def test_a_peer_that_needs_too_many_evaluations_has_failed():
-    pytest.importorskip("openturns")
     outcome = SOLVERS["ot_form_is"](CASES["linear_5_d100"], 300, 0)  # one slope takes 200
     assert math.isnan(outcome.estimate) and math.isnan(outcome.low)
     assert outcome.message == "failed: StoppedRun: FORM found no design point"
