@@ -56,8 +56,9 @@ def main() -> None:
             "of the probability"
         )
     print(
-        f"Not seen: a region within {100 * p.unseen.share_of_directions:.1g} % of all directions, "
-        f"which would add {p.unseen.probability:.1e} at most."
+        "Not seen: a cone of failures within "
+        f"{100 * p.unseen.share_of_directions:.1g} % of all directions, which would "
+        f"add {p.unseen.probability:.1e} at most."
     )
     for flag in p.flags:
         print(f"Careful: {flag}")
