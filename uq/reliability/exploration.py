@@ -41,6 +41,7 @@ from uq.reliability.failure_density import (
 from uq.reliability.learning_runs import Batch, LearningRuns
 from uq.reliability.tempering import Particles, tempered
 from uq.surrogates.limit_state_trend import TERMS_PER_RUN
+from uq.weighted_points import effective_size
 
 Array = NDArray[np.float64]
 Exploration = Generator[Array, Array, "Explored"]
@@ -244,7 +245,7 @@ class Explorer:
         W = np.exp(standard_normal_log_density(z) - start.log_density(z))
         fits: list[tuple[Mixture | None, float]] = []
         for t in (W[:, None] * ndtr(-margins(z) / sharp)).T:
-            effective = _effective(t)
+            effective = effective_size(t)
             enough = effective >= _EFFECTIVE
             fits.append((fit_spiked_mixture(z, t, self.rng) if enough else None, effective))
         return fits
@@ -324,13 +325,15 @@ def _tempered_weights(margin: Array, W: Array, scale: float) -> tuple[Array, boo
     if n_failing >= 1.5 * wanted:
         wanted = max(wanted, min(_ENOUGH, n_failing / 3))
         log_W = np.log(np.maximum(W[failing], np.finfo(float).tiny))
-        gamma = _largest(lambda g: _effective(np.exp(g * (log_W - log_W.max()))) >= wanted)
+        gamma = _largest(lambda g: effective_size(np.exp(g * (log_W - log_W.max()))) >= wanted)
         t = np.zeros(len(W))
         t[failing] = np.exp(gamma * (log_W - log_W.max()))  # (1)
         return t, True
     low, high = np.log(1e-6 * scale), np.log(1e6 * scale)
     sharpness = _largest(
-        lambda part: _effective(W * ndtr(-margin / np.exp(high + part * (low - high)))) >= wanted
+        lambda part: (
+            effective_size(W * ndtr(-margin / np.exp(high + part * (low - high)))) >= wanted
+        )
     )
     s = np.exp(high + sharpness * (low - high))
     return W * ndtr(-margin / s), n_failing > 0  # (2)
@@ -345,11 +348,3 @@ def _largest(holds: Callable[[float], bool]) -> float:
         middle = 0.5 * (low + high)
         low, high = (middle, high) if holds(middle) else (low, middle)
     return low
-
-
-def _effective(t: Array) -> float:
-    """(sum t)^2 / sum t^2."""
-    largest = float(t.max(initial=0.0))
-    if not largest > 0.0:
-        return 0.0
-    return float((t / largest).sum() ** 2 / np.square(t / largest).sum())

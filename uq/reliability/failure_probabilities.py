@@ -102,8 +102,6 @@ class FailureProbability:
         All runs.
     rounds
         Rounds of runs that are averaged; without a cheap limit state learning runs are so as well.
-    n_learning
-        Runs that were learnt from alone, in no round.
     design_points
         Of the rarest event, the region of the largest share first.
     importance
@@ -132,7 +130,6 @@ class FailureProbability:
     by_law_averaged: float
     sample: Sample
     rounds: Sequence[FinishedRound]
-    n_learning: int
     design_points: Sequence[FoundDesignPoint]
     importance: InputImportance
     history: Sequence[ReliabilityStage]

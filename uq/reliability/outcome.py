@@ -78,7 +78,6 @@ def outcome(
         by_law_averaged=law_share_of_rounds(procedure.learning.batches),
         sample=sample,
         rounds=tuple(procedure.rounds),
-        n_learning=_n_learning(procedure),
         design_points=points,
         importance=input_importance(z[fails], W[fails], inputs),
         history=_history(procedure, events),

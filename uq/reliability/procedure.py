@@ -56,10 +56,6 @@ class FinishedRound:
     ----------
     runs
         Points, values, weights.
-    density
-        What they were drawn from.
-    h
-        (n, Q) cheap limit states less the thresholds, or None.
     estimate
         All events, and the levels of the curve after them.
     levels
@@ -69,8 +65,6 @@ class FinishedRound:
     """
 
     runs: Round
-    density: Density
-    h: Array | None
     estimate: RoundEstimate
     levels: Array
     foretold: float
@@ -197,9 +191,8 @@ class Procedure:
             self._control(runs, q, levels, frequent) if np.isfinite(g).all(axis=1).any() else None
         )
         found = estimate(runs, self._margins(g, levels), frequent, control)
-        h = None if control is None else control.h[:, : self.events.n_events]
         variance = self.explored.found.variance
-        self.rounds.append(FinishedRound(runs, q, h, found, levels, variance))
+        self.rounds.append(FinishedRound(runs, found, levels, variance))
         self.learning.batches.append(Batch(z, g, q, "failures, law and shells", averaged=True))
 
     def _levels(self, runs: Round) -> Array:
