@@ -3,7 +3,7 @@
 import math
 import reprlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from typing import Any
 
@@ -79,6 +79,25 @@ class Evaluation:
 
 
 @dataclass(frozen=True)
+class Seen:
+    """Which trials were known when a point was chosen; with them it can be chosen again.
+
+    Parameters
+    ----------
+    n
+        All numbers below it, but for the trial itself, `absent` and `pending`, had ended.
+    pending
+        Numbers of the trials that were running.
+    absent
+        Numbers whose points were still being chosen by others.
+    """
+
+    n: int
+    pending: tuple[int, ...] = ()
+    absent: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
 class Trial:
     """One point that was asked for or added, and what became of it.
 
@@ -100,6 +119,15 @@ class Trial:
     hyperparameters
         Logarithms of the model's hyperparameters when the point was chosen; the next fit starts
         from them. They are kept here so that asking depends on nothing but the trials.
+    traceback
+        Where it failed in the user's code, as Python prints it.
+    seen
+        What was known when the point was chosen; None where the user chose it.
+    attempt
+        How often it was given out, from 1; more than once after its process died.
+    started, ended
+        When the attempt began and when its result came, in seconds since 1970. They do not count
+        when trials are compared.
     """
 
     number: int
@@ -109,11 +137,46 @@ class Trial:
     reason: str | None = None
     origin: str = "given"
     hyperparameters: tuple[float, ...] | None = None
+    traceback: str | None = None
+    seen: Seen | None = None
+    attempt: int = 1
+    started: float | None = field(default=None, compare=False)
+    ended: float | None = field(default=None, compare=False)
 
     @property
     def value(self) -> float | None:
         """The observed value, or None while there is none."""
         return None if self.evaluation is None else self.evaluation.value
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain dict that `from_json` turns back into an equal trial; defaults are left out."""
+        described: dict[str, Any] = {"number": self.number, "params": dict(self.params)}
+        for name, default in _DEFAULTS.items():
+            value = getattr(self, name)
+            if value != default:
+                described[name] = value
+        described["state"] = self.state.value
+        for name, kind in (("evaluation", Evaluation), ("seen", Seen)):
+            if name in described:
+                described[name] = [getattr(described[name], f.name) for f in fields(kind)]
+        return described
+
+    @classmethod
+    def from_json(cls, described: Mapping[str, Any]) -> "Trial":
+        """Inverse of `to_json`; raises KeyError, TypeError or ValueError if it cannot be."""
+        given = dict(described)
+        given["state"] = TrialState(given["state"])
+        if "evaluation" in given:
+            given["evaluation"] = Evaluation(*given["evaluation"])
+        if "seen" in given:
+            n, pending, absent = given["seen"]
+            given["seen"] = Seen(n, tuple(pending), tuple(absent))
+        if "hyperparameters" in given:
+            given["hyperparameters"] = tuple(given["hyperparameters"])
+        return cls(**given)
+
+
+_DEFAULTS = {f.name: f.default for f in fields(Trial) if f.name not in ("number", "params")}
 
 
 def given_results(n: int, y: ArrayLike, sd: ArrayLike | None) -> list[dict[str, Any]]:
