@@ -55,14 +55,14 @@ def checked_noise(noise: object) -> Literal["auto", False] | float:
     return sd or False
 
 
-def checked_timeout(timeout: object) -> float | None:
-    """Return positive seconds or None; raises TypeError or ValueError."""
+def checked_timeout(timeout: object, name: str = "timeout") -> float | None:
+    """Return positive seconds or None; raises TypeError or ValueError by name."""
     if timeout is None:
         return None
     if isinstance(timeout, bool) or not isinstance(timeout, int | float | np.integer | np.floating):
-        raise TypeError(f"`timeout` must be positive seconds or None, but got {timeout!r}.")
+        raise TypeError(f"`{name}` must be positive seconds or None, but got {timeout!r}.")
     if not timeout > 0:
-        raise ValueError(f"`timeout` must be positive seconds, but got {timeout!r}.")
+        raise ValueError(f"`{name}` must be positive seconds, but got {timeout!r}.")
     return float(timeout)
 
 

@@ -1,42 +1,38 @@
-"""A study: every trial of one problem, and the loop ask, evaluate, tell."""
+"""A study: every trial of one problem, in memory or on disk; ask, tell, run, recommend."""
 
 import secrets
-import threading
-import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
-from typing import Any, Literal, overload
+from collections.abc import Callable, Collection, Sequence
+from os import PathLike
+from typing import Any, Literal
 
-import numpy as np
-import torch
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
-from bayesopt.arguments import checked_noise, checked_seed, checked_timeout, whole_number
-from bayesopt.data import Dataset, Direction, Noise, complete, dataset, observed_values
-from bayesopt.design import SpaceExhausted
-from bayesopt.execution import (
-    Failure,
-    Objective,
-    Progress,
-    check_signature,
-    stop_if_hopeless,
-)
-from bayesopt.explanation import Explanation, explain
-from bayesopt.models.fully_bayesian import Surrogate
+from bayesopt.arguments import checked_timeout, whole_number
+from bayesopt.ask_tell import AskTell, Point, copied
+from bayesopt.data import Direction, Noise
+from bayesopt.execution.objective import Failure, Objective, check_signature
+from bayesopt.execution.progress import Progress
+from bayesopt.execution.workers import workers_for
+from bayesopt.explanation import Explanation
+from bayesopt.insight import Insight
+from bayesopt.ledger import Ledger
+from bayesopt.opening import open_study, read_settings
 from bayesopt.parameter import Array
 from bayesopt.policy import Policy
-from bayesopt.recommend import Recommendation, Rule, recommend
+from bayesopt.recommend import Recommendation, Rule
 from bayesopt.region import Region
+from bayesopt.search_loop import run_until_done
+from bayesopt.settings import Settings
 from bayesopt.space import Params, Space
-from bayesopt.suggestion import default_n_initial, fit_model, suggest
-from bayesopt.torch_settings import own_torch_settings
-from bayesopt.trial import Evaluation, NotFinite, Trial, TrialState, given_results
+from bayesopt.study_file import read_study, write_study
+from bayesopt.suggestion import default_n_initial
+from bayesopt.trial import Evaluation, Trial
+from bayesopt.trial_table import read_csv, to_dataframe
 
-Point = Mapping[str, Any] | Sequence[Any] | NDArray[Any]
 Callback = Callable[["Study", Trial], object]
 
 
-class Study:
+class Study(AskTell):
     """Everything known about one problem, and the next point to try.
 
     Parameters
@@ -60,11 +56,22 @@ class Study:
         Number of space-filling points before the model takes over; None chooses by dimension.
     seed
         A whole number makes everything repeatable; None draws one (see `seed`).
+    storage
+        Where trials are kept: None in memory; the path of a file, which is an SQLite database on a
+        local disk; or the URL of a database server, as ``postgresql+psycopg://user@host/database``.
+        Any number of processes may work on one study at once. A study that exists is gone on with;
+        its settings must be the same, but for `policy`, and None takes what is stored.
+    name
+        Which study of the storage; None is "study".
+    max_attempts
+        How often a trial is given out when its whole process dies each time.
 
     Raises
     ------
     TypeError, ValueError
-        If an argument is not what it has to be; the text says what is.
+        If an argument is not what it has to be, or differs from what is stored; the text says how.
+    StorageError
+        If the storage cannot be used, or is damaged; it is left as it is.
 
     Examples
     --------
@@ -85,185 +92,73 @@ class Study:
         policy: Policy | None = None,
         n_initial: int | None = None,
         seed: int | None = None,
+        storage: str | PathLike[str] | None = None,
+        name: str | None = None,
+        max_attempts: int = 3,
     ) -> None:
-        self.space = Space.of(space)
-        if direction not in ("minimize", "maximize"):
-            raise ValueError(f"`direction` is 'minimize' or 'maximize', but got {direction!r}.")
-        self.direction: Direction = direction
-        self.noise = checked_noise(noise)
-        if not isinstance(policy, Policy | None):
-            raise TypeError(f"`policy` must be a bayesopt.Policy, but got {policy!r}.")
-        self.policy = policy or Policy()
-        self.n_initial = (
-            default_n_initial(self.space)
-            if n_initial is None
-            else whole_number(n_initial, "n_initial", 1)
+        whole_number(max_attempts, "max_attempts", 1)
+        space = Space.of(space)
+        free = {"policy": policy, "n_initial": n_initial, "seed": seed}
+        settings = Settings(
+            space=space,
+            direction=direction,
+            noise=noise,
+            constraints=constraints,  # type: ignore[arg-type]
+            policy=Policy() if policy is None else policy,
+            n_initial=default_n_initial(space) if n_initial is None else n_initial,
+            seed=secrets.randbits(32) if seed is None else seed,
         )
-        self.region = Region(self.space, constraints)
-        self.seed = secrets.randbits(32) if seed is None else checked_seed(seed)
-        self._trials: list[Trial] = []
-        self._lock = threading.RLock()
+        region = Region(space, constraints)
+        store, settings = open_study(
+            settings, [key for key, value in free.items() if value is None], storage, name
+        )
+        super().__init__(settings, region, Ledger(store, max_attempts))
 
-    def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in vars(self).items() if name != "_lock"}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        vars(self).update(state, _lock=threading.RLock())
-
-    @property
-    def trials(self) -> list[Trial]:
-        """All trials, in the order of their numbers."""
-        return [_copy(trial) for trial in self._trials]
-
-    @overload
-    def ask(self, n: None = None, *, params: Point | None = None) -> Trial: ...
-    @overload
-    def ask(self, n: int) -> list[Trial]: ...
-    def ask(self, n: int | None = None, *, params: Point | None = None) -> Trial | list[Trial]:
-        """Choose what to evaluate next.
+    @classmethod
+    def load(
+        cls,
+        path: str | PathLike[str] | None = None,
+        *,
+        storage: str | PathLike[str] | None = None,
+        name: str | None = None,
+        constraints: object = None,
+        policy: Policy | None = None,
+        max_attempts: int = 3,
+    ) -> "Study":
+        """Open a study that exists: in a storage, or a copy of one that `export` wrote.
 
         Parameters
         ----------
-        n
-            None for one Trial, a number for a list of so many (fewer where a finite space ends).
-        params
-            A point of your own choice instead of the policy's.
-
-        Raises
-        ------
-        SpaceExhausted
-            If every point of a finite space has been tried.
-        ValueError, TypeError
-            If `n` is not a positive whole number, or `params` is not a point of the space or
-            violates a constraint.
-        """
-        if n is not None:
-            return self._ask_several(whole_number(n, "n", 1))
-        with self._lock:
-            trial = self._next(
-                None if params is None else self.region.check(self.space.check(params))
-            )
-            self._trials.append(trial)
-        return _copy(trial)
-
-    def _ask_several(self, n: int) -> list[Trial]:
-        """At least one trial; fewer than n when a finite space has no more."""
-        trials = [self.ask()]
-        while len(trials) < n:
-            try:
-                trials.append(self.ask())
-            except SpaceExhausted:
-                break
-        return trials
-
-    def _next(self, given: Params | None) -> Trial:
-        number = len(self._trials)
-        if given is not None:
-            return Trial(number, given)
-        with own_torch_settings():
-            chosen = suggest(
-                self.space,
-                self.policy,
-                self._trials,
-                direction=self.direction,
-                noise=self.noise,
-                seed=self.seed,
-                number=number,
-                n_initial=self.n_initial,
-                region=self.region,
-            )
-        return Trial(
-            number,
-            chosen.params,
-            origin=chosen.origin,
-            hyperparameters=chosen.hyperparameters,
-        )
-
-    def tell(self, trial: Trial | int, result: object) -> None:
-        """Record what an evaluation gave.
-
-        Parameters
-        ----------
-        trial
-            A running trial, or its number. Telling the same result again changes nothing.
-        result
-            A number, a ``(mean, sd)`` tuple with the standard error sd, or an Evaluation. A value
-            that is NaN or infinite is recorded as a failure.
+        path
+            A file of `export`; the study is then in memory.
+        storage, name, max_attempts
+            As in `Study`.
+        constraints, policy
+            Needed where those of the study hold functions, which cannot be stored.
 
         Raises
         ------
         TypeError, ValueError
-            If the result is none of these (the trial goes on running), or the trial is not of this
-            study, or ended otherwise.
+            If not one of `path` and `storage` is given, or functions are missing, or the file is
+            damaged or not a study.
+        StorageError
+            If there is no such study in the storage, or it cannot be used.
         """
-        number = self._number(trial)
-        try:
-            evaluation = Evaluation.of(result)
-        except NotFinite as error:
-            self.fail(number, str(error))
-            return
-        self._end(number, TrialState.COMPLETE, evaluation=evaluation)
-
-    def fail(self, trial: Trial | int, reason: str) -> None:
-        """Record that an evaluation gave nothing, and why.
-
-        Raises
-        ------
-        ValueError
-            If the trial is not of this study, or ended otherwise.
-        """
-        self._end(self._number(trial), TrialState.FAILED, reason=str(reason))
-
-    def _number(self, trial: Trial | int) -> int:
-        number = trial.number if isinstance(trial, Trial) else whole_number(trial, "trial", 0)
-        if number >= len(self._trials):
-            raise ValueError(f"This study has {len(self._trials)} trials, but none is {trial!r}.")
-        if isinstance(trial, Trial) and trial.params != self._trials[number].params:
-            raise ValueError(f"Trial {number} of this study has other parameters; is it another's?")
-        return number
-
-    def _end(self, number: int, state: TrialState, **fields: Any) -> None:
-        with self._lock:
-            before = self._trials[number]
-            ended = replace(before, state=state, **fields)
-            if before.state is not TrialState.RUNNING and ended != before:
-                raise ValueError(f"Trial {number} has ended already: {before}.")
-            self._trials[number] = ended
-
-    def _forget(self, trial: Trial) -> None:
-        """Undo the last ask: its point will be asked for again. An older one is failed instead."""
-        with self._lock:
-            if trial.number == len(self._trials) - 1:
-                self._trials.pop()
-            else:
-                self.fail(trial, "interrupted")
-
-    def add(
-        self, X: Sequence[Point] | NDArray[Any], y: ArrayLike, sd: ArrayLike | None = None
-    ) -> None:
-        """Add results from elsewhere; NaN and infinite values become failed trials.
-
-        They may violate constraints: the model learns from them, but none of them is recommended.
-
-        Parameters
-        ----------
-        X
-            (n, d) array or a list of dicts.
-        y
-            (n,) values in the user's units.
-        sd
-            Standard errors, a scalar or (n,); None or NaN where one is not known.
-
-        Raises
-        ------
-        ValueError, TypeError
-            If shapes differ or a point is not in the space; then nothing is added.
-        """
-        points = self._checked(X)
-        ended = given_results(len(points), y, sd)
-        with self._lock:
-            for params, fields in zip(points, ended, strict=True):
-                self._trials.append(Trial(len(self._trials), params, origin="added", **fields))
+        whole_number(max_attempts, "max_attempts", 1)
+        if (path is None) == (storage is None):
+            raise TypeError("Study.load needs a `path` or a `storage`, one of them.")
+        study = cls.__new__(cls)
+        if path is None:
+            assert storage is not None
+            store, described = read_settings(storage, name)
+            ledger = Ledger(store, max_attempts)
+        else:
+            described, trials = read_study(path)
+            ledger = Ledger(max_attempts=max_attempts)
+            ledger.fill(trials)
+        settings = Settings.from_json(described, constraints=constraints, policy=policy)
+        AskTell.__init__(study, settings, Region(settings.space, settings.constraints), ledger)
+        return study
 
     def run(
         self,
@@ -271,7 +166,10 @@ class Study:
         n_evals: int,
         *,
         x0: Sequence[Point] = (),
+        n_parallel: int = 1,
+        executor: object | None = None,
         timeout: float | None = None,
+        trial_timeout: float | None = None,
         callback: Callback | None = None,
         progress: bool | Literal["auto"] = "auto",
     ) -> str:
@@ -283,15 +181,27 @@ class Study:
             Called with the parameters as keywords, or with one vector when the space is a list of
             bounds. Returns a number, ``(mean, sd)`` or an Evaluation; what it raises is recorded.
         n_evals
-            Evaluations of the study in all: failed, added and earlier ones included.
+            Evaluations of the study in all: failed, added and earlier ones and those of other
+            processes included.
         x0
-            Points to evaluate before the policy chooses.
+            Points to evaluate before the policy chooses; not those that the study holds already.
+        n_parallel
+            So many evaluations at once, each in a process of its own that uses one thread, unless
+            there is an `executor`. With 1 the function is called here.
+        executor
+            "process": a process for each evaluation, also for one at a time: a crash costs that
+            trial only. Or anything with ``submit(fn, *args)`` that returns futures:
+            `concurrent.futures`, `dask.distributed.Client`, MPI's pool, submitit.
         timeout
             Seconds after which no new evaluation starts.
+        trial_timeout
+            Seconds after which an evaluation is stopped and has failed. It runs in a process of
+            its own.
         callback
             Called as ``callback(study, trial)`` after each; it may raise StopIteration to end.
         progress
-            Show a line of progress; "auto": when the error stream is a terminal.
+            Show a line of progress; "auto": it moves in a terminal or a notebook, and elsewhere
+            there is a line every 30 seconds.
 
         Returns
         -------
@@ -302,6 +212,8 @@ class Study:
         ------
         AllEvaluationsFailed
             If the first five evaluations fail alike.
+        StorageError
+            If a result cannot be saved; it is kept in memory, see `save`.
         TypeError, ValueError
             If an argument is wrong; nothing is evaluated then.
         """
@@ -311,53 +223,20 @@ class Study:
         timeout = checked_timeout(timeout)
         if callback is not None and not callable(callback):
             raise TypeError(f"`callback` must be callable, but got {callback!r}.")
-        started = time.monotonic()
-        line = Progress(n_evals, self._n_ended(), progress)
-        outcomes: list[Evaluation | Failure] = []
+        workers = workers_for(
+            fun,
+            self.space,
+            whole_number(n_parallel, "n_parallel", 1),
+            executor,
+            checked_timeout(trial_timeout, "trial_timeout"),
+        )
+        self._ledger.refresh()
+        line = Progress(n_evals, self._ledger.n_ended, progress)
         try:
-            while self._n_ended() < n_evals:
-                if timeout is not None and outcomes and time.monotonic() - started > timeout:
-                    return f"The timeout of {timeout} s was reached."
-                try:
-                    trial = self.ask(params=given.pop(0) if given else None)
-                except SpaceExhausted as end:
-                    return str(end)
-                outcomes.append(self._evaluate(fun, trial, line))
-                stop_if_hopeless(outcomes)
-                if callback is not None and not self._goes_on(callback, trial):
-                    return "The callback ended the search."
+            why = run_until_done(_Run(self, n_evals, given, callback), workers, line, timeout)
         finally:
             line.close()
-        return f"{n_evals} evaluations are done."
-
-    def _evaluate(self, fun: Objective, trial: Trial, line: Progress) -> Evaluation | Failure:
-        try:
-            outcome = line.call(fun, self.space, trial.params)
-        except BaseException:
-            self._forget(trial)
-            raise
-        if isinstance(outcome, Failure):
-            self.fail(trial, outcome.reason)
-        else:
-            self.tell(trial, outcome)
-        line.advance(self._best_value())
-        return outcome
-
-    def _goes_on(self, callback: Callback, trial: Trial) -> bool:
-        try:
-            callback(self, _copy(self._trials[trial.number]))
-        except StopIteration:
-            return False
-        return True
-
-    def _n_ended(self) -> int:
-        return sum(trial.state is not TrialState.RUNNING for trial in self._trials)
-
-    def _best_value(self) -> float | None:
-        values = observed_values(self._trials)
-        if len(values) == 0:
-            return None
-        return float(values.min() if self.direction == "minimize" else values.max())
+        return why or f"{n_evals} evaluations are done."
 
     def recommend(self, rule: Rule | Literal["auto"] = "auto") -> Recommendation:
         """The point to use.
@@ -374,21 +253,7 @@ class Study:
         ValueError
             If nothing has been observed yet, or the rule is not known.
         """
-        self._need_an_observation()
-        if rule == "auto":
-            rule = self._automatic_rule()
-        with own_torch_settings():
-            model, data = self._fitted(self.policy.search.truncate)
-            trials = complete(self._trials)
-            return recommend(model, data, self.space, trials, rule, self.seed, self.region)
-
-    def _automatic_rule(self) -> Rule:
-        done = complete(self._trials)
-        X = np.array([self.space.to_unit(trial.params) for trial in done])
-        if not self.region.holds(X).any():
-            return "best_mean"
-        exact = not any(trial.evaluation is not None and trial.evaluation.sd for trial in done)
-        return "best_observed" if self.noise is False and exact else "best_evaluated_mean"
+        return self._insight.recommend(rule)
 
     def predict(self, points: Sequence[Point] | NDArray[Any]) -> tuple[Array, Array]:
         """Mean and standard deviation of the function (without noise) at points (n,).
@@ -401,12 +266,7 @@ class Study:
         ValueError, TypeError
             If nothing has been observed yet, or a point is not in the space.
         """
-        self._need_an_observation()
-        X = np.array([self.space.to_unit(params) for params in self._checked(points)])
-        with own_torch_settings(), torch.no_grad():
-            model, data = self._fitted(None)
-            mean, variance = model.marginals(torch.from_numpy(X.reshape(-1, len(self.space))))
-        return data.scaling.value(mean.numpy()), data.scaling.value_sd(variance.sqrt().numpy())
+        return self._insight.predict(self._checked(points))
 
     @property
     def description(self) -> str:
@@ -417,9 +277,7 @@ class Study:
         ValueError
             If nothing has been observed yet.
         """
-        self._need_an_observation()
-        data = dataset(self.space, self._trials, self.direction, self.noise)
-        return ", ".join(self.policy.described(data))
+        return self._insight.description
 
     def explain(self) -> Explanation:
         """What the model behind the search has learnt, and how far to trust it; print it.
@@ -429,30 +287,96 @@ class Study:
         ValueError
             If nothing has been observed yet.
         """
-        self._need_an_observation()
-        with own_torch_settings():
-            model, data = self._fitted(self.policy.search.truncate)
-            described = self.policy.described(data)
-            return explain(model, data, self.space, self._trials, described)
+        return self._insight.explain()
 
-    def _fitted(self, truncate: float | None) -> tuple[Surrogate, Dataset]:
-        """The model of all trials so far; the same as long as no trial comes or ends."""
-        rng = np.random.default_rng([self.seed, self._n_ended(), 1])
-        model, data, _ = fit_model(
-            self.space, self.policy, self._trials, self.direction, self.noise, truncate, rng
-        )
-        return model, data
+    @property
+    def _insight(self) -> Insight:
+        return Insight(self._settings, self.region, self.trials)
 
-    def _checked(self, points: Sequence[Point] | NDArray[Any]) -> list[Params]:
-        if isinstance(points, Mapping):
-            raise TypeError(f"A list of points is needed, but one point came: {points!r}.")
-        return [self.space.check(point) for point in points]
+    def to_dataframe(self) -> Any:
+        """A pandas DataFrame, one row for each trial, indexed by its number.
 
-    def _need_an_observation(self) -> None:
-        if not any(trial.state is TrialState.COMPLETE for trial in self._trials):
-            raise ValueError("Nothing has been observed yet; tell or add a result first.")
+        Columns: state, value, sd, the parameters, origin, attempt, reason, started and ended (UTC),
+        seconds. A parameter with the name of another column is ``params.<name>``.
+
+        Raises
+        ------
+        ImportError
+            Without pandas (`pip install 'bayesopt-uq[dataframe]'`).
+        """
+        return to_dataframe(self.trials, self.space)
+
+    def export(self, path: str | PathLike[str]) -> None:
+        """Write a copy of the study as JSON, whole or not at all; `load` reads it.
+
+        Raises
+        ------
+        OSError
+            If it cannot be written; a file that was there stays as it was.
+        """
+        write_study(path, self._settings.to_json(), self.trials)
+
+    def add_csv(self, path: str | PathLike[str], *, value: str = "value", sd: str = "sd") -> None:
+        """Add earlier results from a CSV file: a column for each parameter, one for the value.
+
+        Rows without a value, or with the state "failed", become failed trials. Other columns are
+        ignored. What the study holds already is not added again.
+
+        Parameters
+        ----------
+        path
+            With a header; commas, semicolons or tabs between the columns.
+        value, sd
+            Names of the columns of the values, and of their standard errors if there is one.
+
+        Raises
+        ------
+        OSError
+            If it cannot be read.
+        ValueError
+            If a column is missing or a cell cannot be read; then nothing is added.
+        """
+        points, ended = read_csv(path, self.space, value, sd)
+        with self._lock:
+            self._ledger.add(points, ended, once=True)
 
 
-def _copy(trial: Trial) -> Trial:
-    """The trial with parameters of its own: what a user does to them does not reach the study."""
-    return replace(trial, params=dict(trial.params))
+class _Run:
+    """One call of `run`, as its loop sees it (`bayesopt.search_loop.Asked`)."""
+
+    def __init__(
+        self, study: Study, n_evals: int, given: Sequence[Params], callback: Callback | None
+    ) -> None:
+        self.study, self.ledger = study, study._ledger
+        self.n_evals, self.given, self.callback = n_evals, given, callback
+
+    def next_trial(self, running: Collection[int]) -> Trial | None:
+        return self.study._ask(self.given, self.n_evals, running)
+
+    def record(self, number: int, outcome: Evaluation | Failure) -> None:
+        if isinstance(outcome, Failure):
+            self.study.fail(number, outcome.reason, traceback=outcome.traceback)
+        else:
+            self.study.tell(number, outcome)
+
+    def give_back(self, number: int) -> None:
+        self.ledger.give_back(number)
+
+    def is_done(self) -> bool:
+        self.ledger.refresh()
+        return self.ledger.n_ended >= self.n_evals
+
+    def after(self, number: int) -> bool:
+        if self.callback is None:
+            return True
+        try:
+            self.callback(self.study, copied(self.ledger.trial(number)))
+        except StopIteration:
+            return False
+        return True
+
+    def best_value(self) -> float | None:
+        values = [t.value for t in self.ledger.trials if t.value is not None]
+        if not values:
+            return None
+        return min(values) if self.study.direction == "minimize" else max(values)

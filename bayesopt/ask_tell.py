@@ -1,0 +1,309 @@
+"""Ask for a point, tell what it gave: in memory, or in a storage that many processes share."""
+
+import logging
+import threading
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, overload
+
+from numpy.typing import ArrayLike, NDArray
+
+from bayesopt.arguments import whole_number
+from bayesopt.data import Direction, Noise
+from bayesopt.design import SpaceExhausted
+from bayesopt.ledger import Ledger
+from bayesopt.policy import Policy
+from bayesopt.region import Region
+from bayesopt.settings import Settings
+from bayesopt.space import Params, Space
+from bayesopt.suggestion import suggest
+from bayesopt.torch_settings import own_torch_settings
+from bayesopt.trial import Evaluation, NotFinite, Seen, Trial, TrialState, given_results
+
+Point = Mapping[str, Any] | Sequence[Any] | NDArray[Any]
+_log = logging.getLogger("bayesopt")
+
+
+class AskTell:
+    """The trials of one problem, and the next point to try.
+
+    Parameters
+    ----------
+    settings, region
+        The problem.
+    ledger
+        Its trials.
+    """
+
+    def __init__(self, settings: Settings, region: Region, ledger: Ledger) -> None:
+        self._settings, self.region, self._ledger = settings, region, ledger
+        self._lock = threading.RLock()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name != "_lock"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state, _lock=threading.RLock())
+
+    @property
+    def space(self) -> Space:
+        """The parameters."""
+        return self._settings.space
+
+    @property
+    def direction(self) -> Direction:
+        """Which values are good."""
+        return self._settings.direction
+
+    @property
+    def noise(self) -> Noise:
+        """What is known about the noise."""
+        return self._settings.noise
+
+    @property
+    def policy(self) -> Policy:
+        """How points are chosen."""
+        return self._settings.policy
+
+    @property
+    def n_initial(self) -> int:
+        """Number of space-filling points."""
+        return self._settings.n_initial
+
+    @property
+    def seed(self) -> int:
+        """What makes everything repeatable."""
+        return self._settings.seed
+
+    @property
+    def trials(self) -> list[Trial]:
+        """All trials that have a point, in the order of their numbers."""
+        with self._lock:
+            self._ledger.refresh()
+            return [copied(trial) for trial in self._ledger.trials]
+
+    @overload
+    def ask(self, n: None = None, *, params: Point | None = None) -> Trial: ...
+    @overload
+    def ask(self, n: int) -> list[Trial]: ...
+    def ask(self, n: int | None = None, *, params: Point | None = None) -> Trial | list[Trial]:
+        """Choose what to evaluate next.
+
+        A trial whose process has died is given out again, with its number and its parameters.
+
+        Parameters
+        ----------
+        n
+            None for one Trial, a number for a list of so many (fewer where a finite space ends).
+        params
+            A point of your own choice instead of the policy's.
+
+        Raises
+        ------
+        SpaceExhausted
+            If every point of a finite space has been tried.
+        ValueError, TypeError
+            If `n` is not a positive whole number, or `params` is not a point of the space or
+            violates a constraint.
+        StorageError
+            If the storage cannot be written to.
+        """
+        if n is not None:
+            return self._ask_several(whole_number(n, "n", 1))
+        if params is not None:
+            point = self.region.check(self.space.check(params))
+            with self._lock:
+                return copied(self._ledger.take(point))
+        trial = self._ask()
+        assert trial is not None
+        return copied(trial)
+
+    def _ask_several(self, n: int) -> list[Trial]:
+        """At least one trial; fewer than n when a finite space has no more."""
+        trials = [self.ask()]
+        while len(trials) < n:
+            try:
+                trials.append(self.ask())
+            except SpaceExhausted:
+                break
+        return trials
+
+    def _ask(
+        self,
+        given: Sequence[Params] = (),
+        limit: int | None = None,
+        running: Collection[int] = (),
+    ) -> Trial | None:
+        """The next trial; None where the study has `limit` of them."""
+        with self._lock:
+            while True:
+                claim = self._ledger.claim(given, limit, running)
+                if claim is None or claim.trial is not None:
+                    return None if claim is None else claim.trial
+                try:
+                    chosen = self._choose(claim.number, claim.known)
+                    trial = self._ledger.commit(claim, chosen, distinct=self.noise is False)
+                except BaseException:
+                    self._ledger.give_back(claim.number)
+                    raise
+                if trial is not None:
+                    _log.debug("Trial %d: %s", trial.number, dict(trial.params))
+                    return trial
+
+    def _choose(self, number: int, known: Sequence[Trial]) -> Trial:
+        with own_torch_settings():
+            chosen = suggest(
+                self.space,
+                self.policy,
+                known,
+                direction=self.direction,
+                noise=self.noise,
+                seed=self.seed,
+                number=number,
+                n_initial=self.n_initial,
+                region=self.region,
+            )
+        return Trial(
+            number, chosen.params, origin=chosen.origin, hyperparameters=chosen.hyperparameters
+        )
+
+    def replay(self, trial: Trial | int) -> Params:
+        """Choose the point of a trial again, from what was known then.
+
+        On the same machine, with the same policy, it is the point of the trial, bit for bit.
+
+        Raises
+        ------
+        ValueError
+            If the trial is not of this study, or its point was not chosen by the policy.
+        """
+        trial = self._ledger.trial(self._number(trial))
+        if trial.seen is None:
+            raise ValueError(f"The point of trial {trial.number} was {trial.origin}, not chosen.")
+        known = _as_seen(self._ledger.trials, trial.number, trial.seen)
+        return dict(self._choose(trial.number, known).params)
+
+    def tell(self, trial: Trial | int, result: object) -> None:
+        """Record what an evaluation gave; it is on the disk when this returns.
+
+        Parameters
+        ----------
+        trial
+            A running trial, or its number. Telling the same result again changes nothing. A result
+            that comes after another attempt at its trial has ended is kept as a trial of its own.
+        result
+            A number, a ``(mean, sd)`` tuple with the standard error sd, or an Evaluation. A value
+            that is NaN or infinite is recorded as a failure.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If the result is none of these (the trial goes on running), or the trial is not of this
+            study, or ended otherwise.
+        StorageError
+            If it cannot be saved; it is kept in memory, see `save`.
+        """
+        number = self._number(trial)
+        try:
+            evaluation = Evaluation.of(result)
+        except NotFinite as error:
+            self.fail(number, str(error))
+            return
+        self._end(number, TrialState.COMPLETE, evaluation=evaluation)
+
+    def fail(self, trial: Trial | int, reason: str, *, traceback: str | None = None) -> None:
+        """Record that an evaluation gave nothing, and why.
+
+        Raises
+        ------
+        ValueError
+            If the trial is not of this study, or ended otherwise.
+        StorageError
+            If it cannot be saved; it is kept in memory, see `save`.
+        """
+        fields = {"reason": str(reason), "traceback": traceback}
+        self._end(self._number(trial), TrialState.FAILED, **fields)
+
+    def save(self) -> None:
+        """Write results that could not be saved when they were told.
+
+        Raises
+        ------
+        StorageError
+            If they still cannot be.
+        """
+        with self._lock:
+            self._ledger.save()
+
+    def _number(self, trial: Trial | int) -> int:
+        number = trial.number if isinstance(trial, Trial) else whole_number(trial, "trial", 0)
+        with self._lock:
+            known = self._ledger.trial(number)
+        if isinstance(trial, Trial) and trial.params != known.params:
+            raise ValueError(f"Trial {number} of this study has other parameters; is it another's?")
+        return number
+
+    def _end(self, number: int, state: TrialState, **fields: Any) -> None:
+        with self._lock:
+            self._ledger.end(number, state, **fields)
+        result = {"state": state.value, **fields}
+        evaluation = fields.get("evaluation")
+        said = fields.get("reason") if evaluation is None else evaluation.value
+        _log.info("Trial %d %s: %s", number, state, said, extra={"trial": number, "result": result})
+
+    def add(
+        self,
+        X: Sequence[Point] | NDArray[Any],
+        y: ArrayLike,
+        sd: ArrayLike | None = None,
+        *,
+        once: bool = False,
+    ) -> None:
+        """Add results from elsewhere; NaN and infinite values become failed trials.
+
+        They may violate constraints: the model learns from them, but none of them is recommended.
+
+        Parameters
+        ----------
+        X
+            (n, d) array or a list of dicts.
+        y
+            (n,) values in the user's units.
+        sd
+            Standard errors, a scalar or (n,); None or NaN where one is not known.
+        once
+            Only those that the study does not hold already, so that a script can be run again.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If shapes differ or a point is not in the space; then nothing is added.
+        StorageError
+            If they cannot be saved; then nothing is added.
+        """
+        points = self._checked(X)
+        ended = given_results(len(points), y, sd)
+        with self._lock:
+            self._ledger.add(points, ended, once)
+
+    def _checked(self, points: Sequence[Point] | NDArray[Any]) -> list[Params]:
+        if isinstance(points, Mapping):
+            raise TypeError(f"A list of points is needed, but one point came: {points!r}.")
+        return [self.space.check(point) for point in points]
+
+
+def copied(trial: Trial) -> Trial:
+    """The trial with parameters of its own: what a user does to them does not reach the study."""
+    return replace(trial, params=dict(trial.params))
+
+
+def _as_seen(trials: Sequence[Trial], number: int, seen: Seen) -> list[Trial]:
+    """The trials as they were when the point of a number was chosen."""
+    hidden = {number, *seen.absent}
+    known = [trial for trial in trials if trial.number < seen.n and trial.number not in hidden]
+    return [
+        Trial(t.number, t.params, origin=t.origin, hyperparameters=t.hyperparameters)
+        if t.number in seen.pending
+        else t
+        for t in known
+    ]

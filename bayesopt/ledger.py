@@ -1,0 +1,259 @@
+"""The trials of a study, as one of its processes reads and writes them.
+
+A point is chosen outside of any transaction: reserve a number (`claim`), compute, `commit`. What
+cannot be saved is kept, and saved before anything else is.
+"""
+
+import logging
+import threading
+import time
+import weakref
+from collections.abc import Callable, Collection, Sequence
+from typing import Any, Protocol, TypeVar
+
+from bayesopt import trial_rules
+from bayesopt.storage.memory import Memory
+from bayesopt.storage.owner import Holder
+from bayesopt.storage.records import Draft, Records, StorageError
+from bayesopt.trial import Evaluation, Seen, Trial, TrialState
+from bayesopt.trial_rules import Claim, Claimant, Params
+
+T = TypeVar("T")
+
+_PATIENCE_WITH_CHOOSERS = 30.0  # seconds to wait for points that are being chosen elsewhere
+_log = logging.getLogger("bayesopt")
+
+
+class Store(Protocol):
+    """What a ledger writes to; see `bayesopt.storage`."""
+
+    one_machine: bool
+    is_shared: bool
+    records: Records
+    revision: int
+
+    def refresh(self) -> None:
+        """Read what others have written since."""
+
+    def write(self, change: Callable[[Draft], T]) -> T:
+        """Do all that `change` puts into its draft in one transaction."""
+        ...
+
+
+class Ledger:
+    """The trials of one study.
+
+    Parameters
+    ----------
+    store
+        Where they are; None: in memory.
+    max_attempts
+        How often a trial is given out before it has failed, when its process dies each time.
+    """
+
+    def __init__(self, store: Store | None = None, max_attempts: int = 3) -> None:
+        self.store: Store = Memory() if store is None else store
+        self.max_attempts = max_attempts
+        self._holder = Holder()
+        self._unsaved: dict[int, Trial] = {}
+        self._heart: threading.Thread | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return vars(self) | {"_heart": None}
+
+    @property
+    def _us(self) -> Claimant:
+        return Claimant(self._holder.owner, self.store.one_machine, self.max_attempts)
+
+    @property
+    def trials(self) -> list[Trial]:
+        """All trials that have a point, in the order of their numbers, as far as we have read."""
+        found = (self._unsaved.get(record.number, record.trial) for record in self.store.records)
+        return [trial for trial in found if trial is not None]
+
+    @property
+    def n_ended(self) -> int:
+        """Number of trials with a result or a failure."""
+        return self.store.records.n_ended + len(self._unsaved)
+
+    def refresh(self) -> None:
+        """Read what other processes have written since."""
+        self.store.refresh()
+
+    def trial(self, number: int) -> Trial:
+        """The trial of a number; raises ValueError if there is none."""
+        if number not in self.store.records:
+            self.refresh()
+        if number not in self.store.records:
+            n = len(self.store.records)
+            raise ValueError(f"This study has {n} trials, but none is {number}.")
+        found = self._unsaved.get(number, self.store.records[number].trial)
+        if found is None:
+            raise ValueError(f"The point of trial {number} is still being chosen.")
+        return found
+
+    def claim(
+        self,
+        given: Sequence[Params] = (),
+        limit: int | None = None,
+        running: Collection[int] = (),
+    ) -> Claim | None:
+        """A trial to evaluate, or a number whose point is to be chosen (see `trial_rules.claim`).
+
+        Raises
+        ------
+        StorageError
+            If it cannot be saved.
+        """
+        by = self._us
+        record = self._write(lambda draft: trial_rules.claim(draft, by, given, limit, running))
+        if record is None:
+            return None
+        self._keep_alive()
+        if record.trial is not None:
+            return Claim(record.number, record.trial)
+        return self._with_what_is_known(record.number)
+
+    def take(self, params: Params) -> Trial:
+        """A new running trial at a point of the user's."""
+        by = self._us
+        trial = self._write(lambda draft: trial_rules.take(draft, by, params)).trial
+        assert trial is not None
+        self._keep_alive()
+        return trial
+
+    def _with_what_is_known(self, number: int) -> Claim:
+        """Wait for the points that are being chosen under smaller numbers: no two choose alike."""
+        give_up = time.monotonic() + _PATIENCE_WITH_CHOOSERS
+        by = self._us
+        while True:
+            self.refresh()
+            records = self.store.records
+            absent = [n for n in sorted(records.open) if records[n].trial is None and n != number]
+            before = [n for n in absent if n < number and by.is_held(records[n], time.time())]
+            if not before or time.monotonic() > give_up:
+                break
+            time.sleep(0.02)
+        known = tuple(self.trials)
+        pending = tuple(t.number for t in known if t.state is TrialState.RUNNING)
+        seen = Seen(len(records), pending, tuple(absent))
+        return Claim(number, None, known, seen, self.store.revision)
+
+    def commit(self, claim: Claim, trial: Trial, distinct: bool) -> Trial | None:
+        """Make a chosen point the trial of the number; None: claim again.
+
+        Parameters
+        ----------
+        claim, trial
+            What was claimed, and what came of it.
+        distinct
+            Whether no two trials may have the same point.
+        """
+        by = self._us
+        return self._write(lambda draft: trial_rules.commit(draft, by, claim, trial, distinct))
+
+    def give_back(self, number: int) -> None:
+        """Undo a claim: the number is up for the next, a given point with it."""
+        by = self._us
+        self._write(lambda draft: trial_rules.give_back(draft, by, number))
+
+    def end(self, number: int, state: TrialState, **fields: Any) -> None:
+        """Record how a trial ended; the same again changes nothing.
+
+        Raises
+        ------
+        ValueError
+            If there is no such trial, or it ended otherwise.
+        StorageError
+            If it could not be saved. It is kept in memory, and saved before anything else is.
+        """
+        before = self.trial(number)
+        try:
+            self._write(lambda draft: trial_rules.end(draft, number, state, fields))
+        except StorageError as error:
+            if before.state is TrialState.RUNNING:
+                when = {"ended": time.time(), **fields}
+                self._unsaved[number] = trial_rules.ended(before, state, when)
+            raise StorageError(_what_to_do(error, number, fields)) from error
+
+    def save(self) -> None:
+        """Write the results that could not be written when they came.
+
+        Raises
+        ------
+        StorageError
+            If they still cannot be.
+        """
+        for number, trial in list(self._unsaved.items()):
+            self.store.write(lambda draft, t=trial: _end_as(draft, t))  # type: ignore[misc]
+            del self._unsaved[number]
+
+    def add(self, points: Sequence[Params], results: Sequence[dict[str, Any]], once: bool) -> None:
+        """Add trials that have ended elsewhere.
+
+        Parameters
+        ----------
+        points, results
+            Parameters, and how they ended, as fields of Trial.
+        once
+            Only those that the study does not hold as often already.
+        """
+        new = [
+            Trial(0, dict(point), origin="added", **fields)
+            for point, fields in zip(points, results, strict=True)
+        ]
+        self._write(lambda draft: trial_rules.add(draft, new, once))
+
+    def fill(self, trials: Sequence[Trial]) -> None:
+        """Begin with the trials of a copy."""
+        self._write(lambda draft: trial_rules.fill(draft, trials))
+
+    def _write(self, change: Callable[[Draft], T]) -> T:
+        self.save()
+        return self.store.write(change)
+
+    def _keep_alive(self) -> None:
+        """Renew the leases of our trials, from a thread, for as long as we have any."""
+        if self.store.is_shared and (self._heart is None or not self._heart.is_alive()):
+            self._heart = threading.Thread(
+                target=_beat, args=(weakref.ref(self),), name="bayesopt leases", daemon=True
+            )
+            self._heart.start()
+
+    def renew_leases(self) -> bool:
+        """Show other machines that we live; False if we hold no trial."""
+        by = self._us
+        return self.store.write(lambda draft: trial_rules.renew_leases(draft, by))
+
+
+def _beat(ledger: "weakref.ref[Ledger]") -> None:
+    while True:
+        time.sleep(trial_rules.LEASE / 4)
+        present = ledger()
+        if present is None:
+            return
+        try:
+            if not present.renew_leases():
+                return
+        except StorageError as error:
+            _log.warning("Leases could not be renewed: %s", error)
+        del present
+
+
+def _end_as(draft: Draft, trial: Trial) -> None:
+    names = ("evaluation", "reason", "traceback", "ended")
+    fields = {name: getattr(trial, name) for name in names}
+    trial_rules.end(draft, trial.number, trial.state, fields)
+
+
+def _what_to_do(error: StorageError, number: int, fields: dict[str, Any]) -> str:
+    evaluation = fields.get("evaluation")
+    if isinstance(evaluation, Evaluation):
+        result = f"the value {evaluation.value!r}"
+    else:
+        result = f"failed: {fields.get('reason')}"
+    return (
+        f"{error} The result of trial {number} ({result}) is kept in memory. Mend the storage, "
+        f"then call `study.save()` or go on with this study, which saves it first; or tell it in "
+        f"another process, as trial {number}."
+    )

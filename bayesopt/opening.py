@@ -1,0 +1,87 @@
+"""Open the storage of a study: made where it is missing, gone on with where it is the same."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from os import PathLike, fspath
+from typing import Any
+
+from bayesopt.ledger import Store
+from bayesopt.settings import Settings, differences
+from bayesopt.storage.memory import Memory
+
+DEFAULT_NAME = "study"
+
+
+def open_study(
+    given: Settings,
+    free: Sequence[str],
+    storage: str | PathLike[str] | None,
+    name: str | None,
+) -> tuple[Store, Settings]:
+    """The store of a study, and its settings.
+
+    Parameters
+    ----------
+    given
+        Settings of this process.
+    free
+        Names of those that the user has left open: the stored ones are taken.
+    storage, name
+        As in `Study`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the study exists with other settings.
+    StorageError
+        If the storage cannot be used.
+    """
+    if storage is None:
+        if name is not None:
+            raise ValueError(
+                f"`name` is that of a study in a `storage`, but there is no storage: {name!r}."
+            )
+        return Memory(), given
+    store = _database(storage, name, given.to_json())
+    if store.is_new:
+        return store, given
+    policy = None if "policy" in free else given.policy
+    stored = Settings.from_json(store.settings, constraints=given.constraints, policy=policy)
+    settings = replace(given, **{key: getattr(stored, key) for key in free})
+    different = [
+        line for line in differences(store.settings, settings) if not line.startswith("policy")
+    ]
+    if different:
+        raise ValueError(
+            f"The study {name or DEFAULT_NAME!r} in {fspath(storage)!r} is another one: "
+            f"{'; '.join(different)}. Pass what it was made with, or another `name`."
+        )
+    return store, settings
+
+
+def read_settings(
+    storage: str | PathLike[str], name: str | None
+) -> tuple[Store, Mapping[str, Any]]:
+    """The store of a study that must exist, and its settings as they are stored.
+
+    Raises
+    ------
+    StorageError
+        If it does not, or the storage cannot be used.
+    """
+    store = _database(storage, name, None)
+    return store, store.settings
+
+
+def _database(
+    storage: str | PathLike[str], name: str | None, settings: dict[str, Any] | None
+) -> Any:
+    if not isinstance(storage, str | PathLike):
+        raise TypeError(
+            f"`storage` is the path of a file or the URL of a database, not {storage!r}."
+        )
+    if name is not None and not (isinstance(name, str) and 0 < len(name) <= 255):
+        raise TypeError(f"`name` must be a name of at most 255 letters, but got {name!r}.")
+    from bayesopt.storage.database import Database  # it loads SQLAlchemy
+
+    return Database(fspath(storage), name or DEFAULT_NAME, settings)

@@ -1,0 +1,160 @@
+"""Ask, evaluate, tell, with as many evaluations at once as there are workers.
+
+The loop knows neither a study nor a storage: it gets trials, hands them to workers and reports
+what came back. Points are chosen while others are evaluated.
+"""
+
+import logging
+import time
+from collections.abc import Collection
+from typing import Protocol
+
+from bayesopt.design import SpaceExhausted
+from bayesopt.execution.interruption import Interruption
+from bayesopt.execution.objective import Failure, stop_if_hopeless
+from bayesopt.execution.progress import Progress
+from bayesopt.execution.workers import Finished, Workers
+from bayesopt.storage.records import StorageError
+from bayesopt.trial import Evaluation, Trial
+
+_LOOK_FOR_OTHERS = 0.2  # seconds between two looks at what other processes do
+_log = logging.getLogger("bayesopt")
+
+
+class Asked(Protocol):
+    """Where trials come from and results go."""
+
+    def next_trial(self, running: Collection[int]) -> Trial | None:
+        """The next one, beside those that run here; None if there is none to start now."""
+
+    def record(self, number: int, outcome: Evaluation | Failure) -> None:
+        """How a trial ended."""
+
+    def give_back(self, number: int) -> None:
+        """A trial that was begun here and is not going to end."""
+
+    def is_done(self) -> bool:
+        """Whether there are as many results as are wanted, those of other processes included."""
+
+    def after(self, number: int) -> bool:
+        """Tell the user; False if the user has had enough."""
+
+    def best_value(self) -> float | None:
+        """The best value so far."""
+
+
+def run_until_done(asked: Asked, workers: Workers, line: Progress, timeout: float | None) -> str:
+    """Evaluate until enough is known; returns why it ended, "" if all is done.
+
+    Parameters
+    ----------
+    asked
+        The study.
+    workers
+        What evaluates. They are closed at the end, whatever happens, and what they have not
+        finished is given back.
+    line
+        Where progress is shown.
+    timeout
+        Seconds after which no evaluation is begun; the running ones may end.
+
+    Raises
+    ------
+    AllEvaluationsFailed
+        If the first five evaluations fail alike.
+    StorageError
+        If a result could not be saved; the running evaluations end first, and theirs are kept too.
+    KeyboardInterrupt
+        If a signal came.
+    """
+    loop = _Loop(asked, workers, line, timeout)
+    with Interruption() as interruption:
+        try:
+            return loop.run(interruption)
+        except KeyboardInterrupt as error:
+            raise KeyboardInterrupt(interruption.reason) from error
+        finally:
+            unfinished = sorted(workers.running, reverse=True)
+            workers.close()
+            for number in unfinished:
+                loop.give_back(number)
+
+
+class _Loop:
+    def __init__(
+        self, asked: Asked, workers: Workers, line: Progress, timeout: float | None
+    ) -> None:
+        self.asked, self.workers, self.line = asked, workers, line
+        self.timeout = timeout
+        self.started = time.monotonic()
+        self.outcomes: list[Evaluation | Failure] = []
+        self.why_no_more: str | None = None
+        self.trouble: StorageError | None = None
+
+    def run(self, interruption: Interruption) -> str:
+        while True:
+            self._fill()
+            if not self.workers.running:
+                if self.trouble is not None:
+                    raise self.trouble
+                if self.why_no_more is not None or self.asked.is_done():
+                    return self.why_no_more or ""
+            wait = None if self._is_full else _LOOK_FOR_OTHERS
+            with interruption.allowed():
+                if self.workers.running:
+                    finished = self.workers.finished(wait)
+                else:
+                    finished = []
+                    time.sleep(_LOOK_FOR_OTHERS)
+            for one in finished:
+                if not self._take(one):
+                    return "The callback ended the search."
+
+    @property
+    def _is_full(self) -> bool:
+        """Whether nothing could be started now, whatever other processes do."""
+        busy = len(self.workers.running) >= self.workers.capacity
+        return busy or self.why_no_more is not None or self.trouble is not None
+
+    def _fill(self) -> None:
+        """Start what can be started."""
+        while not self._is_full:
+            if self._is_late():
+                self.why_no_more = f"The timeout of {self.timeout} s was reached."
+                return
+            try:
+                with self.line.asking():
+                    trial = self.asked.next_trial(self.workers.running)
+            except SpaceExhausted as end:
+                self.why_no_more = str(end)
+                return
+            except StorageError as error:
+                self.trouble = error
+                return
+            if trial is None:
+                return
+            self.workers.start(trial.number, trial.params)
+
+    def _is_late(self) -> bool:
+        """Past the timeout; but one evaluation is had in any case."""
+        began = bool(self.outcomes or self.workers.running)
+        late = self.timeout is not None and time.monotonic() - self.started > self.timeout
+        return late and (began or self.asked.best_value() is not None)
+
+    def _take(self, finished: Finished) -> bool:
+        """Report one result; False if the user has had enough."""
+        self.outcomes.append(finished.outcome)
+        try:
+            self.asked.record(finished.key, finished.outcome)
+        except StorageError as error:
+            self.trouble = self.trouble or error
+            return True
+        self.line.advance(self.asked.best_value(), finished.seconds)
+        stop_if_hopeless(self.outcomes)
+        return self.asked.after(finished.key)
+
+    def give_back(self, number: int) -> None:
+        try:
+            self.asked.give_back(number)
+        except StorageError as error:  # it is given out again once this process has ended
+            _log.warning("Trial %d could not be given back: %s", number, error)

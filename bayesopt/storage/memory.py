@@ -1,0 +1,42 @@
+"""Records of one process, gone with it."""
+
+import threading
+import time
+import uuid
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from bayesopt.storage.records import Draft, Records
+
+T = TypeVar("T")
+
+
+class Memory:
+    """A store for one process; see `bayesopt.storage.database.Database` for the lasting one."""
+
+    one_machine = True
+    is_shared = False
+
+    def __init__(self) -> None:
+        self.records = Records()
+        self.revision = 0
+        self._lock = threading.RLock()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name != "_lock"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state, _lock=threading.RLock())
+
+    def refresh(self) -> None:
+        """Nothing comes from elsewhere."""
+
+    def write(self, change: Callable[[Draft], T]) -> T:
+        """Do all that `change` puts into its draft, or nothing where it raises."""
+        with self._lock:
+            draft = Draft(self.records, time.time(), uuid.uuid4().hex)
+            result = change(draft)
+            self.revision += 1
+            for record in draft.stamped(self.revision):
+                self.records.put(record)
+            return result

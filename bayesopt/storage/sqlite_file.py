@@ -1,0 +1,145 @@
+"""An SQLite file: is it ours and whole, how it comes to be, and how a connection is set up.
+
+A file appears with its tables in it or not at all: it is made beside its place and linked there.
+What is not ours is never opened for writing. The log of writes (WAL) needs a local disk.
+"""
+
+import os
+import sqlite3
+import time
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from bayesopt.storage.records import StorageError
+
+APPLICATION_ID = 0x42617965  # the letters "Baye" in the header say whose the file is
+BUSY_SECONDS = 60.0
+_MAGIC = b"SQLite format 3\0"
+
+
+def check(path: Path) -> bool:
+    """Whether the file is there; if so it is ours and whole.
+
+    Raises
+    ------
+    StorageError
+        If it is something else, or damaged. It is left as it is.
+    """
+    if not path.exists():
+        if wal_of(path).exists():
+            raise StorageError(
+                f"{path} is missing, but its log {wal_of(path).name} is there. Put the file back "
+                "beside it, or move the log away to begin anew."
+            )
+        return False
+    if not path.is_file():
+        raise StorageError(f"{path} is not a file.")
+    with path.open("rb") as file:
+        header = file.read(100)
+    if not header:
+        raise StorageError(
+            f"{path} is empty. It is left as it is: remove it to begin a new study, or put back "
+            "the file that was there."
+        )
+    if not header.startswith(_MAGIC[: len(header)]):
+        raise StorageError(f"{path} is no SQLite file. It is left as it is: choose another name.")
+    if len(header) < 100:
+        raise _damaged(path, f"it ends after {len(header)} bytes")
+    if int.from_bytes(header[68:72], "big") != APPLICATION_ID:
+        raise StorageError(
+            f"{path} is an SQLite file of another program, or its header is damaged. It is left as "
+            "it is: choose another name."
+        )
+    _quick_check(path)
+    return True
+
+
+def _quick_check(path: Path) -> None:
+    for wait in (0.05, 0.1, 0.2, 0.5, 1.0, None):
+        try:
+            uri = f"{path.absolute().as_uri()}?mode=ro"
+            with closing(sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS)) as connection:
+                found = [row[0] for row in connection.execute("PRAGMA quick_check(3)")]
+        except sqlite3.OperationalError as error:
+            if wait is None or not is_busy(error):
+                raise _damaged(path, str(error)) from error
+            time.sleep(wait)
+        except sqlite3.DatabaseError as error:
+            raise _damaged(path, str(error)) from error
+        else:
+            if found != ["ok"]:
+                raise _damaged(path, "; ".join(found))
+            return
+
+
+def _damaged(path: Path, why: str) -> StorageError:
+    return StorageError(
+        f"{path} is damaged ({why}). It is left as it is: put back a copy, or save what the "
+        "command-line tool `sqlite3` can read by its `.recover`."
+    )
+
+
+def wal_of(path: Path) -> Path:
+    """The log of writes that are not yet in the file itself."""
+    return path.with_name(path.name + "-wal")
+
+
+def create(path: Path, fill: Callable[[Path], None]) -> None:
+    """Let `fill` make the file beside its place, and put it there unless another was quicker.
+
+    Raises
+    ------
+    StorageError
+        If the folder is missing or cannot be written to.
+    """
+    beside = path.with_name(f".{path.name}.{os.getpid()}.{time.monotonic_ns()}")
+    try:
+        fill(beside)
+        with beside.open("rb+") as file:
+            os.fsync(file.fileno())
+        os.link(beside, path)
+    except FileExistsError:
+        pass
+    except OSError as error:
+        raise StorageError(
+            f"{path} cannot be made: {error}. It needs a folder on a local disk that you may write "
+            "to."
+        ) from error
+    finally:
+        for name in (beside.name, f"{beside.name}-wal", f"{beside.name}-shm"):
+            path.with_name(name).unlink(missing_ok=True)
+
+
+def is_busy(error: Exception) -> bool:
+    """Whether another process is just using the file."""
+    text = str(error)
+    return "locked" in text or "busy" in text
+
+
+def is_full(error: Exception) -> bool:
+    """Whether the disk has no room, or the file may not grow."""
+    return "is full" in str(error)
+
+
+def set_up(connection: sqlite3.Connection, _: Any) -> None:
+    """Make a new connection safe: what is committed is on the disk, in the file itself.
+
+    The log is copied into the file after every commit, so that a copy of the file alone, or a lost
+    log, costs nothing.
+    """
+    connection.isolation_level = None  # transactions begin where we say so
+    cursor = connection.cursor()
+    cursor.execute(f"PRAGMA busy_timeout = {int(1000 * BUSY_SECONDS)}")
+    cursor.execute("PRAGMA synchronous = FULL")
+    cursor.execute("PRAGMA wal_autocheckpoint = 1")
+    cursor.close()
+
+
+def switch_to_wal(connection: sqlite3.Connection) -> None:
+    """Keep a log of writes beside the file: readers and a writer do not wait for each other."""
+    connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+    mode = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
+    if mode != "wal":
+        raise StorageError(f"This disk does not carry an SQLite log (WAL); it gave {mode!r}.")
