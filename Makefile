@@ -1,5 +1,6 @@
 # make demo   installs into .venv and tunes a real classifier
-# make test   installs what the tests need and runs the fast ones
+# make test   installs what the tests need and runs the fast ones; under scripts/with_postgres
+#             also those that need PostgreSQL
 # make check  formatting, lint, strict types, import floors
 PYTHON ?= python3
 BIN := .venv/bin
@@ -23,7 +24,7 @@ test: .venv/installed-test
 	$(BIN)/python -m pytest -n 2 -q
 
 test-all: .venv/installed-test .venv/installed-bench
-	$(BIN)/python -m pytest -n 2 -q -m 'slow or not slow'
+	scripts/with_postgres $(BIN)/python -m pytest -n 2 -q -m 'slow or not slow'
 
 check: .venv/installed-check .venv/installed-test
 	$(BIN)/ruff format --check .

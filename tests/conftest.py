@@ -1,5 +1,42 @@
-"""One thread a test process: small matrices gain nothing from more; `pytest -n` runs several."""
+"""One thread a test process, and no test of PostgreSQL where there is no server.
+
+Small matrices gain nothing from more threads; `pytest -n` runs several processes.
+"""
 
 import os
 
+import pytest
+
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported
+
+_LEFT_OUT = pytest.StashKey[int]()
+
+
+@pytest.hookimpl(trylast=True)  # `-m` and `-k` choose first: what they drop is not counted here
+def pytest_collection_modifyitems(config, items):
+    if "BAYESOPT_POSTGRES_URL" in os.environ:
+        return
+    left_out = [item for item in items if item.get_closest_marker("postgres")]
+    if left_out:
+        items[:] = [item for item in items if not item.get_closest_marker("postgres")]
+        config.hook.pytest_deselected(items=left_out)
+    config.stash[_LEFT_OUT] = len(left_out)
+
+
+# With xdist the workers collect, all the same tests, and the process that reports does not.
+def pytest_sessionfinish(session):
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["left_out"] = session.config.stash.get(_LEFT_OUT, 0)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node):
+    output = getattr(node, "workeroutput", {})  # a worker that crashed has none
+    node.config.stash[_LEFT_OUT] = output.get("left_out", node.config.stash.get(_LEFT_OUT, 0))
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    if count := config.stash.get(_LEFT_OUT, 0):
+        terminalreporter.write_line(
+            f"{count} tests of PostgreSQL deselected; to run them: scripts/with_postgres make test"
+        )
