@@ -135,7 +135,7 @@ class Ledger:
                 break
             time.sleep(0.02)
         known = tuple(self.trials)
-        pending = tuple(t.number for t in known if t.state is TrialState.RUNNING)
+        pending = tuple(n for n in sorted(records.open) if n not in absent and n != number)
         seen = Seen(len(records), pending, tuple(absent))
         return Claim(number, None, known, seen, self.store.revision)
 

@@ -141,7 +141,7 @@ def commit(draft: Draft, by: Claimant, claim: Claim, trial: Trial, distinct: boo
         return None
     if record.trial is not None:
         return record.trial if record.trial.params == trial.params else None
-    news = (r for r in draft if r.revision > claim.revision)
+    news = draft.newer_than(claim.revision)
     if distinct and any(r.trial and r.trial.params == trial.params for r in news):
         draft.put(replace(record, owner=None))
         return None

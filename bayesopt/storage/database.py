@@ -192,7 +192,7 @@ class Database:
                 select(tables.trials)
                 .where(tables.trials.c.study == self._id)
                 .where(tables.trials.c.revision > self.revision)
-                .order_by(tables.trials.c.number)
+                .order_by(tables.trials.c.revision, tables.trials.c.number)
             )
             keys = tables.trials.c.keys()
             read = [

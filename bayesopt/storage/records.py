@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import takewhile
 from typing import Any
 
 from bayesopt.storage.owner import Owner
@@ -122,8 +123,16 @@ class Records:
         """Number of trials with a result or a failure."""
         return len(self._of) - len(self.open)
 
+    def newer_than(self, revision: int) -> Iterator[Record]:
+        """What was changed by later writes."""
+        return takewhile(lambda record: record.revision > revision, reversed(self._of.values()))
+
     def put(self, record: Record) -> None:
-        """Add a record, or put it in the place of the one with its number."""
+        """Add a record, or put it in the place of the one with its number.
+
+        They come in the order of their revisions.
+        """
+        self._of.pop(record.number, None)
         self._of[record.number] = record
         if record.is_open:
             self.open.add(record.number)
@@ -148,10 +157,11 @@ class Draft:
         self._records = records
         self.now = now
         self.token, self.repeated = token, repeated
+        self._n = len(records)
         self.changed: dict[int, Record] = {}
 
     def __len__(self) -> int:
-        return len(self._records) + sum(number not in self._records for number in self.changed)
+        return self._n
 
     def __getitem__(self, number: int) -> Record:
         return self.changed[number] if number in self.changed else self._records[number]
@@ -163,6 +173,10 @@ class Draft:
         """In the order of the numbers."""
         return (self[number] for number in range(len(self)))
 
+    def newer_than(self, revision: int) -> Iterator[Record]:
+        """What was changed by later writes, this one aside."""
+        return self._records.newer_than(revision)
+
     @property
     def open(self) -> list[int]:
         """Numbers without a result, in order."""
@@ -171,6 +185,7 @@ class Draft:
 
     def put(self, record: Record) -> None:
         """Change or add a record; a new one has the number `len(draft)`."""
+        self._n = max(self._n, record.number + 1)
         self.changed[record.number] = record
 
     def stamped(self, revision: int) -> list[Record]:
