@@ -138,7 +138,7 @@ _READERS: dict[str, Any] = {
 
 def _name_of(function: Any) -> str:
     if isinstance(function, partial):
-        return f"partial({_name_of(function.func)})"
+        return _name_of(function.func)
     named = function if hasattr(function, "__qualname__") else type(function)
     return f"{named.__module__ or 'builtins'}.{named.__qualname__}"
 
