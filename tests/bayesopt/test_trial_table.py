@@ -1,0 +1,329 @@
+"""Trials as a data frame, and earlier results from CSV files."""
+
+import sys
+
+import numpy as np
+import pandas
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from strategies import fixed, floats, ints
+
+from bayesopt.parameter import Categorical, Float, Int
+from bayesopt.space import Space
+from bayesopt.trial import Evaluation, Trial, TrialState
+from bayesopt.trial_table import read_csv, to_dataframe
+
+SPACE = Space(
+    rate=Float(0.0, 1.0),
+    depth=Int(1, 9),
+    kind=Categorical(["a", None, 2]),
+    flag=Categorical([True, False]),
+)
+POINTS = [
+    {"rate": 0.5, "depth": 3, "kind": "a", "flag": True},
+    {"rate": 1e-5, "depth": 1, "kind": None, "flag": False},
+    {"rate": 1.0, "depth": 9, "kind": 2, "flag": True},
+]
+TRIALS = [
+    Trial(
+        0, POINTS[0], TrialState.COMPLETE, Evaluation(1 / 3, 0.1), started=1.5e9, ended=1.5e9 + 2
+    ),
+    Trial(1, POINTS[1], TrialState.FAILED, reason='said "no",\nand left', started=1.5e9, attempt=2),
+    Trial(2, POINTS[2], origin="acquisition"),
+    Trial(3, POINTS[2], TrialState.COMPLETE, Evaluation(-2.0), origin="added"),
+]
+
+
+def test_a_row_for_each_trial_with_the_right_types():
+    frame = to_dataframe(TRIALS, SPACE)
+    assert frame.index.name == "number" and frame.index.tolist() == [0, 1, 2, 3]
+    assert {name: str(kind) for name, kind in frame.dtypes.items()} == {
+        "state": "object",
+        "value": "float64",
+        "sd": "float64",
+        "rate": "float64",
+        "depth": "int64",
+        "kind": "object",
+        "flag": "bool",
+        "origin": "object",
+        "attempt": "int64",
+        "reason": "object",
+        "started": "datetime64[ns, UTC]",
+        "ended": "datetime64[ns, UTC]",
+        "seconds": "float64",
+    }
+    assert frame["state"].tolist() == ["complete", "failed", "running", "complete"]
+    np.testing.assert_array_equal(frame["value"], [1 / 3, np.nan, np.nan, -2.0])
+    np.testing.assert_array_equal(frame["sd"], [0.1, np.nan, np.nan, np.nan])
+    np.testing.assert_array_equal(frame["seconds"], [2.0, np.nan, np.nan, np.nan])
+    assert frame["kind"].tolist() == ["a", None, 2, 2]
+    assert frame["reason"].tolist() == [None, TRIALS[1].reason, None, None]
+    assert frame["origin"].tolist() == ["given", "given", "acquisition", "added"]
+    assert frame["attempt"].tolist() == [1, 2, 1, 1]
+    assert frame["started"][0] == pandas.Timestamp(1.5e9, unit="s", tz="UTC")
+    assert frame["ended"].isna().tolist() == [False, True, True, True]
+
+
+def test_an_empty_table_has_the_same_columns():
+    empty, full = to_dataframe([], SPACE), to_dataframe(TRIALS, SPACE)
+    assert len(empty) == 0 and empty.dtypes.equals(full.dtypes)
+    assert empty.index.name == "number" and empty.index.dtype == full.index.dtype
+
+
+@pytest.mark.parametrize(
+    ("choices", "kind"),
+    [([1, 2], "int64"), ([0.1, 2.0], "float64"), ([1, 2.0], "object"), ([1, 10**30], "object")],
+)
+def test_choices_of_one_kind_have_its_type(choices, kind):
+    space = Space(c=Categorical(choices))
+    frame = to_dataframe([Trial(n, {"c": c}) for n, c in enumerate(choices)], space)
+    assert str(frame["c"].dtype) == kind and frame["c"].tolist() == choices
+
+
+def test_parameters_with_our_names_get_a_prefix(tmp_path):
+    space = Space(**{name: Float(0, 1) for name in ("value", "number", "params.value", "sd", "x")})
+    trial = Trial(0, dict(zip(space, (0.1, 0.2, 0.3, 0.4, 0.5), strict=True)))
+    trial = Trial(0, trial.params, TrialState.COMPLETE, Evaluation(9.0, 8.0))
+    frame = to_dataframe([trial], space)
+    assert frame.columns.is_unique
+    assert frame["value"][0] == 9.0 and frame["x"][0] == 0.5
+    assert frame["params.number"][0] == 0.2 and frame["params.sd"][0] == 0.4
+    assert frame["params.params.value"][0] == 0.1 and frame["params.value"][0] == 0.3
+    frame.to_csv(tmp_path / "t.csv")
+    assert read_csv(tmp_path / "t.csv", space) == [(trial.params, trial.evaluation)]
+
+
+def test_without_pandas_the_error_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    with pytest.raises(ImportError, match=r"pip install 'bayesopt-uq\[dataframe\]'"):
+        to_dataframe(TRIALS, SPACE)
+
+
+texts = st.text(st.characters(codec="utf-8", exclude_characters="\r\0"), max_size=6)
+choices = st.lists(
+    texts.filter(lambda text: text not in ("", "None"))
+    | st.integers(-(10**20), 10**20)
+    | st.floats(allow_nan=False)
+    | st.booleans()
+    | st.none(),
+    min_size=1,
+    max_size=6,
+    unique_by=(lambda choice: choice, str),
+)
+names = st.sampled_from(["C", "value", "sd", "state", "reason", "größe; m", 'a,"b"', "params.sd"])
+spaces = st.dictionaries(
+    names, floats() | ints() | choices.map(Categorical), min_size=1, max_size=4
+).map(lambda parameters: Space(**parameters))
+
+
+@st.composite
+def trials_of_a_space(draw):
+    space = draw(spaces)
+    rows = draw(st.lists(st.tuples(*[st.floats(0, 1)] * len(space)), max_size=4))
+    trials = []
+    for row in rows:
+        params = space.from_unit(space.snap(np.array(row)))
+        ending = draw(
+            st.builds(Evaluation, st.floats(-1e308, 1e308), st.none() | st.floats(0, 1e308))
+            | texts.filter(bool)
+            | st.none()
+        )
+        state = TrialState.COMPLETE if isinstance(ending, Evaluation) else TrialState.FAILED
+        ended = {"evaluation" if state is TrialState.COMPLETE else "reason": ending}
+        if ending is None:
+            state, ended = TrialState.RUNNING, {}
+        times = {"started": draw(st.none() | st.floats(0, 4e9))}
+        trials.append(Trial(len(trials), params, state, **ended, **times))
+    return space, trials
+
+
+@fixed
+@given(
+    trials_of_a_space(), st.sampled_from([",", ";", "\t"]), st.sampled_from(["utf-8", "utf-8-sig"])
+)
+def test_what_pandas_writes_is_read(tmp_path_factory, case, delimiter, encoding):
+    space, trials = case
+    path = tmp_path_factory.getbasetemp() / "table.csv"
+    to_dataframe(trials, space).to_csv(path, sep=delimiter, encoding=encoding)
+    read = read_csv(path, space)
+    ended = [trial for trial in trials if trial.state is not TrialState.RUNNING]
+    assert read == [(trial.params, trial.evaluation or trial.reason) for trial in ended]
+    for (params, _), trial in zip(read, ended, strict=True):
+        assert [type(value) for value in params.values()] == [
+            type(value) for value in trial.params.values()
+        ]
+
+
+PLAIN = Space(x=Float(-10, 10), n=Int(0, 9))
+
+
+def written(tmp_path, text, encoding="utf-8"):
+    path = tmp_path / "runs.csv"
+    path.write_bytes(text.encode(encoding))
+    return path
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "x,n,value\n0.5,3,1.25\n-1,4,2",
+        "x;n;value\n0.5;3;1.25\n-1;4;2\n",
+        "x;n;value\n0,5;3;1,25\n-1,0;4,0;2",
+        "x\tn\tvalue\n0.5\t3\t1.25\n-1\t4\t2\n",
+        ' value , n,x \n 1.25 ,3.0,"0.5"\n\n2,4,-1e0\n,,\n',
+        "who,x,when;where,n,value,sd\nme,+0.5,9;8,3,1.25,\nyou,-1.0,,4,2.0,NaN\n",
+        'x,n,value,note\n0.5,3,1.25,"two\nlines, one cell"\n-1,4,2,\n',
+        "x,n,value\n0.5,3,1.25,,\n-1,4,2,\n",
+    ],
+)
+def test_plain_files_are_read(tmp_path, text, end, encoding):
+    path = written(tmp_path, text.replace("\n", end), encoding)
+    assert read_csv(path, PLAIN) == [
+        ({"x": 0.5, "n": 3}, Evaluation(1.25)),
+        ({"x": -1.0, "n": 4}, Evaluation(2.0)),
+    ]
+
+
+def test_columns_of_values_by_name(tmp_path):
+    path = written(tmp_path, "x,n,loss,err,value,sd\n1,2,3,4,a,b\n")
+    assert read_csv(path, PLAIN, "loss", "err") == [({"x": 1.0, "n": 2}, Evaluation(3.0, 4.0))]
+    assert read_csv(path, PLAIN, "loss", None) == [({"x": 1.0, "n": 2}, Evaluation(3.0))]
+    assert read_csv(str(path), PLAIN, value="err", sd=None)[0][1] == Evaluation(4.0)
+
+
+def test_a_header_alone_gives_nothing(tmp_path):
+    assert read_csv(written(tmp_path, "x,n,value\n"), PLAIN) == []
+
+
+@pytest.mark.parametrize(
+    ("cells", "outcome"),
+    [
+        (",complete,", "No value was given."),
+        ("NaN,,", "No value was given."),
+        ("NA,,out of memory", "out of memory"),
+        ("inf,,", "The value must be finite, but it is inf."),
+        ("1.0,failed,diverged", "diverged"),
+        (",FAILED,", "It failed, and no reason was given."),
+        ("1.0,TX,", Evaluation(1.0)),
+        ("1.0,complete,none", Evaluation(1.0)),
+    ],
+)
+def test_failures_keep_their_reason(tmp_path, cells, outcome):
+    path = written(tmp_path, f"x,n,value,state,reason\n1,2,{cells}\n3,4,,running,\n")
+    assert read_csv(path, PLAIN) == [({"x": 1.0, "n": 2}, outcome)]
+
+
+def test_a_parameter_may_have_the_name_of_another_column(tmp_path):
+    path = written(tmp_path, "state,value,loss\nfailed,0.5,1.0\n")
+    space = Space(state=Categorical(["failed", "running"]), value=Float(0, 1))
+    assert read_csv(path, space, "loss") == [({"state": "failed", "value": 0.5}, Evaluation(1.0))]
+    with pytest.raises(ValueError, match=r"no column 'params\.value'"):
+        read_csv(path, space)
+
+
+@pytest.mark.parametrize(
+    ("choices", "cell", "choice"),
+    [
+        (["a", "A"], "A", "A"),
+        (["a", " a"], " a", " a"),
+        (["a", "b"], " a ", "a"),
+        (["01", "1"], "01", "01"),
+        ([1, 2], "1.0", 1),
+        ([0.1, 0.5], "0.10", 0.1),
+        ([1e-5], "0.00001", 1e-5),
+        ([True, False], "true", True),
+        ([True, False], "FALSE", False),
+        ([True, False], "0", False),
+        (["true", False], "true", "true"),
+        ([None, "a"], "", None),
+        ([None, "a"], "None", None),
+        ([None, "a"], "none", None),
+        ([None, ""], "None", None),
+        (["None", None], "", None),
+        ([float("inf"), 1.0], "inf", float("inf")),
+        ([2**60, 2**60 + 1], str(2**60 + 1), 2**60 + 1),
+    ],
+)
+def test_a_choice_is_found_by_its_text(tmp_path, choices, cell, choice):
+    path = written(tmp_path, f"c,value\n{cell},1.0\n")
+    ((params, _),) = read_csv(path, Space(c=Categorical(choices)))
+    assert params == {"c": choice} and type(params["c"]) is type(choice)
+
+
+def test_a_choice_with_a_decimal_comma(tmp_path):
+    path = written(tmp_path, "c;value\n0,5;1,5\n")
+    assert read_csv(path, Space(c=Categorical([0.5, "a"]))) == [({"c": 0.5}, Evaluation(1.5))]
+
+
+@pytest.mark.parametrize(
+    ("choices", "cell", "text"),
+    [
+        (["a", "b"], "c", r"'c' is not one of \['a', 'b'\]"),
+        (["a", "b"], "", r"'' is not one of"),
+        ([1, "1"], "1", r"'1' may be any of \[1, '1'\]; give them names that differ"),
+        ([None, "None"], "None", "'None' may be any of"),
+        ([None, ""], "", "'' may be any of"),
+        ([True, "x"], "yes", "'yes' is not one of"),
+    ],
+)
+def test_a_choice_that_is_none_or_several_is_refused(tmp_path, choices, cell, text):
+    path = written(tmp_path, f"c,value\n{cell},1.0\n")
+    with pytest.raises(ValueError, match=f"runs.csv', line 2, column 'c': {text}"):
+        read_csv(path, Space(c=Categorical(choices)))
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("", r"line 1: no column 'value' and none 'x' and none 'n' among \[\]"),
+        ("x,n\n", r"line 1: no column 'value' among \['x', 'n'\]. A first row must name"),
+        ("x;value\n1;2", r"line 1: no column 'n' among \['x', 'value'\]"),
+        ("0.5,3,1.25\n", "line 1: no column"),
+        ("x|n|value\n", r"among \['x\|n\|value'\]"),
+        ("x,n,x,value\n", "line 1: the column 'x' stands twice"),
+        ("x,n,value\n1,2,3\n1,2\n", "line 3: 2 cells, but the first row has 3"),
+        (
+            "x,n,value\n0,5,3,1,25\n",
+            "line 2: 5 cells, but the first row has 3; a cell with a comma",
+        ),
+        ("x,n,value\nabc,2,3\n", "line 2, column 'x': 'abc' is no number"),
+        ("x,n,value\n,2,3\n", "line 2, column 'x': it is empty"),
+        ("x,n,value\nnan,2,3\n", "line 2, column 'x': .* is outside"),
+        ("x,n,value\n11,2,3\n", r"line 2, column 'x': 11.0 is outside \[-10.0, 10.0\]"),
+        ("x,n,value\n1,2.5,3\n", "line 2, column 'n': .* whole number"),
+        ("x,n,value\n1,10,3\n", "line 2, column 'n': .* is outside"),
+        ("x,n,value\n1,2,3\n1,2,high\n", "line 3, column 'value': 'high' is no number"),
+        ("x,n,value\n1,2,1_000\n", "line 2, column 'value': '1_000' is no number"),
+        ('x,n,value\n"0,5",2,3\n', "'0,5' is no number; a decimal comma needs semicolons"),
+        ("x;n;value\n1.000,5;2;3\n", "'1.000,5' is no number"),
+        ("x,n,value,sd\n1,2,3,-1\n", "line 2, column 'sd': .*>= 0"),
+        ("x,n,value,sd\n1,2,3,inf\n", "line 2, column 'sd': .*finite"),
+        ("x,n,value,sd\n1,2,3,low\n", "line 2, column 'sd': 'low' is no number"),
+        ('x,n,value,note\n1,2,3,"a\nb"\n1,2,z,c\n', "line 4, column 'value': 'z'"),
+        ('x,n,value,note\n1,2,3,"a\n1,2,3,b\n', "line 2: unexpected end of data"),
+        (f"x,n,value,note\n1,2,3,{'a' * 200_000}\n", "line 2: field larger than"),
+        (f"{'a' * 200_000}\n", "line 1: no column"),
+    ],
+)
+def test_what_cannot_be_read_is_refused_with_its_place(tmp_path, text, why):
+    with pytest.raises(ValueError, match=f"runs.csv', {why}" if why.startswith("line") else why):
+        read_csv(written(tmp_path, text), PLAIN)
+
+
+def test_a_named_column_of_errors_must_be_there(tmp_path):
+    with pytest.raises(ValueError, match="line 1: no column 'err'"):
+        read_csv(written(tmp_path, "x,n,value\n"), PLAIN, sd="err")
+
+
+def test_another_encoding_is_refused(tmp_path):
+    path = written(tmp_path, "x,n,value,größe\n", "latin-1")
+    with pytest.raises(ValueError, match=r"runs.csv' is not UTF-8 .*save it as UTF-8"):
+        read_csv(path, PLAIN)
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"none\.csv"):
+        read_csv(tmp_path / "none.csv", PLAIN)
