@@ -1,6 +1,6 @@
 from bayesopt.constraints import Simplex as Simplex
 from bayesopt.design import SpaceExhausted as SpaceExhausted
-from bayesopt.execution import AllEvaluationsFailed as AllEvaluationsFailed
+from bayesopt.execution.objective import AllEvaluationsFailed as AllEvaluationsFailed
 from bayesopt.minimization import maximize as maximize
 from bayesopt.minimization import minimize as minimize
 from bayesopt.models.gaussian_process import GaussianProcess as GaussianProcess

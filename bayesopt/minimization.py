@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import OptimizeResult
 
 from bayesopt.data import Direction, Noise
-from bayesopt.execution import AllEvaluationsFailed, Objective
+from bayesopt.execution.objective import AllEvaluationsFailed, Objective
 from bayesopt.explanation import Explanation
 from bayesopt.policy import Policy
 from bayesopt.space import Params, Space

@@ -14,13 +14,14 @@ from numpy.typing import ArrayLike, NDArray
 from bayesopt.arguments import checked_noise, checked_seed, checked_timeout, whole_number
 from bayesopt.data import Dataset, Direction, Noise, complete, dataset, observed_values
 from bayesopt.design import SpaceExhausted
-from bayesopt.execution import (
+from bayesopt.execution.objective import (
     Failure,
     Objective,
-    Progress,
     check_signature,
+    evaluate,
     stop_if_hopeless,
 )
+from bayesopt.execution.progress import Progress
 from bayesopt.explanation import Explanation, explain
 from bayesopt.models.fully_bayesian import Surrogate
 from bayesopt.parameter import Array
@@ -319,7 +320,8 @@ class Study:
                 if timeout is not None and outcomes and time.monotonic() - started > timeout:
                     return f"The timeout of {timeout} s was reached."
                 try:
-                    trial = self.ask(params=given.pop(0) if given else None)
+                    with line.asking():
+                        trial = self.ask(params=given.pop(0) if given else None)
                 except SpaceExhausted as end:
                     return str(end)
                 outcomes.append(self._evaluate(fun, trial, line))
@@ -331,16 +333,18 @@ class Study:
         return f"{n_evals} evaluations are done."
 
     def _evaluate(self, fun: Objective, trial: Trial, line: Progress) -> Evaluation | Failure:
+        start = time.perf_counter()
         try:
-            outcome = line.call(fun, self.space, trial.params)
+            outcome = evaluate(fun, self.space, trial.params)
         except BaseException:
             self._forget(trial)
             raise
+        seconds = time.perf_counter() - start
         if isinstance(outcome, Failure):
             self.fail(trial, outcome.reason)
         else:
             self.tell(trial, outcome)
-        line.advance(self._best_value())
+        line.advance(self._best_value(), seconds)
         return outcome
 
     def _goes_on(self, callback: Callback, trial: Trial) -> bool:
