@@ -6,7 +6,7 @@ The names below are loaded on first use, so that ``import bayesopt`` costs nothi
 from importlib import import_module
 
 _ROOM_OF = {
-    "AllEvaluationsFailed": "execution",
+    "AllEvaluationsFailed": "execution.objective",
     "Categorical": "parameter",
     "Evaluation": "trial",
     "Float": "parameter",
@@ -20,6 +20,7 @@ _ROOM_OF = {
     "Simplex": "constraints",
     "Space": "space",
     "SpaceExhausted": "design",
+    "StorageError": "storage.records",
     "Study": "study",
     "Trial": "trial",
     "TrialState": "trial",

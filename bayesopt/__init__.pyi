@@ -1,6 +1,6 @@
 from bayesopt.constraints import Simplex as Simplex
 from bayesopt.design import SpaceExhausted as SpaceExhausted
-from bayesopt.execution import AllEvaluationsFailed as AllEvaluationsFailed
+from bayesopt.execution.objective import AllEvaluationsFailed as AllEvaluationsFailed
 from bayesopt.minimization import maximize as maximize
 from bayesopt.minimization import minimize as minimize
 from bayesopt.models.gaussian_process import GaussianProcess as GaussianProcess
@@ -15,6 +15,7 @@ from bayesopt.parameter import Int as Int
 from bayesopt.policy import Policy as Policy
 from bayesopt.recommend import Recommendation as Recommendation
 from bayesopt.space import Space as Space
+from bayesopt.storage.records import StorageError as StorageError
 from bayesopt.study import Study as Study
 from bayesopt.trial import Evaluation as Evaluation
 from bayesopt.trial import Trial as Trial

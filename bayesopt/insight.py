@@ -84,7 +84,7 @@ class Insight:
         with own_torch_settings():
             model, data = self._fitted(policy.search.truncate)
             described = policy.described(data)
-            return explain(model, data, self.settings.space, self.trials, described)
+            return explain(model, data, self.settings.space, list(self.trials), described)
 
     def _fitted(self, truncate: float | None) -> tuple[Surrogate, Dataset]:
         """The model of all trials so far; the same as long as no trial comes or ends."""

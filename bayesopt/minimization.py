@@ -1,19 +1,22 @@
 """The one call: minimise or maximise an expensive function."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from os import PathLike
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import OptimizeResult
 
+from bayesopt.ask_tell import Point
 from bayesopt.data import Direction, Noise
-from bayesopt.execution import AllEvaluationsFailed, Objective
+from bayesopt.execution.objective import AllEvaluationsFailed, Objective
 from bayesopt.explanation import Explanation
 from bayesopt.policy import Policy
 from bayesopt.space import Params, Space
-from bayesopt.study import Callback, Point, Study
+from bayesopt.study import Callback, Study
 from bayesopt.trial import TrialState
 
 
@@ -37,8 +40,14 @@ def minimize(
     n_initial: int | None = None,
     x0: Point | Sequence[Point] | None = None,
     y0: ArrayLike | None = None,
+    n_parallel: int = 1,
+    executor: object | None = None,
+    storage: str | PathLike[str] | None = None,
+    name: str | None = None,
+    max_attempts: int = 3,
     seed: int | None = None,
     timeout: float | None = None,
+    trial_timeout: float | None = None,
     callback: Callback | None = None,
     progress: bool | Literal["auto"] = "auto",
 ) -> Result:
@@ -53,7 +62,8 @@ def minimize(
     space
         A Space, a list of (low, high) pairs, or `scipy.optimize.Bounds`.
     n_evals
-        Number of evaluations in all, failed ones and those in `y0` included.
+        Number of evaluations in all: failed ones, those in `y0` and those that the storage holds
+        already included.
     noise
         "auto": inferred; False: deterministic, no point is tried twice; a number: the known
         standard deviation of one value.
@@ -67,21 +77,33 @@ def minimize(
         Number of space-filling points before the model takes over.
     x0, y0
         A point or points to start with, and their values when they are known already.
+    n_parallel
+        So many evaluations at once, each in a process of its own, or on the `executor`.
+    executor
+        "process", or anything with ``submit(fn, *args)`` that returns futures, like those of
+        `concurrent.futures` and a `dask.distributed.Client` (see `Study.run`).
+    storage, name, max_attempts
+        A file or a database that keeps the study, under a name (see `Study`). Where it holds it
+        already, the search goes on; any number of processes and machines may work on it at once.
     seed
         A whole number makes the search repeatable.
     timeout
         Seconds after which no new evaluation starts.
+    trial_timeout
+        Seconds after which an evaluation is stopped, and has failed.
     callback
         Called as ``callback(study, trial)`` after each evaluation; raise StopIteration to end.
     progress
-        Show a line of progress; "auto": when the error stream is a terminal.
+        Show a line of progress; "auto": it moves in a terminal or a notebook, and elsewhere there
+        is a line every 30 seconds.
 
     Returns
     -------
     scipy.optimize.OptimizeResult
         ``x`` and ``params`` (the recommended point), ``fun`` (its value: observed when `noise` is
         False, else the posterior mean), ``sd`` (how unsure that is), ``observed`` (what was seen
-        there; NaN if nothing was), ``nfev``, ``success`` (False when interrupted), ``message``,
+        there; NaN if nothing was), ``nfev``, ``n_failed`` and ``failures`` (how many of those
+        failed, and how many for each reason), ``success`` (False when interrupted), ``message``,
         ``x_iters``, ``func_vals`` (NaN where it failed), ``study``, and ``explain()``, which says
         what the model has learnt.
 
@@ -91,6 +113,8 @@ def minimize(
         If an argument is wrong; nothing is evaluated then.
     AllEvaluationsFailed
         If the first five evaluations fail alike, or not one succeeds.
+    StorageError
+        If the storage cannot be used. Every exception carries the ``study``.
 
     Examples
     --------
@@ -104,8 +128,18 @@ def minimize(
         "policy": policy,
         "n_initial": n_initial,
         "seed": seed,
+        "storage": storage,
+        "name": name,
+        "max_attempts": max_attempts,
     }
-    of_run = {"timeout": timeout, "callback": callback, "progress": progress}
+    of_run = {
+        "n_parallel": n_parallel,
+        "executor": executor,
+        "timeout": timeout,
+        "trial_timeout": trial_timeout,
+        "callback": callback,
+        "progress": progress,
+    }
     return _optimize("minimize", fun, space, n_evals, x0, y0, of_study, of_run)
 
 
@@ -120,8 +154,14 @@ def maximize(
     n_initial: int | None = None,
     x0: Point | Sequence[Point] | None = None,
     y0: ArrayLike | None = None,
+    n_parallel: int = 1,
+    executor: object | None = None,
+    storage: str | PathLike[str] | None = None,
+    name: str | None = None,
+    max_attempts: int = 3,
     seed: int | None = None,
     timeout: float | None = None,
+    trial_timeout: float | None = None,
     callback: Callback | None = None,
     progress: bool | Literal["auto"] = "auto",
 ) -> Result:
@@ -132,8 +172,18 @@ def maximize(
         "policy": policy,
         "n_initial": n_initial,
         "seed": seed,
+        "storage": storage,
+        "name": name,
+        "max_attempts": max_attempts,
     }
-    of_run = {"timeout": timeout, "callback": callback, "progress": progress}
+    of_run = {
+        "n_parallel": n_parallel,
+        "executor": executor,
+        "timeout": timeout,
+        "trial_timeout": trial_timeout,
+        "callback": callback,
+        "progress": progress,
+    }
     return _optimize("maximize", fun, space, n_evals, x0, y0, of_study, of_run)
 
 
@@ -152,15 +202,15 @@ def _optimize(
         raise ValueError("`y0` holds the values at the points `x0`, but `x0` was not given.")
     first = _starting_points(study.space, x0)
     if y0 is not None:
-        study.add(first, np.atleast_1d(y0))
+        study.add(first, np.atleast_1d(y0), once=True)
         first = []
     with _kept(study):
         try:
             message, success = study.run(fun, n_evals, x0=first, **of_run), True
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as interrupt:
             if not any(trial.state is TrialState.COMPLETE for trial in study.trials):
                 raise
-            message, success = "Interrupted by the user.", False
+            message, success = str(interrupt), False
         if not any(trial.state is TrialState.COMPLETE for trial in study.trials):
             reasons = sorted({str(trial.reason) for trial in study.trials})
             raise AllEvaluationsFailed(f"Not one evaluation succeeded: {'; '.join(reasons)}")
@@ -174,7 +224,7 @@ def _kept(study: Study) -> Iterator[None]:
         yield
     except Exception as error:
         error.study = study  # type: ignore[attr-defined]
-        error.add_note(f"The {len(study.trials)} trials so far are in the error's `study`.")
+        error.add_note("All trials so far are in the error's `study`.")
         raise
 
 
@@ -192,6 +242,8 @@ def _starting_points(space: Space, x0: Point | Sequence[Point] | None) -> list[P
 def _result(study: Study, message: str, success: bool) -> Result:
     best = study.recommend()
     ended = [trial for trial in study.trials if trial.state is not TrialState.RUNNING]
+    failures = Counter(trial.reason for trial in ended if trial.state is TrialState.FAILED)
+    failed = f" {failures.total()} of {len(ended)} evaluations failed." if failures else ""
     seen = [
         trial.value for trial in ended if trial.params == best.params and trial.value is not None
     ]
@@ -202,8 +254,10 @@ def _result(study: Study, message: str, success: bool) -> Result:
         sd=best.sd,
         observed=float(np.mean(seen)) if seen else float("nan"),
         nfev=len(ended),
+        n_failed=failures.total(),
+        failures=dict(failures),
         success=success,
-        message=f"{message} {study.description}; {best.rule.replace('_', ' ')}.",
+        message=f"{message}{failed} {study.description}; {best.rule.replace('_', ' ')}.",
         x_iters=[_vector(study.space, trial.params) for trial in ended],
         func_vals=np.array([np.nan if trial.value is None else trial.value for trial in ended]),
         study=study,

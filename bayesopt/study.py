@@ -26,7 +26,7 @@ from bayesopt.settings import Settings
 from bayesopt.space import Params, Space
 from bayesopt.study_file import read_study, write_study
 from bayesopt.suggestion import default_n_initial
-from bayesopt.trial import Evaluation, Trial
+from bayesopt.trial import Evaluation, Trial, TrialState
 from bayesopt.trial_table import read_csv, to_dataframe
 
 Callback = Callable[["Study", Trial], object]
@@ -336,9 +336,9 @@ class Study(AskTell):
         ValueError
             If a column is missing or a cell cannot be read; then nothing is added.
         """
-        points, ended = read_csv(path, self.space, value, sd)
+        rows = read_csv(path, self.space, value, sd)
         with self._lock:
-            self._ledger.add(points, ended, once=True)
+            self._ledger.add([params for params, _ in rows], [_fields(r) for _, r in rows], True)
 
 
 class _Run:
@@ -380,3 +380,10 @@ class _Run:
         if not values:
             return None
         return min(values) if self.study.direction == "minimize" else max(values)
+
+
+def _fields(result: Evaluation | str) -> dict[str, Any]:
+    """How a trial ended, as fields of Trial."""
+    if isinstance(result, Evaluation):
+        return {"state": TrialState.COMPLETE, "evaluation": result}
+    return {"state": TrialState.FAILED, "reason": result}

@@ -1,13 +1,24 @@
-"""Calling the user's function: the signature, what it returns or raises, the line of progress."""
+"""Calling the user's function: the signature, what it returns or raises, what a failure tells."""
 
 import functools
 import math
+import pickle
+import threading
 
 import numpy as np
 import pytest
 import torch
 
-from bayesopt.execution import Failure, Progress, check_signature, evaluate
+from bayesopt.execution.objective import (
+    AllEvaluationsFailed,
+    Failure,
+    Finished,
+    check_signature,
+    evaluate,
+    stop_if_hopeless,
+    timed_call,
+)
+from bayesopt.execution.workers import Here
 from bayesopt.parameter import Categorical, Float
 from bayesopt.space import Space
 from bayesopt.trial import Evaluation
@@ -126,9 +137,9 @@ def test_what_is_raised_is_a_failure(error):
         raise error
 
     failure = evaluate(fun, VECTOR, POINT)
-    assert failure == Failure(
-        type(error).__name__, f"raised {type(error).__name__}: {error}", error
-    )
+    kind = type(error).__name__
+    assert (failure.kind, failure.reason) == (kind, f"raised {kind}: {error}")
+    assert failure.error is error
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit])
@@ -140,21 +151,92 @@ def test_who_wants_to_leave_may_leave(error):
         evaluate(fun, VECTOR, POINT)
 
 
-def test_progress_shows_count_best_and_both_clocks(capsys):
-    line = Progress(5, 2, True)
-    assert line.call(lambda x: 1.0, VECTOR, POINT) == Evaluation(1.0)
-    line.advance(None)
-    line.advance(0.123456789)
-    line.close()
-    err = capsys.readouterr().err
-    assert "3/5" in err or "4/5" in err
-    assert "best 0.123457, function " in err and "optimiser " in err
-    assert line.seconds_in_function > 0.0
+def test_a_traceback_begins_with_the_frames_of_the_user():
+    def inner():
+        raise ValueError("too deep")
+
+    failure = evaluate(lambda x: inner(), VECTOR, POINT)
+    lines = failure.traceback.splitlines()
+    assert lines[0] == "Traceback (most recent call last):"
+    assert __file__ in lines[1] and "in <lambda>" in lines[1]
+    assert "in inner" in failure.traceback and lines[-1] == "ValueError: too deep"
+    assert "objective.py" not in failure.traceback
 
 
-@pytest.mark.parametrize("show", [False, "auto"])
-def test_no_progress_where_nobody_looks(capsys, show):
-    line = Progress(5, 0, show)
-    line.advance(1.0)
-    line.close()
-    assert capsys.readouterr() == ("", "")
+def test_an_unusable_result_has_no_traceback():
+    assert evaluate(lambda x: None, VECTOR, POINT).traceback is None
+
+
+class Untold(Exception):
+    def __str__(self):
+        raise RuntimeError("no text")
+
+
+def test_an_exception_without_a_text_is_a_failure():
+    def fun(x):
+        raise Untold
+
+    assert "cannot be shown" in evaluate(fun, VECTOR, POINT).reason
+
+
+class TwoArguments(Exception):
+    def __init__(self, what, where):
+        super().__init__(f"{what} at {where}")
+
+
+class HoldsALock(Exception):
+    def __init__(self):
+        super().__init__("held")
+        self.lock = threading.Lock()
+
+
+@pytest.mark.parametrize("error", [TwoArguments("a", "b"), HoldsALock()])
+def test_a_failure_travels_without_an_exception_that_cannot(error):
+    failure = Failure.of(error, "the traceback")
+    arrived = pickle.loads(pickle.dumps(failure))
+    assert arrived == Failure(failure.kind, failure.reason, "the traceback", None)
+
+
+def test_a_failure_travels_with_its_exception():
+    arrived = pickle.loads(pickle.dumps(Failure.of(KeyError("x"))))
+    assert isinstance(arrived.error, KeyError) and arrived.error.args == ("x",)
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), SystemExit(3)])
+def test_who_wants_to_leave_a_worker_leaves_the_trial(error):
+    def fun(x):
+        raise error
+
+    outcome, seconds = timed_call(fun, None, {"x": 1})
+    assert outcome.kind == type(error).__name__ and seconds >= 0.0
+
+
+def test_the_end_of_a_hopeless_search_shows_the_traceback_of_the_worker():
+    failure = Failure("ValueError", "raised ValueError: no", "Traceback: line 7")
+    with pytest.raises(AllEvaluationsFailed, match="raised ValueError: no") as end:
+        stop_if_hopeless([failure] * 5)
+    assert "line 7" in end.value.__notes__[0]
+
+
+def test_here_evaluates_while_it_is_waited_for():
+    calls = []
+    workers = Here(lambda x: calls.append(x) or 2.0, VECTOR)
+    assert workers.finished(None) == [] and workers.capacity == 1
+    workers.start(7, POINT)
+    assert calls == [] and workers.running == {7}
+    (done,) = workers.finished(0.0)
+    assert done == Finished(7, Evaluation(2.0), done.seconds) and workers.running == set()
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit])
+def test_here_lets_pass_who_wants_to_leave(error):
+    def fun(x):
+        raise error
+
+    workers = Here(fun, VECTOR)
+    workers.start(0, POINT)
+    with pytest.raises(error):
+        workers.finished(None)
+    assert workers.running == {0}
+    workers.close()
+    assert workers.running == set()

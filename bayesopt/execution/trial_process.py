@@ -1,0 +1,83 @@
+"""What happens in the process of one trial."""
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from multiprocessing import parent_process
+from multiprocessing.connection import Connection, wait
+from typing import Any
+
+import threadpoolctl
+
+from bayesopt.execution.remote import evaluate_pickled
+
+
+@dataclass(frozen=True)
+class Task:
+    """What the process is given.
+
+    Parameters
+    ----------
+    fun
+        The function, pickled.
+    vector_of
+        Names in the order of the vector, or None for keywords.
+    params
+        The point.
+    environment
+        Environment variables of the process that runs the search.
+    """
+
+    fun: bytes
+    vector_of: tuple[str, ...] | None
+    params: Mapping[str, Any]
+    environment: Mapping[str, str]
+
+
+def run(task: Task, results: "Connection[Any, Any]") -> None:
+    """Evaluate and send what came of it."""
+    _stand_alone()
+    _take_over(task.environment)
+    returned = evaluate_pickled(task.fun, task.vector_of, task.params, one_thread=True)
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(AttributeError, OSError, ValueError):  # closed by the function, or none
+            stream.flush()
+    results.send_bytes(returned)
+    results.close()
+
+
+def _stand_alone() -> None:
+    """A session of our own: Ctrl-C in the terminal does not come here, and whoever kills the group
+    kills what the function has started, too."""
+    if sys.platform != "win32":
+        os.setsid()
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    if sys.platform != "win32":  # held back while the process was started
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT, signal.SIGTERM})
+    threading.Thread(target=_die_with_parent, daemon=True).start()
+
+
+def _die_with_parent() -> None:
+    parent = parent_process()
+    assert parent is not None
+    wait([parent.sentinel])
+    if sys.platform != "win32":
+        os.killpg(0, signal.SIGKILL)
+    os._exit(1)
+
+
+def _take_over(environment: Mapping[str, str]) -> None:
+    """Variables of today, not of the time when the fork server started."""
+    for name in os.environ.keys() - environment.keys():
+        del os.environ[name]
+    os.environ.update(environment)
+    for name in ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS"):
+        wanted = environment.get(name, "")
+        if wanted.isdecimal() and int(wanted) > 1:  # the server's BLAS was loaded with one
+            threadpoolctl.threadpool_limits(int(wanted), user_api="blas")
+            return
