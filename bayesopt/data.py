@@ -145,7 +145,7 @@ def dataset(
     scaling = Scaling(sign, unit, sign * mean, scale if scale > 1e-14 else 1.0)
     Y = (score - mean) / scaling.scale
     return Dataset(
-        X=torch.from_numpy(np.array([space.to_unit(trial.params) for trial in done])),
+        X=torch.from_numpy(space.to_units([trial.params for trial in done])),
         Y=torch.from_numpy(Y).unsqueeze(-1),
         Yvar=torch.from_numpy(_noise_variance(done, noise, scaling)).unsqueeze(-1),
         categories=space.categories,

@@ -56,7 +56,7 @@ class Insight:
 
     def _automatic_rule(self) -> Rule:
         done = complete(self.trials)
-        X = np.array([self.settings.space.to_unit(trial.params) for trial in done])
+        X = self.settings.space.to_units([trial.params for trial in done])
         if not self.region.holds(X).any():
             return "best_mean"
         exact = not any(trial.evaluation is not None and trial.evaluation.sd for trial in done)
@@ -64,11 +64,10 @@ class Insight:
 
     def predict(self, points: Sequence[Params]) -> tuple[Array, Array]:
         """Mean and standard deviation of the function at points (n,), in the user's units."""
-        space = self.settings.space
-        X = np.array([space.to_unit(params) for params in points])
+        X = torch.from_numpy(self.settings.space.to_units(points))
         with own_torch_settings(), torch.no_grad():
             model, data = self._fitted(None)
-            mean, variance = model.marginals(torch.from_numpy(X.reshape(-1, len(space))))
+            mean, variance = model.marginals(X)
         return data.scaling.value(mean.numpy()), data.scaling.value_sd(variance.sqrt().numpy())
 
     @property

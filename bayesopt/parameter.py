@@ -87,6 +87,13 @@ class Float:
         low, high, value = self._warp(self.low), self._warp(self.high), self._warp(value)
         return min(max((value - low) / (high - low), 0.0), 1.0)
 
+    def to_units(self, values: Sequence[float]) -> Array:
+        """`to_unit` of many values at once, bit for bit the same."""
+        low, high = self._warp(self.low), self._warp(self.high)
+        warped = np.array([math.log(v) for v in values] if self.log else values, dtype=np.float64)
+        clipped: Array = np.clip((warped - low) / (high - low), 0.0, 1.0)
+        return clipped
+
     def from_unit(self, unit: float) -> float:
         """Map a coordinate in [0, 1] to the value it stands for."""
         low, high = self._warp(self.low), self._warp(self.high)
@@ -149,7 +156,11 @@ class Int:
 
     def to_unit(self, value: int) -> float:
         """Map a value of this parameter to its coordinate in [0, 1]."""
-        return float(self.unit_of(np.array([value - self.low]))[0])
+        return float(self.to_units([value])[0])
+
+    def to_units(self, values: Sequence[int]) -> Array:
+        """`to_unit` of many values at once."""
+        return self.unit_of(np.array(values, dtype=np.int64) - self.low)
 
     def from_unit(self, unit: float) -> int:
         """Map a coordinate in [0, 1] to the value nearest to it."""
@@ -244,7 +255,12 @@ class Categorical:
 
     def to_unit(self, value: Choice) -> float:
         """Map a choice to its coordinate in [0, 1]; the order means nothing to a model."""
-        return float(self.unit_of(np.array([self.choices.index(value)]))[0])
+        return float(self.to_units([value])[0])
+
+    def to_units(self, values: Sequence[Choice]) -> Array:
+        """`to_unit` of many choices at once."""
+        index_of = {choice: index for index, choice in enumerate(self.choices)}
+        return self.unit_of(np.array([index_of[value] for value in values], dtype=np.int64))
 
     def from_unit(self, unit: float) -> Choice:
         """Map a coordinate in [0, 1] to the choice nearest to it."""

@@ -172,6 +172,13 @@ class Space:
         """Map checked parameters to their point of the unit cube, shape (d,)."""
         return np.array([p.to_unit(params[name]) for name, p in self.parameters.items()])
 
+    def to_units(self, points: Sequence[Mapping[str, Any]]) -> Array:
+        """`to_unit` of many points at once, shape (n, d), bit for bit the same."""
+        X = np.empty((len(points), len(self)))
+        for column, (name, parameter) in enumerate(self.parameters.items()):
+            X[:, column] = parameter.to_units([params[name] for params in points])
+        return X
+
     def from_unit(self, unit: ArrayLike) -> Params:
         """Map a point of the unit cube, shape (d,), to parameters."""
         coordinates = np.asarray(unit, dtype=np.float64).tolist()

@@ -224,8 +224,8 @@ def _incumbents(model: Surrogate, data: Dataset, noise: Noise) -> Array:
 
 
 def _points(space: Space, trials: Sequence[Trial], *states: TrialState) -> Tensor:
-    rows = [space.to_unit(trial.params) for trial in trials if trial.state in states]
-    return torch.from_numpy(np.array(rows).reshape(-1, len(space)))
+    points = [trial.params for trial in trials if trial.state in states]
+    return torch.from_numpy(space.to_units(points))
 
 
 def _inside(region: Region, data: Dataset) -> Dataset:

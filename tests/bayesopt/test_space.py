@@ -206,3 +206,18 @@ def test_what_is_not_a_space(space, error, text):
 def test_a_space_needs_parameters(parameters, error, text):
     with pytest.raises(error, match=text):
         Space(**parameters)
+
+
+def test_many_points_have_the_coordinates_of_each_to_the_last_bit():
+    space = Space(
+        a=Float(-3.0, 0.7),
+        b=Float(1e-9, 37.0, log=True),
+        c=Int(-5, 90),
+        e=Int(3, 10**9, log=True),
+        k=Categorical(["x", 2, None, True, 0.5]),
+    )
+    points = [space.from_unit(u) for u in np.random.default_rng(0).random((200, 5))]
+    np.testing.assert_array_equal(
+        space.to_units(points), np.array([space.to_unit(point) for point in points])
+    )
+    assert space.to_units([]).shape == (0, 5)
