@@ -21,6 +21,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from botorch.models.model import FantasizeMixin, Model
 from botorch.posteriors import GPyTorchPosterior
@@ -332,9 +333,8 @@ class ExactGaussianProcess(Model, FantasizeMixin):  # type: ignore[misc]
         **kwargs
             Ignored; botorch's fantasies pass options of other models.
         """
-        batch: tuple[int, ...] = torch.broadcast_shapes(  # type: ignore[no-untyped-call]
-            X.shape[:-2], Y.shape[:-2], self.batch_shape
-        )
+        # By NumPy: torch's own function loads sympy on its first call, for half a second.
+        batch = np.broadcast_shapes(X.shape[:-2], Y.shape[:-2], self.batch_shape)
         m = X.shape[-2]
         inferred = bool(self.Yvar.isnan().any())
         if noise is None:
