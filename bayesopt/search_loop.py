@@ -74,9 +74,8 @@ def run_until_done(asked: Asked, workers: Workers, line: Progress, timeout: floa
         except KeyboardInterrupt as error:
             raise KeyboardInterrupt(interruption.reason) from error
         finally:
-            unfinished = sorted(workers.running, reverse=True)
             workers.close()
-            for number in unfinished:
+            for number in sorted(loop.begun, reverse=True):
                 loop.give_back(number)
 
 
@@ -87,6 +86,7 @@ class _Loop:
         self.asked, self.workers, self.line = asked, workers, line
         self.timeout = timeout
         self.started = time.monotonic()
+        self.begun: set[int] = set()
         self.outcomes: list[Evaluation | Failure] = []
         self.why_no_more: str | None = None
         self.trouble: StorageError | None = None
@@ -133,6 +133,7 @@ class _Loop:
                 return
             if trial is None:
                 return
+            self.begun.add(trial.number)
             self.workers.start(trial.number, trial.params)
 
     def _is_late(self) -> bool:
@@ -143,6 +144,7 @@ class _Loop:
 
     def _take(self, finished: Finished) -> bool:
         """Report one result; False if the user has had enough."""
+        self.begun.discard(finished.key)
         self.outcomes.append(finished.outcome)
         try:
             self.asked.record(finished.key, finished.outcome)
