@@ -42,6 +42,8 @@ def run(task: Task, results: "Connection[Any, Any]") -> None:
     """Evaluate and send what came of it."""
     _stand_alone()
     _take_over(task.environment)
+    if "numpy.random" in sys.modules:  # each would draw what the fork server would have drawn
+        sys.modules["numpy.random"].seed()
     returned = evaluate_pickled(task.fun, task.vector_of, task.params, one_thread=True)
     for stream in (sys.stdout, sys.stderr):
         with suppress(AttributeError, OSError, ValueError):  # closed by the function, or none

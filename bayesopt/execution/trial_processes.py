@@ -75,14 +75,14 @@ class ProcessPerTrial:
             wait(sources, None if until is None else max(until - now, 0.0))
 
     def _ended(self) -> list[Finished]:
-        for trial in [*self._trials.values(), *self._leaving]:
-            trial.press()
         done = []
         for key, trial in list(self._trials.items()):
             ended = trial.ended()
             if ended is not None:
                 done.append(ended)
                 self._leaving.append(self._trials.pop(key))
+        for trial in [*self._trials.values(), *self._leaving]:
+            trial.press()  # after the results: one that waited for us was not late
         self._leaving = [trial for trial in self._leaving if not trial.gone()]
         return done
 

@@ -2,13 +2,13 @@
 
 import ctypes
 import os
+import random
 import signal
 import subprocess
 import sys
 import textwrap
 import threading
 import time
-from pathlib import Path
 
 import numpy as np
 import psutil
@@ -176,6 +176,15 @@ def test_a_late_trial_is_stopped_with_all_that_it_started(tmp_path, short_grace)
     wait_for(lambda: is_gone(int((tmp_path / "pid").read_text())))
 
 
+def test_a_result_that_waited_for_the_search_is_not_late():
+    outcome(lambda x: 1.0)  # the server runs by now
+    workers = ProcessPerTrial(lambda x: x[0], LINE, 1, 0.5)
+    workers.start(0, {"x0": 0.25})
+    time.sleep(0.6)
+    assert workers.finished(None)[0].outcome == Evaluation(0.25)
+    workers.close()
+
+
 def test_a_late_trial_may_clean_up(tmp_path):
     def fun(x):
         def clean(number, frame):
@@ -235,6 +244,8 @@ def test_the_function_may_start_processes_of_its_own():
 
 
 def test_output_goes_where_ours_goes_today(capfd):
+    with capfd.disabled():
+        outcome(lambda x: 1.0)  # the server runs by now
     outcome(lambda x: print("to the output", x[0]) or print("to errors", file=sys.stderr) or 1.0)
     assert capfd.readouterr() == ("to the output 0.5\n", "to errors\n")
 
@@ -257,13 +268,42 @@ def threads_of_numpy(x):
     return max(pool["num_threads"] for pool in threadpoolctl.threadpool_info())
 
 
+@pytest.mark.parametrize("has_fork_server", [True, False])
 @pytest.mark.parametrize(("setting", "threads"), [(None, 1), ("2", 2)])
-def test_one_thread_unless_the_environment_says_otherwise(monkeypatch, setting, threads):
+def test_one_thread_unless_the_environment_says_otherwise(
+    monkeypatch, setting, threads, has_fork_server
+):
+    monkeypatch.setattr(process_start, "HAS_FORK_SERVER", has_fork_server)
     for name in THREADS:
         monkeypatch.delenv(name, raising=False)
     if setting is not None:
         monkeypatch.setenv("OMP_NUM_THREADS", setting)
     assert outcome(lambda x: threads_of_numpy(x)).value == threads
+
+
+def test_trials_draw_different_numbers():
+    given = outcomes(lambda x: (np.random.uniform(), random.random()), [0.5] * 3)
+    assert len({one.value for one in given}) == len({one.sd for one in given}) == 3
+
+
+def test_a_fork_server_that_dies_is_replaced(tmp_path):
+    def fun(x):
+        if x[0] > 0.5:
+            return x[0]
+        (tmp_path / "pid").write_text(f"{os.getpid()}\n")
+        time.sleep(60)
+
+    workers = ProcessPerTrial(fun, LINE, 1, None)
+    workers.start(0, {"x0": 0.5})
+    wait_for(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text()[-1:] == "\n")
+    pid = int((tmp_path / "pid").read_text())
+    psutil.Process(pid).parent().kill()
+    (done,) = workers.finished(None)
+    assert done.outcome.kind == "killed"
+    wait_for(lambda: is_gone(pid))
+    workers.start(1, {"x0": 0.75})
+    assert workers.finished(None)[0].outcome == Evaluation(0.75)
+    workers.close()
 
 
 def test_a_trial_loads_neither_torch_nor_scipy():
@@ -335,33 +375,49 @@ def test_the_start_method_is_still_the_users_to_set():
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def started_script(tmp_path):
-    """A script whose trial has written its pid and sleeps, and that pid."""
-    path = tmp_path / "pid"
-    function = "lambda x: print(__import__('os').getpid(), file=open(path, 'w')) or time.sleep(60)"
-    code = f"import time\npath = {str(path)!r}\n" + script(function)
+def started_script(function, before=""):
+    """A script in a session of its own, past its imports."""
     running = subprocess.Popen(
-        [sys.executable, "-c", code],
+        [sys.executable, "-c", before + script(function)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
+        text=True,
         start_new_session=True,
     )
-    wait_for(lambda: path.exists() and Path(path).read_text().endswith("\n"))
+    assert running.stdout.readline() == "the script runs\n"
+    return running
+
+
+def sleeping_script(tmp_path):
+    """A script whose trial sleeps, and the pid of the trial."""
+    path = tmp_path / "pid"
+    function = "lambda x: print(os.getpid(), file=open(path, 'w')) or time.sleep(60)"
+    running = started_script(function, f"import os, time; path = {str(path)!r}\n")
+    wait_for(lambda: path.exists() and path.read_text().endswith("\n"))
     return running, int(path.read_text())
 
 
 def test_kill_minus_nine_of_the_search_ends_its_trials(tmp_path):
-    running, pid = started_script(tmp_path)
+    running, pid = sleeping_script(tmp_path)
     family = psutil.Process(running.pid).children(recursive=True)
     assert pid in [one.pid for one in family]
     running.kill()
-    assert running.communicate()[1] == b""
+    assert running.communicate()[1] == ""
     wait_for(lambda: is_gone(pid) and all(is_gone(one.pid) for one in family))
 
 
-def test_ctrl_c_in_the_terminal_does_not_reach_the_trial(tmp_path):
-    running, pid = started_script(tmp_path)
+def test_ctrl_c_in_the_terminal_reaches_only_the_search():
+    handles = "import signal, time; signal.signal(signal.SIGINT, lambda number, frame: None)\n"
+    running = started_script("lambda x: time.sleep(0.5) or 3.0", handles)
+    for _ in range(40):  # while the server and the trial start, too
+        os.killpg(running.pid, signal.SIGINT)
+        time.sleep(0.01)
+    assert running.communicate() == ("3.0\n", "")
+
+
+def test_ctrl_c_ends_a_search_with_one_traceback(tmp_path):
+    running, pid = sleeping_script(tmp_path)
     os.killpg(running.pid, signal.SIGINT)
-    errors = running.communicate()[1].decode()
+    errors = running.communicate()[1]
     assert errors.count("Traceback") == 1 and errors.endswith("KeyboardInterrupt\n")
     wait_for(lambda: is_gone(pid))
