@@ -50,7 +50,13 @@ class _Popen(popen_forkserver.Popen):
         self.finalizer = util.Finalize(self, util.close_fds, ends)  # type: ignore[attr-defined]
         with suppress(BrokenPipeError), open(writer, "wb", closefd=True) as file:
             file.write(buffer.getbuffer())
-        self.pid = forkserver.read_signed(self.sentinel)
+        try:
+            self.pid = forkserver.read_signed(self.sentinel)
+        except EOFError:
+            raise OSError(
+                "The fork server ended instead of starting a process for a trial: is there memory "
+                "left, and may this user start more processes?"
+            ) from None
 
 
 def _is_open(descriptor: int) -> bool:

@@ -5,10 +5,13 @@ several cannot fork safely. The environment of a trial comes from the process th
 """
 
 import os
+import sys
 from importlib import import_module
 
-for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-    os.environ[name] = "1"
+if "numpy" not in sys.modules:  # BLAS reads them when it is loaded
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ[name] = "1"
 
+import_module("numpy.random")
 import_module("bayesopt.execution.fork_server")
 import_module("bayesopt.execution.trial_process")

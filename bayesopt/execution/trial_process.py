@@ -42,6 +42,8 @@ def run(task: Task, results: "Connection[Any, Any]") -> None:
     """Evaluate and send what came of it."""
     _stand_alone()
     _take_over(task.environment)
+    if "numpy.random" in sys.modules:  # each would draw what the fork server would have drawn
+        sys.modules["numpy.random"].seed()
     returned = evaluate_pickled(task.fun, task.vector_of, task.params, one_thread=True)
     for stream in (sys.stdout, sys.stderr):
         with suppress(AttributeError, OSError, ValueError):  # closed by the function, or none
@@ -53,12 +55,12 @@ def run(task: Task, results: "Connection[Any, Any]") -> None:
 def _stand_alone() -> None:
     """A session of our own: Ctrl-C in the terminal does not come here, and whoever kills the group
     kills what the function has started, too."""
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     if sys.platform != "win32":
         os.setsid()
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    if sys.platform != "win32":  # held back while the process was started
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # forgets a Ctrl-C that was held back so far
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT, signal.SIGTERM})
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     threading.Thread(target=_die_with_parent, daemon=True).start()
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection, wait
-from time import monotonic
+from time import monotonic, sleep
 from typing import Any
 
 from bayesopt.execution.fresh_process import FreshProcess
@@ -75,14 +75,14 @@ class ProcessPerTrial:
             wait(sources, None if until is None else max(until - now, 0.0))
 
     def _ended(self) -> list[Finished]:
-        for trial in [*self._trials.values(), *self._leaving]:
-            trial.press()
         done = []
         for key, trial in list(self._trials.items()):
             ended = trial.ended()
             if ended is not None:
                 done.append(ended)
                 self._leaving.append(self._trials.pop(key))
+        for trial in [*self._trials.values(), *self._leaving]:
+            trial.press()  # after the results: one that waited for us was not late
         self._leaving = [trial for trial in self._leaving if not trial.gone()]
         return done
 
@@ -141,8 +141,9 @@ class _TrialProcess:
         if returned is None and not is_gone:
             return None
         if returned is None:
+            failure = self._failure()
             self.kill()  # what it has started lives on otherwise
-            return Finished(self._key, self._failure(), monotonic() - self._started)
+            return Finished(self._key, failure, monotonic() - self._started)
         self._finished = True
         self.due = monotonic() + GRACE  # threads of the user's may keep it from leaving
         try:
@@ -166,7 +167,7 @@ class _TrialProcess:
             return Failure(
                 "timeout", f"took longer than the trial_timeout of {self._trial_timeout:g} s"
             )
-        code = self._process.exitcode
+        code = self._exit_code()
         if code is None or code >= 0:
             return Failure("killed", f"its process ended with exit code {code} before it returned")
         try:
@@ -175,6 +176,13 @@ class _TrialProcess:
             name = "unknown"
         why = ", perhaps for want of memory" if name == "SIGKILL" else ""
         return Failure("killed", f"its process died by signal {-code} ({name}){why}")
+
+    def _exit_code(self) -> int | None:
+        """A spawned process closes its sentinel a moment before it can be waited for."""
+        until = monotonic() + GRACE
+        while self._process.exitcode is None and monotonic() < until:
+            sleep(0.001)
+        return self._process.exitcode
 
     def kill(self) -> None:
         """End the process and, unless it has returned, all that it has started."""

@@ -179,9 +179,13 @@ def test_an_exception_without_a_text_is_a_failure():
     assert "cannot be shown" in evaluate(fun, VECTOR, POINT).reason
 
 
-class TwoArguments(Exception):
-    def __init__(self, what, where):
-        super().__init__(f"{what} at {where}")
+class CannotBeLoaded(Exception):
+    def __reduce__(self):
+        return raise_again, ("no",)
+
+
+def raise_again(text):
+    raise ValueError(text)
 
 
 class HoldsALock(Exception):
@@ -190,7 +194,7 @@ class HoldsALock(Exception):
         self.lock = threading.Lock()
 
 
-@pytest.mark.parametrize("error", [TwoArguments("a", "b"), HoldsALock()])
+@pytest.mark.parametrize("error", [CannotBeLoaded("held"), HoldsALock()])
 def test_a_failure_travels_without_an_exception_that_cannot(error):
     failure = Failure.of(error, "the traceback")
     arrived = pickle.loads(pickle.dumps(failure))
