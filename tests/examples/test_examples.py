@@ -1,16 +1,23 @@
 """Every example runs on a tiny budget, says what it found and leaves its picture."""
 
+import runpy
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from matplotlib import pyplot
+from sklearn import datasets
+
+from uq.proposals import spiked_fits
+from uq.reliability import cheap_probabilities, exploration, failure_density
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
 # name: (arguments for a tiny budget, what it must say)
 TINY = {
-    "tune_classifier": (["--n-evals", "12"], ["random search", "+-"]),
+    "tune_classifier": (["--n-evals", "10"], ["random search", "+-"]),
     "noisy_ei": (["--n-evals", "9", "--n-searches", "3"], ["luckiest observation", "recommended"]),
     "gaussian_moments": (["--budget", "500"], ["E[X^20]", "published", "sum"]),
     "cantilever_beam": (
@@ -24,8 +31,14 @@ TINY = {
     "simplex_mixture": (["--n-evals", "12"], ["true best", "Length-scales", "limit 1.6"]),
 }
 
+# By a fresh interpreter, as a user does it: one of each package, and all with the slow tests.
+FRESH = [
+    name if name in ("simplex_mixture", "ishigami") else pytest.param(name, marks=pytest.mark.slow)
+    for name in TINY
+]
 
-@pytest.mark.parametrize("name", TINY)
+
+@pytest.mark.parametrize("name", FRESH)
 def test_example(name: str, tmp_path: Path) -> None:
     picture = tmp_path / f"{name}.png"
     arguments, says = TINY[name]
@@ -35,6 +48,40 @@ def test_example(name: str, tmp_path: Path) -> None:
     for text in says:
         assert text in done.stdout
     assert "Warning" not in done.stderr
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Four digits of ten to tell apart, and few of the points that cost no runs."""
+    whole: Callable[..., object] = datasets.load_digits
+    monkeypatch.setattr(datasets, "load_digits", lambda **given: whole(n_class=4, **given))
+    monkeypatch.setattr(cheap_probabilities, "_MOST", 12)
+    monkeypatch.setattr(exploration, "_CHEAP", 1024)
+    monkeypatch.setattr(exploration, "_PARTICLES", 300)
+    monkeypatch.setattr(exploration, "_LAST_PARTICLES", 500)
+    monkeypatch.setattr(exploration, "_LAST_FITS", 1)
+    monkeypatch.setattr(failure_density, "_CHEAP", 1024)
+    monkeypatch.setattr(spiked_fits, "_ROUNDS", 10)
+
+
+@pytest.mark.parametrize("name", TINY)
+@pytest.mark.usefixtures("quick")
+def test_example_in_this_process(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Saves the imports; a warning is an error here."""
+    picture = tmp_path / f"{name}.png"
+    arguments, says = TINY[name]
+    monkeypatch.setattr(sys, "argv", [f"{name}.py", *arguments, "--picture", str(picture)])
+    try:
+        runpy.run_path(str(EXAMPLES / f"{name}.py"), run_name="__main__")
+    finally:
+        pyplot.close("all")
+    assert picture.stat().st_size > 10_000
+    told = capsys.readouterr()
+    for text in says:
+        assert text in told.out
+    assert "Warning" not in told.err
 
 
 def test_every_example_is_run() -> None:
