@@ -10,9 +10,6 @@ import pytest
 from matplotlib import pyplot
 from sklearn import datasets
 
-from uq.proposals import spiked_fits
-from uq.reliability import cheap_probabilities, exploration, failure_density
-
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
 # name: (arguments for a tiny budget, what it must say)
@@ -51,21 +48,14 @@ def test_example(name: str, tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Four digits of ten to tell apart, and few of the points that cost no runs."""
+def four_digits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Four digits of ten to tell apart."""
     whole: Callable[..., object] = datasets.load_digits
     monkeypatch.setattr(datasets, "load_digits", lambda **given: whole(n_class=4, **given))
-    monkeypatch.setattr(cheap_probabilities, "_MOST", 12)
-    monkeypatch.setattr(exploration, "_CHEAP", 1024)
-    monkeypatch.setattr(exploration, "_PARTICLES", 300)
-    monkeypatch.setattr(exploration, "_LAST_PARTICLES", 500)
-    monkeypatch.setattr(exploration, "_LAST_FITS", 1)
-    monkeypatch.setattr(failure_density, "_CHEAP", 1024)
-    monkeypatch.setattr(spiked_fits, "_ROUNDS", 10)
 
 
 @pytest.mark.parametrize("name", TINY)
-@pytest.mark.usefixtures("quick")
+@pytest.mark.usefixtures("few_cheap_points", "four_digits")
 def test_example_in_this_process(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
