@@ -24,7 +24,7 @@ TINY = {
     "ishigami": (["--n", "32"], ["exact", "Interaction", "Extended to 640 runs"]),
     "flood": (["--budget", "600"], ["river", "ground", "Probability that the river"]),
     "four_branch": (["--budget", "200"], ["Exact", "Estimate", "Regions of failure", "Not seen"]),
-    "roof_truss": (["--budget", "200"], ["sag above", "39 mm", "Plain Monte Carlo", "load"]),
+    "roof_truss": (["--budget", "160"], ["sag above", "39 mm", "Plain Monte Carlo", "load"]),
     "simplex_mixture": (["--n-evals", "12"], ["true best", "Length-scales", "limit 1.6"]),
 }
 
