@@ -1,5 +1,7 @@
 """The expected maximum of lines: brute force, quadrature, 50 digits, and what cannot change it."""
 
+import math
+
 import mpmath
 import numpy as np
 import pytest
@@ -49,7 +51,7 @@ def test_quadrature():
     for one, other in zip(a, b, strict=True):
 
         def integrand(z, one=one, other=other):
-            return (one + other * z).max() * norm.pdf(z)
+            return (one + other * z).max() * math.exp(-0.5 * z * z) / math.sqrt(2 * math.pi)
 
         cells = zip(np.linspace(-12, 12, 241)[:-1], np.linspace(-12, 12, 241)[1:], strict=True)
         total = sum(quad(integrand, low, high, epsabs=1e-12)[0] for low, high in cells)
