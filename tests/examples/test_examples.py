@@ -48,14 +48,14 @@ def test_example(name: str, tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def four_digits(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Four digits of ten to tell apart."""
+def three_digits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three digits of ten to tell apart."""
     whole: Callable[..., object] = datasets.load_digits
-    monkeypatch.setattr(datasets, "load_digits", lambda **given: whole(n_class=4, **given))
+    monkeypatch.setattr(datasets, "load_digits", lambda **given: whole(n_class=3, **given))
 
 
 @pytest.mark.parametrize("name", TINY)
-@pytest.mark.usefixtures("few_cheap_points", "four_digits")
+@pytest.mark.usefixtures("few_cheap_points", "three_digits")
 def test_example_in_this_process(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
