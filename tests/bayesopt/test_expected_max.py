@@ -1,5 +1,7 @@
 """The expected maximum of lines: brute force, quadrature, 50 digits, and what cannot change it."""
 
+import math
+
 import mpmath
 import numpy as np
 import pytest
@@ -29,11 +31,10 @@ def by_pieces(a, b):
     apart = b[i] != b[j]
     crossings = np.sort((a[j] - a[i])[apart] / (b[i] - b[j])[apart])
     ends = np.concatenate(([-60.0], crossings[np.abs(crossings) < 60.0], [60.0]))
-    total = 0.0
-    for low, high in zip(ends[:-1], ends[1:], strict=True):
-        best = np.argmax(a + b * (low + high) / 2)
-        mass = norm.cdf(high) - norm.cdf(low)
-        total += a[best] * mass + b[best] * (norm.pdf(low) - norm.pdf(high))
+    middle = (ends[:-1] + ends[1:]) / 2
+    best = np.argmax(a + b * middle[:, None], axis=1)
+    mass, density = np.diff(norm.cdf(ends)), norm.pdf(ends)
+    total = np.sum(a[best] * mass + b[best] * -np.diff(density))
     return total - a.max()
 
 
@@ -50,7 +51,7 @@ def test_quadrature():
     for one, other in zip(a, b, strict=True):
 
         def integrand(z, one=one, other=other):
-            return (one + other * z).max() * norm.pdf(z)
+            return (one + other * z).max() * math.exp(-0.5 * z * z) / math.sqrt(2 * math.pi)
 
         cells = zip(np.linspace(-12, 12, 241)[:-1], np.linspace(-12, 12, 241)[1:], strict=True)
         total = sum(quad(integrand, low, high, epsabs=1e-12)[0] for low, high in cells)

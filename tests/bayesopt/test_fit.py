@@ -130,10 +130,11 @@ def test_gradient_agrees_with_finite_differences(kernel, mean, noise, categories
         step = 1e-5
         thetas = several_thetas(objective)
         _, gradient = objective(thetas)
-        for j in range(thetas.shape[1]):
-            move = step * np.eye(thetas.shape[1])[j]
-            difference = (objective(thetas + move)[0] - objective(thetas - move)[0]) / (2 * step)
-            np.testing.assert_allclose(gradient[:, j], difference, rtol=2e-5, atol=2e-5)
+        n, p = thetas.shape
+        moves = step * np.eye(p)
+        moved = thetas[:, None] + np.concatenate((moves, -moves))
+        ahead, behind = np.split(objective(moved.reshape(-1, p))[0].reshape(n, 2 * p), 2, axis=1)
+        np.testing.assert_allclose(gradient, (ahead - behind) / (2 * step), rtol=2e-5, atol=2e-5)
 
 
 @pytest.mark.parametrize("mean", MEANS)
@@ -275,7 +276,7 @@ def test_a_fit_is_never_worse_than_where_it_starts(kernel, noise, categories):
     _, theta = fit(data, GaussianProcess(kernel))
     centre = objective.centre
     assert objective(objective.learnt(theta)[None])[0][0] <= objective(centre[None])[0][0]
-    for start in several_thetas(objective, 4):
+    for start in several_thetas(objective, 2):
         _, theta = fit(data, GaussianProcess(kernel), start=objective.everything(start))
         assert objective(objective.learnt(theta)[None])[0][0] <= objective(start[None])[0][0]
 

@@ -117,13 +117,13 @@ def test_draws_of_one_length_scale_follow_the_posterior_by_quadrature(prior):
     assert abs(x.var() - variance) < 4 * np.sqrt((fourth - variance**2) / len(x))
 
 
+@pytest.mark.parametrize("chains", [400, pytest.param(800, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("noise", ["inferred", "exact"])
-def test_short_chains_have_forgotten_where_they_began(noise, monkeypatch):
+def test_short_chains_have_forgotten_where_they_began(noise, chains, monkeypatch):
     """Two draws of each of many chains against long ones: within 4 standard errors."""
     objective = NegativeLogPosterior(data_of(12, 2, noise), GaussianProcess())
     best = mode(objective, 12, None)
     rng = np.random.default_rng(1)
-    chains = 800
     start = np.tile(best, (chains, 1))
     long = slice_sample(objective.log_density, start, 1.0, rng, n_samples=1, burn_in=20)[0]
     monkeypatch.setattr(fully_bayesian, "_N_CHAINS", chains)

@@ -111,7 +111,7 @@ def test_a_study_says_what_chooses_its_points(policy, noise, text):
 def test_every_acquisition_works_from_end_to_end(name, noise):
     """And what is asked while others run lies apart from them."""
     policy = bo.Policy(acquisition=name)
-    study = asked(bo.Study(SQUARE, policy=policy, noise=noise, seed=0), bowl, 11)
+    study = asked(bo.Study(SQUARE, policy=policy, noise=noise, seed=0), bowl, 9)
     X = unit(study, study.ask(2))
     assert np.linalg.norm(X[0] - X[1]) > 1e-5
     assert study.recommend().mean < 0.1
@@ -120,7 +120,7 @@ def test_every_acquisition_works_from_end_to_end(name, noise):
 @pytest.mark.parametrize("name", ["ei", "noisy_ei", "nei"])
 def test_acquisitions_are_averaged_over_drawn_hyperparameters(name):
     policy = bo.Policy(acquisition=name, hyperparameters="slice")
-    study = asked(bo.Study(SQUARE, policy=policy, seed=0), bowl, 8)
+    study = asked(bo.Study(SQUARE, policy=policy, n_initial=6, seed=0), bowl, 7)
     assert next_one(study) == next_one(study)
     best = study.recommend("best_mean")
     assert bowl(list(best.params.values())) < 0.05

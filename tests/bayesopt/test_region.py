@@ -237,6 +237,9 @@ def is_empty(space, A, lower, upper):
             (value, value) if is_whole else (p.low, p.high)
             for value, is_whole, p in zip(chosen, whole, space.parameters.values(), strict=True)
         ]
+        ends = A[:, :, None] * np.array(bounds)
+        if (ends.min(-1).sum(-1) > upper).any() or (ends.max(-1).sum(-1) < lower).any():
+            continue  # no point of the box reaches the bounds: most choices need no program
         solved = linprog(
             np.zeros(len(space)),
             A_ub=np.concatenate((A[finite], -A)),

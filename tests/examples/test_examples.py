@@ -1,16 +1,20 @@
 """Every example runs on a tiny budget, says what it found and leaves its picture."""
 
+import runpy
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from matplotlib import pyplot
+from sklearn import datasets
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
 # name: (arguments for a tiny budget, what it must say)
 TINY = {
-    "tune_classifier": (["--n-evals", "12"], ["random search", "+-"]),
+    "tune_classifier": (["--n-evals", "10"], ["random search", "+-"]),
     "noisy_ei": (["--n-evals", "9", "--n-searches", "3"], ["luckiest observation", "recommended"]),
     "gaussian_moments": (["--budget", "500"], ["E[X^20]", "published", "sum"]),
     "cantilever_beam": (
@@ -20,12 +24,18 @@ TINY = {
     "ishigami": (["--n", "32"], ["exact", "Interaction", "Extended to 640 runs"]),
     "flood": (["--budget", "600"], ["river", "ground", "Probability that the river"]),
     "four_branch": (["--budget", "200"], ["Exact", "Estimate", "Regions of failure", "Not seen"]),
-    "roof_truss": (["--budget", "200"], ["sag above", "39 mm", "Plain Monte Carlo", "load"]),
+    "roof_truss": (["--budget", "160"], ["sag above", "39 mm", "Plain Monte Carlo", "load"]),
     "simplex_mixture": (["--n-evals", "12"], ["true best", "Length-scales", "limit 1.6"]),
 }
 
+# By a fresh interpreter, as a user does it: one of each package, and all with the slow tests.
+FRESH = [
+    name if name in ("simplex_mixture", "ishigami") else pytest.param(name, marks=pytest.mark.slow)
+    for name in TINY
+]
 
-@pytest.mark.parametrize("name", TINY)
+
+@pytest.mark.parametrize("name", FRESH)
 def test_example(name: str, tmp_path: Path) -> None:
     picture = tmp_path / f"{name}.png"
     arguments, says = TINY[name]
@@ -35,6 +45,33 @@ def test_example(name: str, tmp_path: Path) -> None:
     for text in says:
         assert text in done.stdout
     assert "Warning" not in done.stderr
+
+
+@pytest.fixture
+def three_digits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three digits of ten to tell apart."""
+    whole: Callable[..., object] = datasets.load_digits
+    monkeypatch.setattr(datasets, "load_digits", lambda **given: whole(n_class=3, **given))
+
+
+@pytest.mark.parametrize("name", TINY)
+@pytest.mark.usefixtures("few_cheap_points", "three_digits")
+def test_example_in_this_process(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Saves the imports; a warning is an error here."""
+    picture = tmp_path / f"{name}.png"
+    arguments, says = TINY[name]
+    monkeypatch.setattr(sys, "argv", [f"{name}.py", *arguments, "--picture", str(picture)])
+    try:
+        runpy.run_path(str(EXAMPLES / f"{name}.py"), run_name="__main__")
+    finally:
+        pyplot.close("all")
+    assert picture.stat().st_size > 10_000
+    told = capsys.readouterr()
+    for text in says:
+        assert text in told.out
+    assert "Warning" not in told.err
 
 
 def test_every_example_is_run() -> None:

@@ -3,10 +3,15 @@
 import re
 from pathlib import Path
 
+import pytest
+
 README = Path(__file__).parents[2] / "README.md"
 
 
-def test_blocks_run() -> None:
+@pytest.mark.parametrize("cheap", ["few_cheap_points", pytest.param(None, marks=pytest.mark.slow)])
+def test_blocks_run(cheap: str | None, request: pytest.FixtureRequest) -> None:
+    if cheap is not None:
+        request.getfixturevalue(cheap)
     blocks = re.findall(r"```python\n(.*?)```", README.read_text(), flags=re.DOTALL)
     assert len(blocks) >= 4
     names: dict[str, object] = {}

@@ -15,3 +15,4 @@ def few_cheap_points(monkeypatch):
     monkeypatch.setattr(exploration, "_LAST_FITS", 1)
     monkeypatch.setattr(failure_density, "_CHEAP", 1024)
     monkeypatch.setattr(spiked_fits, "_ROUNDS", 10)
+    monkeypatch.setattr(spiked_fits, "_ROUNDS_OF_CHOICE", 4)

@@ -81,13 +81,15 @@ def test_slope_of_a_cheap_model() -> None:
     assert (cv.slopes(W * Y, 0.0 * H, np.broadcast_to(W, Y.shape), FOLDS) == 0.0).all()
 
 
+# 4000 seeds show what a fit on its own points does: 5 to 10 standard errors.
+@pytest.mark.parametrize("n_seeds", [4000, pytest.param(20_000, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", ["none", "constant", "density ratios", "surrogate"])
-def test_unbiased_with_few_points(name: str) -> None:
-    """E[cos Z] = exp(-1/2) from 16 points in 8 folds, at 4 standard errors of 20,000 seeds."""
+def test_unbiased_with_few_points(name: str, n_seeds: int) -> None:
+    """E[cos Z] = exp(-1/2) from 16 points in 8 folds, at 4 standard errors."""
     rng = np.random.default_rng(5)
     folds = np.repeat(np.arange(8), 2)
     means = []
-    for _ in range(20_000):
+    for _ in range(n_seeds):
         z = np.sqrt(2.0) * rng.standard_normal(16)
         W = (np.sqrt(2.0) * np.exp(-0.25 * z**2))[:, None]
         Y = np.cos(z)[:, None]

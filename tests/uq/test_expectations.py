@@ -92,7 +92,7 @@ def test_every_family_finds_the_tail(proposal: str, covariance: str, sampling: s
     """P(a + b > 6) for two standard normals: 1.1e-5."""
     inputs = uq.Inputs([stats.norm(), stats.norm()])
     r = uq.expectations(
-        lambda x: (x.sum(axis=1) > 6.0).astype(float), inputs, budget=4000,
+        lambda x: (x.sum(axis=1) > 6.0).astype(float), inputs, budget=1500,
         proposal=proposal, covariance=covariance, sampling=sampling, rng=1,
     )  # fmt: skip
     exact = stats.norm.sf(6.0 / np.sqrt(2.0))
@@ -130,19 +130,22 @@ def test_a_law_of_ones_own() -> None:
     assert _within(r, [2.0, 15.0 * np.exp(-14.0)])
 
 
+@pytest.mark.parametrize("n_seeds", [100, pytest.param(600, marks=pytest.mark.slow)])
 @pytest.mark.parametrize(
     ("budget", "sampling", "surrogate"),
     [(60, "qmc", None), (60, "mc", "auto"), (400, "qmc", None), (400, "mc", None)],
 )
-def test_unbiased_with_few_runs(budget: int, sampling: str, surrogate: str | None) -> None:
-    """E[X^2 + |X|]; 4 standard errors over 600 seeds."""
+def test_unbiased_with_few_runs(
+    budget: int, sampling: str, surrogate: str | None, n_seeds: int
+) -> None:
+    """E[X^2 + |X|]; 4 standard errors: 0.4, or a sixth, of the spread of one estimate."""
 
     def func(x: np.ndarray) -> np.ndarray:
         return x[:, 0] ** 2 + np.abs(x[:, 0])
 
     options = {"budget": budget, "sampling": sampling, "surrogate": surrogate}
     estimates = np.array(
-        [uq.expectations(func, NORMAL, **options, rng=seed).estimate[0] for seed in range(600)]
+        [uq.expectations(func, NORMAL, **options, rng=seed).estimate[0] for seed in range(n_seeds)]
     )
     error = estimates.mean() - (1.0 + np.sqrt(2.0 / np.pi))
     assert abs(error) < 4 * estimates.std() / np.sqrt(len(estimates))

@@ -197,7 +197,7 @@ def wavy_probability():
     ids=["auto", "polynomial", "good", "poor", "useless"],
 )
 def test_every_kind_of_surrogate(surrogate, largest_cv):
-    found = uq.failure_probability(wavy, PLANE, budget=400, surrogate=surrogate, rng=4)
+    found = uq.failure_probability(wavy, PLANE, budget=300, surrogate=surrogate, rng=4)
     is_true(found, wavy_probability(), largest_cv)
 
 
@@ -236,7 +236,7 @@ def test_a_noisy_limit_state():
 @pytest.mark.parametrize("surrogate", [None, "auto"])
 def test_a_limit_state_that_only_says_yes_or_no(surrogate):
     found = crude(
-        lambda x: np.where(half_plane(x) < 0.0, -1.0, 1.0), budget=600, surrogate=surrogate, rng=1
+        lambda x: np.where(half_plane(x) < 0.0, -1.0, 1.0), budget=400, surrogate=surrogate, rng=1
     )
     is_true(found, norm.sf(2.5), 0.4)
 

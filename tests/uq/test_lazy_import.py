@@ -35,6 +35,10 @@ def test_only_a_gaussian_process_of_the_limit_state_loads_torch(surrogate: str) 
     code = f"""
 import uq
 from scipy import stats
+from uq.reliability import cheap_probabilities, exploration, failure_density
+cheap_probabilities._MOST = 12  # few of the points that cost no runs
+exploration._CHEAP = failure_density._CHEAP = 1024
+exploration._PARTICLES, exploration._LAST_PARTICLES, exploration._LAST_FITS = 300, 500, 1
 inputs = uq.Inputs([stats.norm()] * 2)
 uq.failure_probability(
     lambda x: 2.5 - x[:, 0], inputs, budget=160, surrogate={surrogate}, rng=0

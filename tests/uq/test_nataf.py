@@ -7,7 +7,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
-from scipy.integrate import dblquad
 
 from uq.marginal_sources import marginal_of
 from uq.nataf import hermite_coefficients, score_correlation, value_correlation
@@ -21,15 +20,12 @@ GUMBEL = marginal_of(stats.gumbel_r(1.0, 2.0))
 
 
 def by_double_integral(one, other, rho):
-    """E[h_1(y_1) h_2(rho y_1 + sqrt(1 - rho^2) u)] by adaptive quadrature."""
-
-    def integrand(u, y):
-        first = float(one.from_score(y)) - one.mean
-        second = float(other.from_score(rho * y + math.sqrt(1 - rho * rho) * u)) - other.mean
-        return first * second * math.exp(-0.5 * (y * y + u * u)) / (2 * math.pi)
-
-    total = dblquad(integrand, -8.0, 8.0, -8.0, 8.0, epsabs=1e-7, epsrel=1e-7)[0]
-    return total / (one.sd * other.sd)
+    """E[h_1(y_1) h_2(rho y_1 + sqrt(1 - rho^2) u)] by the trapezoidal rule on a fine grid."""
+    y = np.linspace(-8.0, 8.0, 801)
+    mass = np.exp(-0.5 * y * y) / math.sqrt(2 * math.pi) * (y[1] - y[0])
+    first = one.from_score(y) - one.mean
+    second = other.from_score(rho * y[:, None] + math.sqrt(1 - rho * rho) * y) - other.mean
+    return (first * mass) @ second @ mass / (one.sd * other.sd)
 
 
 @pytest.mark.parametrize("rho", [-0.9, -0.3, 0.5, 0.99])
@@ -76,7 +72,7 @@ def test_closed_forms_agree_with_the_series():
 @pytest.mark.parametrize("pair", [(LOGNORMAL, UNIFORM), (EXPONENTIAL, GUMBEL)])
 def test_brute_force(pair):
     expected = by_double_integral(*pair, -0.55)
-    assert value_correlation(*pair, -0.55) == pytest.approx(expected, abs=2e-6)
+    assert value_correlation(*pair, -0.55) == pytest.approx(expected, abs=1e-9)
 
 
 def test_a_quantile_with_two_modes_and_one_with_corners():

@@ -27,7 +27,7 @@ def run(study, function=limit_state, most=100):
     raise AssertionError("the study does not end")
 
 
-def new(budget=300, rng=0, surrogate=None, **settings):
+def new(budget=200, rng=0, surrogate=None, **settings):
     return uq.ReliabilityStudy(PLANE, budget=budget, rng=rng, surrogate=surrogate, **settings)
 
 
@@ -47,7 +47,7 @@ def test_it_equals_the_call_bit_for_bit(settings):
     study = run(new(**settings))
     told = study.result()
     settings = {"surrogate": None} | settings
-    called = uq.failure_probability(limit_state, PLANE, budget=300, rng=0, **settings)
+    called = uq.failure_probability(limit_state, PLANE, budget=200, rng=0, **settings)
     np.testing.assert_array_equal(told.estimate, called.estimate)
     np.testing.assert_array_equal(told.standard_error, called.standard_error)
     np.testing.assert_array_equal(told.sample.x, called.sample.x)
@@ -58,7 +58,7 @@ def test_it_equals_the_call_bit_for_bit(settings):
 
 def test_several_limit_states_equal_the_call():
     told = run(new(), two).result()
-    called = uq.failure_probability(two, PLANE, budget=300, rng=0, surrogate=None)
+    called = uq.failure_probability(two, PLANE, budget=200, rng=0, surrogate=None)
     assert told.estimate.shape == (2,)
     np.testing.assert_array_equal(told.estimate, called.estimate)
 
@@ -68,7 +68,7 @@ def test_extending_equals_extending_the_call():
     study.extend(200)
     assert not study.is_finished
     told = run(study).result()
-    called = uq.failure_probability(limit_state, PLANE, budget=300, rng=0, surrogate=None)
+    called = uq.failure_probability(limit_state, PLANE, budget=200, rng=0, surrogate=None)
     called = called.extend(200)
     assert told.estimate == called.estimate and told.n_evaluations == called.n_evaluations
 
@@ -193,7 +193,7 @@ def test_bad_arguments_are_those_of_the_call():
     with pytest.raises(ValueError, match=r"`budget`.*160.*10"):
         new(budget=10)
     with pytest.raises(TypeError, match="uq.Inputs"):
-        uq.ReliabilityStudy([stats.norm()], budget=300)
+        uq.ReliabilityStudy([stats.norm()], budget=200)
 
 
 def test_probability_by_asking_and_telling():
