@@ -26,6 +26,10 @@ TINY = {
     "four_branch": (["--budget", "200"], ["Exact", "Estimate", "Regions of failure", "Not seen"]),
     "roof_truss": (["--budget", "160"], ["sag above", "39 mm", "Plain Monte Carlo", "load"]),
     "simplex_mixture": (["--n-evals", "12"], ["true best", "Length-scales", "limit 1.6"]),
+    "many_machines": (
+        ["--n-evals", "8", "--n-workers", "2"],
+        ["a Dask cluster: 8 trials, 8 different", "one database: 8 trials, 8 different"],
+    ),
 }
 
 # By a fresh interpreter, as a user does it: one of each package, and all with the slow tests.
