@@ -269,7 +269,6 @@ def _renewed(ledger: Ledger) -> bool:
         ledger._heart = threading.current_thread()
     except StorageError as error:
         _log.warning("Leases could not be renewed: %s", error)
-        return ledger._heart is threading.current_thread()
     return True
 
 

@@ -79,6 +79,7 @@ class Database:
         self.one_machine = self._path is not None
         self._is_opening = True
         self._engine = self._open(may_create=settings is not None)
+        weakref.finalize(self, self._engine.dispose)  # also when the interpreter ends
         self.records = Records()
         self.revision = 0
         with nullcontext() if self._path is None else sqlite_file.log_kept(self._path):
@@ -106,7 +107,7 @@ class Database:
     def _begin_anew_after_fork(self) -> None:
         """The connections are the parent's: they are neither used nor closed here."""
         self._lock = threading.RLock()  # a thread that is not here may have held it
-        self._of_parent = self._engine.pool
+        _of_parents.append(self._engine.pool)
         self._engine.dispose(close=False)
 
     def _open(self, may_create: bool) -> Engine:
@@ -297,6 +298,7 @@ class Database:
 
 
 _in_this_process: "weakref.WeakSet[Database]" = weakref.WeakSet()
+_of_parents: list[object] = []
 
 
 def _after_fork() -> None:

@@ -46,8 +46,8 @@ def url_of(text: str) -> URL:
         scheme = text.partition("://")[0]
         raise StorageError(
             f"The database address {scheme}://... cannot be read. It has the form "
-            f"{scheme}://user:password@host:port/database; write %40 for @, %2F for / and %3A for "
-            ": in a password."
+            f"{scheme}://user:password@host:port/database; write %40 for @ in a "
+            "password."
         ) from None
     # SQLAlchemy 2.0 takes another driver than ours where none is named.
     named = url.drivername in ("postgresql", "postgres")
@@ -123,12 +123,15 @@ def passes(error: SQLAlchemyError, is_opening: bool) -> bool:
     if state is None:  # no answer from the server, or it did not let us in
         if any(words in str(cause) for words in _NOT_LET_IN):
             return False
+        if is_opening and any(words in str(cause) for words in _NO_SUCH_HOST):
+            return False
         return error.connection_invalidated or type(cause).__name__ in _NO_ANSWER
     # connection lost, deadlock, shut down or starting up, tables made at the same time, too many
     return state[:2] in ("08", "40", "57") or state in ("42P07", "53300", "55P03")
 
 
 _NOT_LET_IN = ("authentication failed", "no password supplied", "does not exist")
+_NO_SUCH_HOST = ("resolve host", "translate host name")
 _NO_ANSWER = ("OperationalError", "InterfaceError", "ConnectionTimeout")
 
 

@@ -53,12 +53,16 @@ def check(path: Path) -> bool:
 
 def _header(path: Path) -> bytes | None:
     """The first 100 bytes; None where there is no file."""
-    if not path.exists():
+    if not path.parent.is_dir():
+        raise StorageError(f"There is no folder {str(path.parent)!r} for {path.name!r}.")
+    try:
+        path.stat()
+    except FileNotFoundError:
         if wal_of(path).exists():
             raise StorageError(
                 f"{path} is missing, but its log {wal_of(path).name} is there. Put the file back "
                 "beside it, or move the log away to begin anew."
-            )
+            ) from None
         return None
     if not path.is_file():
         raise StorageError(f"{path} is not a file.")
