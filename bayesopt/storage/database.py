@@ -274,7 +274,7 @@ class Database:
                 with self._engine.connect().execution_options(bayesopt_write=writing) as connection:
                     with connection.begin():
                         return action(connection)
-            except StorageError as error:
+            except (StorageError, UnicodeError) as error:
                 raise self._explained(error) from error
             except SQLAlchemyError as error:
                 if not passes(error, self._is_opening) or time.monotonic() > deadline:

@@ -90,7 +90,7 @@ def log_kept(path: Path) -> Iterator[None]:
     with closing(connect(path, "ro")) as connection:
         try:
             connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
-        except sqlite3.Error:  # what is wrong is told by who opens it
+        except (sqlite3.Error, UnicodeError):  # what is wrong is told by who opens it
             pass
         yield
 
@@ -112,10 +112,10 @@ def _quick_check(path: Path) -> None:
         except sqlite3.OperationalError as error:
             if wait is None or not is_busy(error):
                 if _code(error) in _NOT_THE_CONTENT:
-                    raise StorageError(f"{path} cannot be read: {error}.") from error
+                    raise StorageError(f"{path} cannot be used: {error}.") from error
                 raise _damaged(path, str(error)) from error
             time.sleep(wait)
-        except sqlite3.DatabaseError as error:
+        except (sqlite3.DatabaseError, UnicodeError) as error:  # noise within SQLite's own words
             raise _damaged(path, str(error)) from error
         else:
             if found != ["ok"]:
