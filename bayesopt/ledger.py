@@ -8,13 +8,13 @@ import logging
 import threading
 import time
 import weakref
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any, Protocol, TypeVar
 
 from bayesopt import trial_rules
 from bayesopt.storage.memory import Memory
 from bayesopt.storage.owner import Holder
-from bayesopt.storage.records import Draft, Records, StorageError
+from bayesopt.storage.records import Draft, Record, Records, StorageError
 from bayesopt.trial import Evaluation, Seen, Trial, TrialState
 from bayesopt.trial_rules import Claim, Claimant, Params
 
@@ -55,7 +55,7 @@ class Ledger:
         self.store: Store = Memory() if store is None else store
         self.max_attempts = max_attempts
         self._holder = Holder()
-        self._unsaved: dict[int, Trial] = {}
+        self._unsaved: list[Trial] = []
         self._heart: threading.Thread | None = None
 
     def __getstate__(self) -> dict[str, Any]:
@@ -68,13 +68,19 @@ class Ledger:
     @property
     def trials(self) -> list[Trial]:
         """All trials that have a point, in the order of their numbers, as far as we have read."""
-        found = (self._unsaved.get(record.number, record.trial) for record in self.store.records)
+        return self._trials_of(self.store.records)
+
+    def _trials_of(self, records: Iterable[Record]) -> list[Trial]:
+        unsaved = {trial.number: trial for trial in self._unsaved}
+        found = (unsaved.get(r.number, r.trial) if r.is_open else r.trial for r in records)
         return [trial for trial in found if trial is not None]
 
     @property
     def n_ended(self) -> int:
         """Number of trials with a result or a failure."""
-        return self.store.records.n_ended + len(self._unsaved)
+        records = self.store.records
+        unsaved = {trial.number for trial in self._unsaved}
+        return records.n_ended + len(unsaved & records.open)
 
     def refresh(self) -> None:
         """Read what other processes have written since."""
@@ -87,10 +93,10 @@ class Ledger:
         if number not in self.store.records:
             n = len(self.store.records)
             raise ValueError(f"This study has {n} trials, but none is {number}.")
-        found = self._unsaved.get(number, self.store.records[number].trial)
-        if found is None:
+        found = self._trials_of([self.store.records[number]])
+        if not found:
             raise ValueError(f"The point of trial {number} is still being chosen.")
-        return found
+        return found[0]
 
     def claim(
         self,
@@ -128,16 +134,24 @@ class Ledger:
         by = self._us
         while True:
             self.refresh()
-            records = self.store.records
-            absent = [n for n in sorted(records.open) if records[n].trial is None and n != number]
-            before = [n for n in absent if n < number and by.is_held(records[n], time.time())]
+            # Another thread may read on meanwhile: all that follows is about these.
+            records = list(self.store.records)
+            still_open = [
+                record for record in records if record.is_open and record.number != number
+            ]
+            absent = [record for record in still_open if record.trial is None]
+            now = time.time()
+            before = [r for r in absent if r.number < number and by.is_held(r, now)]
             if not before or time.monotonic() > give_up:
                 break
             time.sleep(0.02)
-        known = tuple(self.trials)
-        pending = tuple(n for n in sorted(records.open) if n not in absent and n != number)
-        seen = Seen(len(records), pending, tuple(absent))
-        return Claim(number, None, known, seen, self.store.revision)
+        seen = Seen(
+            len(records),
+            pending=tuple(r.number for r in still_open if r.trial is not None),
+            absent=tuple(r.number for r in absent),
+        )
+        revision = max(record.revision for record in records)
+        return Claim(number, None, tuple(self._trials_of(records)), seen, revision)
 
     def commit(self, claim: Claim, trial: Trial, distinct: bool) -> Trial | None:
         """Make a chosen point the trial of the number; None: claim again.
@@ -171,10 +185,18 @@ class Ledger:
         try:
             self._write(lambda draft: trial_rules.end(draft, number, state, fields))
         except StorageError as error:
-            if before.state is TrialState.RUNNING:
-                when = {"ended": time.time(), **fields}
-                self._unsaved[number] = trial_rules.ended(before, state, when)
+            self._keep(before, state, fields)
             raise StorageError(_what_to_do(error, number, fields)) from error
+        except (KeyboardInterrupt, SystemExit):  # while it waited for the storage
+            self._keep(before, state, fields)
+            raise
+
+    def _keep(self, before: Trial, state: TrialState, fields: dict[str, Any]) -> None:
+        after = trial_rules.ended(before, state, {"ended": time.time(), **fields})
+        if before.state is not TrialState.RUNNING:
+            trial_rules.check_may_follow(before, after)
+        if after not in self._unsaved:
+            self._unsaved.append(after)
 
     def save(self) -> None:
         """Write the results that could not be written when they came.
@@ -184,9 +206,10 @@ class Ledger:
         StorageError
             If they still cannot be.
         """
-        for number, trial in list(self._unsaved.items()):
-            self.store.write(lambda draft, t=trial: _end_as(draft, t))  # type: ignore[misc]
-            del self._unsaved[number]
+        while self._unsaved:
+            trial = self._unsaved[0]
+            self.store.write(lambda draft, t=trial: trial_rules.end_later(draft, t))  # type: ignore[misc]
+            self._unsaved.remove(trial)
 
     def add(self, points: Sequence[Params], results: Sequence[dict[str, Any]], once: bool) -> None:
         """Add trials that have ended elsewhere.
@@ -230,20 +253,23 @@ def _beat(ledger: "weakref.ref[Ledger]") -> None:
     while True:
         time.sleep(trial_rules.LEASE / 4)
         present = ledger()
-        if present is None:
+        if present is None or not _renewed(present):
             return
-        try:
-            if not present.renew_leases():
-                return
-        except StorageError as error:
-            _log.warning("Leases could not be renewed: %s", error)
         del present
 
 
-def _end_as(draft: Draft, trial: Trial) -> None:
-    names = ("evaluation", "reason", "traceback", "ended")
-    fields = {name: getattr(trial, name) for name in names}
-    trial_rules.end(draft, trial.number, trial.state, fields)
+def _renewed(ledger: Ledger) -> bool:
+    """Whether to go on: for as long as the ledger holds something and no other thread renews."""
+    try:
+        if ledger.renew_leases():
+            return True
+        ledger._heart = None  # what is claimed from now on starts another thread
+        if not ledger.renew_leases() or ledger._heart is not None:
+            return False
+        ledger._heart = threading.current_thread()
+    except StorageError as error:
+        _log.warning("Leases could not be renewed: %s", error)
+    return True
 
 
 def _what_to_do(error: StorageError, number: int, fields: dict[str, Any]) -> str:

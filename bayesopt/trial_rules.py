@@ -151,11 +151,14 @@ def commit(draft: Draft, by: Claimant, claim: Claim, trial: Trial, distinct: boo
 
 
 def give_back(draft: Draft, by: Claimant, number: int) -> None:
-    """Undo a claim: the number is up for the next, a given point with it."""
-    record = draft[number]
+    """Undo a claim: the number is up for the next.
+
+    A given point stays with it, and one that was given out before, whose result may still come.
+    """
+    record, trial = draft[number], draft[number].trial
     if by.holds(record):
-        given = record.trial is not None and record.trial.origin == "given"
-        draft.put(replace(record, owner=None, trial=record.trial if given else None))
+        stays = trial is not None and (trial.origin == "given" or trial.attempt > 1)
+        draft.put(replace(record, owner=None, trial=trial if stays else None))
 
 
 def end(draft: Draft, number: int, state: TrialState, fields: Mapping[str, Any]) -> None:
@@ -173,10 +176,28 @@ def end(draft: Draft, number: int, state: TrialState, fields: Mapping[str, Any])
     after = ended(before, state, {"ended": draft.now, **fields})
     if before.state is TrialState.RUNNING:
         draft.put(replace(record, trial=after, owner=None, lease_until=0.0))
-    elif not same_result(before, after):
-        given_up = (before.reason or "").startswith(_DIED)
-        if before.attempt == 1 and not given_up:
-            raise ValueError(f"Trial {number} has ended already: {before}.")
+    else:
+        check_may_follow(before, after)
+        _keep_late(draft, after)
+
+
+def check_may_follow(before: Trial, after: Trial) -> None:
+    """Raise ValueError where a trial that had one attempt is to end in two ways."""
+    given_up = (before.reason or "").startswith(_DIED)
+    if not same_result(before, after) and before.attempt == 1 and not given_up:
+        raise ValueError(f"Trial {before.number} has ended already: {before}.")
+
+
+def end_later(draft: Draft, after: Trial) -> None:
+    """Record a trial that could not be saved when it ended.
+
+    If its number has ended otherwise meanwhile, or has another point, it is kept as a late one.
+    """
+    before = draft[after.number].trial if after.number in draft else None
+    if before is not None and before.state is TrialState.RUNNING and before.params == after.params:
+        record = draft[after.number]
+        draft.put(replace(record, trial=after, owner=None, lease_until=0.0))
+    else:
         _keep_late(draft, after)
 
 

@@ -8,26 +8,32 @@ is new to it. What is told is on the disk when `write` returns.
 import itertools
 import json
 import logging
+import os
 import random
 import threading
 import time
 import uuid
+import weakref
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event, func, make_url, select
-from sqlalchemy.exc import (
-    ArgumentError,
-    DBAPIError,
-    IntegrityError,
-    NoSuchModuleError,
-    SQLAlchemyError,
-)
+from sqlalchemy import Connection, Engine, func, select
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.sql.expression import cast
 from sqlalchemy.types import Double
 
 from bayesopt.storage import sqlite_file, tables
+from bayesopt.storage.engine import (
+    fill,
+    passes,
+    path_of,
+    server_engine,
+    short,
+    sqlite_engine,
+    url_of,
+)
 from bayesopt.storage.records import Draft, Record, Records, StorageError, checksum
 
 T = TypeVar("T")
@@ -69,20 +75,27 @@ class Database:
     def __init__(self, storage: str | Path, name: str, settings: dict[str, Any] | None) -> None:
         self.storage, self.name = storage, name
         self._lock = threading.RLock()
-        self._path = _path_of(storage)
+        self._path = path_of(storage)
         self.one_machine = self._path is not None
-        self._patience = _PATIENCE_AT_FIRST
-        self._engine = self._open()
-        self._id, self.settings, self.is_new = self._retry(
-            lambda connection: self._study(connection, settings)
-        )
+        self._is_opening = True
+        self._engine = self._open(may_create=settings is not None)
+        weakref.finalize(self, self._engine.dispose)  # also when the interpreter ends
         self.records = Records()
         self.revision = 0
-        self.refresh()
-        self._patience = PATIENCE
+        with nullcontext() if self._path is None else sqlite_file.log_kept(self._path):
+            try:
+                self._id, self.settings, self.is_new = self._retry(
+                    lambda connection: self._study(connection, settings)
+                )
+                self.refresh()
+            except BaseException:
+                self.close()
+                raise
+        self._is_opening = False
+        _in_this_process.add(self)
 
     def __getstate__(self) -> tuple[str | Path, str]:
-        return self.storage, self.name
+        return self._path or self.storage, self.name
 
     def __setstate__(self, state: tuple[str | Path, str]) -> None:
         self.__init__(*state, None)  # type: ignore[misc]
@@ -91,53 +104,64 @@ class Database:
         """Give the connections back; what comes later opens new ones."""
         self._engine.dispose()
 
-    def _open(self) -> Engine:
-        if self._path is not None:
-            if not sqlite_file.check(self._path):
-                sqlite_file.create(self._path, _fill)
-                sqlite_file.check(self._path)
-            return _sqlite_engine(self._path)
-        try:
-            return create_engine(make_url(str(self.storage)), pool_pre_ping=True)
-        except (ArgumentError, NoSuchModuleError) as error:
-            raise StorageError(f"{self.storage!r} is not a database address: {error}.") from error
-        except ModuleNotFoundError as error:
-            raise ModuleNotFoundError(
-                f"{self.storage!r} needs the driver {error.name}; for PostgreSQL: "
-                "pip install 'bayesopt-uq[postgres]'."
-            ) from error
+    def _begin_anew_after_fork(self) -> None:
+        """The connections are the parent's: they are neither used nor closed here."""
+        self._lock = threading.RLock()  # a thread that is not here may have held it
+        _of_parents.append(self._engine.pool)
+        self._engine.dispose(close=False)
+
+    def _open(self, may_create: bool) -> Engine:
+        if self._path is None:
+            return server_engine(url_of(str(self.storage)))
+        if not sqlite_file.check(self._path):
+            if not may_create:
+                raise StorageError(f"There is no file {self._path}.")
+            try:
+                sqlite_file.create(self._path, fill)
+            except SQLAlchemyError as error:
+                raise self._explained(error) from error
+            sqlite_file.check(self._path)
+        return sqlite_engine(self._path)
 
     @property
     def _where(self) -> str:
-        return str(self._path or make_url(str(self.storage)).render_as_string(hide_password=True))
+        return str(self._path or url_of(str(self.storage)).render_as_string(hide_password=True))
 
     def _study(
         self, connection: Connection, settings: dict[str, Any] | None
     ) -> tuple[int, dict[str, Any], bool]:
         """The row of the study, made where it is missing and may be made."""
         if not tables.exist(connection):
+            if self._path is not None:  # it came into being with them
+                raise StorageError("it is damaged: its tables are missing")
             tables.create(connection)
         tables.migrate(connection)
         of_name = select(tables.studies).where(tables.studies.c.name == self.name)
         row = connection.execute(of_name).mappings().one_or_none()
         if row is None:
+            names = self._other_studies(connection)
             if settings is None:
-                names = connection.execute(select(tables.studies.c.name)).scalars().all()
-                raise StorageError(
-                    f"{self._where} has no study {self.name!r}; it has {sorted(names)}."
-                )
+                raise StorageError(f"{self._where} has no study {self.name!r}; it has {names}.")
             described = json.dumps(settings)
             made = {"name": self.name, "revision": 0, "n_trials": 0, "settings": described}
             made["checksum"] = _checksum_of(made)
             key = connection.execute(tables.studies.insert().values(**made)).inserted_primary_key
             assert key is not None
             return int(key[0]), json.loads(described), True
-        self._check(dict(row))
+        _check(dict(row))
         return row["id"], json.loads(row["settings"]), False
 
-    def _check(self, row: dict[str, Any]) -> None:
-        if row["checksum"] != _checksum_of(row):
-            raise StorageError(f"the row of study {self.name!r} is damaged")
+    def _other_studies(self, connection: Connection) -> list[str]:
+        """Their names; ours is not among them, not even damaged."""
+        rows = connection.execute(select(tables.studies)).mappings().all()
+        for row in rows:
+            _check(dict(row))
+        names = sorted(row["name"] for row in rows)
+        of_none = tables.trials.c.study.not_in([row["id"] for row in rows])
+        lost = connection.execute(select(func.count()).where(of_none)).scalar_one()
+        if lost or self.name in names:
+            raise StorageError(f"it is damaged: {lost} trials belong to no study of {names}")
+        return names
 
     def refresh(self) -> None:
         """Read what others have written since.
@@ -174,9 +198,8 @@ class Database:
 
         with self._lock:
             result, saved = self._retry(change_once)
-            for record in saved:
-                self.records.put(record)
-                self.revision = record.revision
+            self.records.put(*saved)
+            self.revision = max([self.revision, *(record.revision for record in saved)])
             return result
 
     def _read(self, connection: Connection, writing: bool) -> float:
@@ -186,7 +209,12 @@ class Database:
         of_study = select(tables.studies, *clock).where(tables.studies.c.id == self._id)
         row = connection.execute(of_study.with_for_update() if writing else of_study).one()
         study = dict(zip(tables.studies.c.keys(), row, strict=False))
-        self._check(study)
+        _check(study)
+        if study["revision"] < self.revision:
+            raise StorageError(
+                f"study {self.name!r} is at write {study['revision']}, but {self.revision} were "
+                "read before: an older copy was put back. Begin with it in a new process"
+            )
         if study["revision"] > self.revision:
             new = (
                 select(tables.trials)
@@ -198,12 +226,15 @@ class Database:
             read = [
                 Record.from_row(dict(zip(keys, r, strict=True))) for r in connection.execute(new)
             ]
-            for record in read:
-                self.records.put(record)
-                self.revision = max(self.revision, record.revision)
-        n = len(self.records)
-        if n < study["n_trials"] or (n > 0 and n - 1 not in self.records):
-            raise StorageError(f"of {study['n_trials']} trials only {n} can be read")
+            have = len(self.records)
+            number_of_new = sum(record.number not in self.records for record in read)
+            if have + number_of_new < study["n_trials"]:
+                n = study["n_trials"]
+                raise StorageError(f"of {n} trials only {have + number_of_new} can be read")
+            if max((record.revision for record in read), default=0) < study["revision"]:
+                raise StorageError(f"write {study['revision']} of {self.name!r} is missing")
+            self.records.put(*read)
+            self.revision = max(record.revision for record in read)
         return float(row[-1]) if on_server else time.time()
 
     def _save(self, connection: Connection, draft: Draft) -> list[Record]:
@@ -217,7 +248,9 @@ class Database:
             connection.execute(tables.trials.insert(), new)
         for row in old:
             of_trial = tables.trials.c.study == self._id, tables.trials.c.number == row["number"]
-            connection.execute(tables.trials.update().where(*of_trial).values(**row))
+            done = connection.execute(tables.trials.update().where(*of_trial).values(**row))
+            if done.rowcount != 1:
+                raise StorageError(f"trial {row['number']} is there no more")
         study = {
             "name": self.name,
             "revision": self.revision + 1,
@@ -234,20 +267,20 @@ class Database:
 
     def _retry(self, action: Callable[[Connection], T], writing: bool = True) -> T:
         """Run `action` in a transaction, again while the database is busy or away."""
-        deadline = time.monotonic() + self._patience
+        deadline = time.monotonic() + (_PATIENCE_AT_FIRST if self._is_opening else PATIENCE)
         wait = 0.05
         while True:
             try:
                 with self._engine.connect().execution_options(bayesopt_write=writing) as connection:
                     with connection.begin():
                         return action(connection)
-            except StorageError as error:
+            except (StorageError, UnicodeError) as error:
                 raise self._explained(error) from error
             except SQLAlchemyError as error:
-                if not _passes(error) or time.monotonic() > deadline:
+                if not passes(error, self._is_opening) or time.monotonic() > deadline:
                     raise self._explained(error) from error
                 if wait > 0.5:
-                    _log.warning("%s is away; trying again: %s", self._where, _short(error))
+                    _log.warning("%s is away; trying again: %s", self._where, short(error))
             time.sleep(wait * random.uniform(0.5, 1.0))
             wait = min(2.0 * wait, 5.0)
 
@@ -259,74 +292,28 @@ class Database:
         cause = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
         if sqlite_file.is_full(cause) or getattr(cause, "sqlstate", None) == "53100":
             return StorageError(
-                f"{self._where} could not be written: {_short(error)}. Make room on its disk."
+                f"{self._where} could not be written: {short(error)}. Make room on its disk."
             )
-        return StorageError(f"{self._where} cannot be used: {_short(error)}.")
+        return StorageError(f"{self._where} cannot be used: {short(error)}.")
 
 
-def _path_of(storage: str | Path) -> Path | None:
-    """The file where the storage is one, else None."""
-    text = str(storage)
-    if "://" not in text:
-        return Path(storage).expanduser().absolute()
-    if not text.startswith("sqlite"):
-        return None
-    try:
-        path = make_url(text).database
-    except ArgumentError as error:
-        raise StorageError(f"{text!r} is not a database address: {error}.") from error
-    if not path or path == ":memory:":
-        raise StorageError("A study in memory needs no storage: leave `storage` out.")
-    return Path(path).absolute()
+_in_this_process: "weakref.WeakSet[Database]" = weakref.WeakSet()
+_of_parents: list[object] = []
 
 
-def _sqlite_engine(path: Path) -> Engine:
-    engine = create_engine(URL.create("sqlite", database=str(path)))
-    event.listen(engine, "connect", sqlite_file.set_up)
-    event.listen(engine, "begin", _begin)
-    return engine
+def _after_fork() -> None:
+    for database in list(_in_this_process):
+        database._begin_anew_after_fork()
 
 
-def _begin(connection: Connection) -> None:
-    """A write takes its turn at once: one that begins as a reader may never get it."""
-    writing = connection.get_execution_options().get("bayesopt_write", True)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
-
-
-def _fill(path: Path) -> None:
-    """Make an SQLite file with our tables."""
-    engine = _sqlite_engine(path)
-    event.listen(engine, "connect", lambda connection, _: sqlite_file.switch_to_wal(connection))
-    try:
-        with engine.begin() as connection:
-            tables.create(connection)
-    finally:
-        engine.dispose()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 def _checksum_of(study: dict[str, Any]) -> str:
     return checksum([study[key] for key in ("name", "revision", "n_trials", "settings")])
 
 
-def _passes(error: SQLAlchemyError) -> bool:
-    """Whether the same may work a moment later."""
-    if isinstance(error, IntegrityError):  # another made the tables or the study just now
-        return True
-    if not isinstance(error, DBAPIError):
-        return False
-    cause = error.orig if error.orig is not None else error
-    if type(cause).__module__.startswith("sqlite3"):
-        return sqlite_file.is_busy(cause)
-    state = getattr(cause, "sqlstate", None)
-    if state is None:  # no answer from the server at all
-        return error.connection_invalidated or type(cause).__name__ in _NO_ANSWER
-    # connection lost, deadlock, tables made at the same time, shut down or starting up
-    return state[:2] in ("08", "40", "57") or state in ("42P07", "23505", "55P03")
-
-
-_NO_ANSWER = ("OperationalError", "InterfaceError", "ConnectionTimeout")
-
-
-def _short(error: Exception) -> str:
-    cause = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
-    return " ".join(str(cause).split()) or type(cause).__name__
+def _check(row: dict[str, Any]) -> None:
+    if row["checksum"] != _checksum_of(row):
+        raise StorageError(f"the row of study {row['name']!r} is damaged")

@@ -37,6 +37,5 @@ class Memory:
             draft = Draft(self.records, time.time(), uuid.uuid4().hex)
             result = change(draft)
             self.revision += 1
-            for record in draft.stamped(self.revision):
-                self.records.put(record)
+            self.records.put(*draft.stamped(self.revision))
             return result

@@ -94,50 +94,62 @@ def _trial(content: str) -> Trial:
 
 def checksum(values: Any) -> str:
     """16 hexadecimal digits of plain values in their order."""
-    text = json.dumps(list(values), separators=(",", ":"))
+    text = json.dumps(list(values), separators=(",", ":"), default=repr)  # bytes, where damaged
     return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
 
 class Records:
-    """All records of a study by number, and which of them are open."""
+    """All records of a study by number, and which of them are open.
+
+    What was read once does not change under a reader in another thread: `put` makes new
+    collections, and lets them take the place of the old ones at once.
+    """
 
     def __init__(self) -> None:
-        self._of: dict[int, Record] = {}
-        self.open: set[int] = set()
+        self._state: tuple[dict[int, Record], frozenset[int]] = ({}, frozenset())
 
     def __len__(self) -> int:
-        return len(self._of)
+        return len(self._state[0])
 
     def __contains__(self, number: int) -> bool:
-        return number in self._of
+        return number in self._state[0]
 
     def __getitem__(self, number: int) -> Record:
-        return self._of[number]
+        return self._state[0][number]
 
     def __iter__(self) -> Iterator[Record]:
-        """In the order of the numbers."""
-        return (self._of[number] for number in range(len(self._of)))
+        """In the order of the numbers, as they are now."""
+        of, _ = self._state
+        return (of[number] for number in range(len(of)))
+
+    @property
+    def open(self) -> frozenset[int]:
+        """Numbers without a result."""
+        return self._state[1]
 
     @property
     def n_ended(self) -> int:
         """Number of trials with a result or a failure."""
-        return len(self._of) - len(self.open)
+        of, still_open = self._state
+        return len(of) - len(still_open)
 
     def newer_than(self, revision: int) -> Iterator[Record]:
         """What was changed by later writes."""
-        return takewhile(lambda record: record.revision > revision, reversed(self._of.values()))
+        return takewhile(
+            lambda record: record.revision > revision, reversed(self._state[0].values())
+        )
 
-    def put(self, record: Record) -> None:
-        """Add a record, or put it in the place of the one with its number.
+    def put(self, *records: Record) -> None:
+        """Add records, or put them in the place of those with their numbers.
 
         They come in the order of their revisions.
         """
-        self._of.pop(record.number, None)
-        self._of[record.number] = record
-        if record.is_open:
-            self.open.add(record.number)
-        else:
-            self.open.discard(record.number)
+        of, still_open = self._state[0].copy(), set(self._state[1])
+        for record in records:
+            of.pop(record.number, None)
+            of[record.number] = record
+            (still_open.add if record.is_open else still_open.discard)(record.number)
+        self._state = of, frozenset(still_open)
 
 
 class Draft:

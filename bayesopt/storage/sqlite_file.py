@@ -7,8 +7,8 @@ What is not ours is never opened for writing. The log of writes (WAL) needs a lo
 import os
 import sqlite3
 import time
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -27,17 +27,12 @@ def check(path: Path) -> bool:
     StorageError
         If it is something else, or damaged. It is left as it is.
     """
-    if not path.exists():
-        if wal_of(path).exists():
-            raise StorageError(
-                f"{path} is missing, but its log {wal_of(path).name} is there. Put the file back "
-                "beside it, or move the log away to begin anew."
-            )
+    try:
+        header = _header(path)
+    except (OSError, ValueError) as error:  # no permission, a name that is too long or holds NUL
+        raise StorageError(f"{str(path)!r} cannot be read: {error}.") from error
+    if header is None:
         return False
-    if not path.is_file():
-        raise StorageError(f"{path} is not a file.")
-    with path.open("rb") as file:
-        header = file.read(100)
     if not header:
         raise StorageError(
             f"{path} is empty. It is left as it is: remove it to begin a new study, or put back "
@@ -56,17 +51,71 @@ def check(path: Path) -> bool:
     return True
 
 
+def _header(path: Path) -> bytes | None:
+    """The first 100 bytes; None where there is no file."""
+    if not path.parent.is_dir():
+        raise StorageError(f"There is no folder {str(path.parent)!r} for {path.name!r}.")
+    try:
+        path.stat()
+    except FileNotFoundError:
+        if wal_of(path).exists():
+            raise StorageError(
+                f"{path} is missing, but its log {wal_of(path).name} is there. Put the file back "
+                "beside it, or move the log away to begin anew."
+            ) from None
+        return None
+    if not path.is_file():
+        raise StorageError(f"{path} is not a file.")
+    with path.open("rb") as file:
+        return file.read(100)
+
+
+def connect(path: Path, mode: str) -> sqlite3.Connection:
+    """A connection that reads ("ro"), writes too ("rw"), or makes the file as well ("rwc")."""
+    return sqlite3.connect(
+        f"{path.as_uri()}?mode={mode}",
+        uri=True,
+        timeout=BUSY_SECONDS,
+        isolation_level=None,  # transactions begin where we say so
+        check_same_thread=False,
+    )
+
+
+@contextmanager
+def log_kept(path: Path) -> Iterator[None]:
+    """Meanwhile no connection that closes moves the log into the file.
+
+    The last one does; here that is one which only reads.
+    """
+    with closing(connect(path, "ro")) as connection:
+        try:
+            connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        except (sqlite3.Error, UnicodeError):  # what is wrong is told by who opens it
+            pass
+        yield
+
+
+def identity(path: Path) -> tuple[int, int] | None:
+    """Which file is there, whatever it is called; None if none is."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
 def _quick_check(path: Path) -> None:
     for wait in (0.05, 0.1, 0.2, 0.5, 1.0, None):
         try:
-            uri = f"{path.absolute().as_uri()}?mode=ro"
-            with closing(sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS)) as connection:
+            with closing(connect(path, "ro")) as connection:
                 found = [row[0] for row in connection.execute("PRAGMA quick_check(3)")]
         except sqlite3.OperationalError as error:
             if wait is None or not is_busy(error):
+                if _code(error) in _NOT_THE_CONTENT:
+                    raise StorageError(f"{path} cannot be used: {error}.") from error
                 raise _damaged(path, str(error)) from error
             time.sleep(wait)
-        except sqlite3.DatabaseError as error:
+        except (sqlite3.DatabaseError, UnicodeError) as error:  # noise within SQLite's own words
             raise _damaged(path, str(error)) from error
         else:
             if found != ["ok"]:
@@ -100,27 +149,52 @@ def create(path: Path, fill: Callable[[Path], None]) -> None:
         with beside.open("rb+") as file:
             os.fsync(file.fileno())
         os.link(beside, path)
+        _sync_folder(path.parent)
     except FileExistsError:
         pass
-    except OSError as error:
+    except (OSError, sqlite3.Error) as error:
         raise StorageError(
             f"{path} cannot be made: {error}. It needs a folder on a local disk that you may write "
             "to."
         ) from error
     finally:
         for name in (beside.name, f"{beside.name}-wal", f"{beside.name}-shm"):
-            path.with_name(name).unlink(missing_ok=True)
+            with suppress(OSError):
+                path.with_name(name).unlink()
+
+
+def _sync_folder(folder: Path) -> None:
+    """A new name is on the disk when its folder is."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+_NOT_THE_CONTENT = (
+    sqlite3.SQLITE_BUSY,
+    sqlite3.SQLITE_LOCKED,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_PERM,
+    sqlite3.SQLITE_READONLY,
+)
+
+
+def _code(error: Exception) -> int:
+    """SQLite's number of what went wrong, without its details; 0 where it gave none."""
+    return int(getattr(error, "sqlite_errorcode", 0)) & 0xFF
 
 
 def is_busy(error: Exception) -> bool:
     """Whether another process is just using the file."""
-    text = str(error)
-    return "locked" in text or "busy" in text
+    return _code(error) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 
 def is_full(error: Exception) -> bool:
     """Whether the disk has no room, or the file may not grow."""
-    return "is full" in str(error)
+    return _code(error) == sqlite3.SQLITE_FULL
 
 
 def set_up(connection: sqlite3.Connection, _: Any) -> None:
@@ -129,9 +203,7 @@ def set_up(connection: sqlite3.Connection, _: Any) -> None:
     The log is copied into the file after every commit, so that a copy of the file alone, or a lost
     log, costs nothing.
     """
-    connection.isolation_level = None  # transactions begin where we say so
     cursor = connection.cursor()
-    cursor.execute(f"PRAGMA busy_timeout = {int(1000 * BUSY_SECONDS)}")
     cursor.execute("PRAGMA synchronous = FULL")
     cursor.execute("PRAGMA wal_autocheckpoint = 1")
     cursor.close()

@@ -83,6 +83,8 @@ def migrate(connection: Connection) -> None:
             f"it was written by a newer bayesopt (schema {version}; this one knows {VERSION}): "
             "install that one"
         )
+    if not 1 <= version:
+        raise StorageError(f"it is damaged: its schema is said to be {version}")
     for step in range(version, VERSION):
         MIGRATIONS[step](connection)
         connection.execute(schema.update().values(version=step + 1))
