@@ -35,7 +35,7 @@ class Store(Protocol):
     def refresh(self) -> None:
         """Read what others have written since."""
 
-    def write(self, change: Callable[[Draft], T]) -> T:
+    def write(self, change: Callable[[Draft], T], durable: bool = True) -> T:
         """Do all that `change` puts into its draft in one transaction."""
         ...
 
@@ -112,7 +112,7 @@ class Ledger:
             If it cannot be saved.
         """
         by = self._us
-        record = self._write(lambda draft: trial_rules.claim(draft, by, given, limit, running))
+        record = self._plan(lambda draft: trial_rules.claim(draft, by, given, limit, running))
         if record is None:
             return None
         self._keep_alive()
@@ -123,7 +123,7 @@ class Ledger:
     def take(self, params: Params) -> Trial:
         """A new running trial at a point of the user's."""
         by = self._us
-        trial = self._write(lambda draft: trial_rules.take(draft, by, params)).trial
+        trial = self._plan(lambda draft: trial_rules.take(draft, by, params)).trial
         assert trial is not None
         self._keep_alive()
         return trial
@@ -133,7 +133,6 @@ class Ledger:
         give_up = time.monotonic() + _PATIENCE_WITH_CHOOSERS
         by = self._us
         while True:
-            self.refresh()
             # Another thread may read on meanwhile: all that follows is about these.
             records = list(self.store.records)
             still_open = [
@@ -145,6 +144,7 @@ class Ledger:
             if not before or time.monotonic() > give_up:
                 break
             time.sleep(0.02)
+            self.refresh()
         seen = Seen(
             len(records),
             pending=tuple(r.number for r in still_open if r.trial is not None),
@@ -164,12 +164,12 @@ class Ledger:
             Whether no two trials may have the same point.
         """
         by = self._us
-        return self._write(lambda draft: trial_rules.commit(draft, by, claim, trial, distinct))
+        return self._plan(lambda draft: trial_rules.commit(draft, by, claim, trial, distinct))
 
     def give_back(self, number: int) -> None:
         """Undo a claim: the number is up for the next, a given point with it."""
         by = self._us
-        self._write(lambda draft: trial_rules.give_back(draft, by, number))
+        self._plan(lambda draft: trial_rules.give_back(draft, by, number))
 
     def end(self, number: int, state: TrialState, **fields: Any) -> None:
         """Record how a trial ended; the same again changes nothing.
@@ -235,6 +235,11 @@ class Ledger:
         self.save()
         return self.store.write(change)
 
+    def _plan(self, change: Callable[[Draft], T]) -> T:
+        """Write what would be the same again if the power failed now: who does what next."""
+        self.save()
+        return self.store.write(change, durable=False)
+
     def _keep_alive(self) -> None:
         """Renew the leases of our trials, from a thread, for as long as we have any."""
         if self.store.is_shared and (self._heart is None or not self._heart.is_alive()):
@@ -246,7 +251,7 @@ class Ledger:
     def renew_leases(self) -> bool:
         """Show other machines that we live; False if we hold no trial."""
         by = self._us
-        return self.store.write(lambda draft: trial_rules.renew_leases(draft, by))
+        return self.store.write(lambda draft: trial_rules.renew_leases(draft, by), durable=False)
 
 
 def _beat(ledger: "weakref.ref[Ledger]") -> None:

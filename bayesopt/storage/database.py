@@ -2,7 +2,7 @@
 
 Every write is one transaction that holds the row of the study, so that writes of a study come one
 after the other and are numbered by its `revision`. A reader fetches only the rows whose revision
-is new to it. What is told is on the disk when `write` returns.
+is new to it. What is told is on the disk when `write` returns, and in the SQLite file itself.
 """
 
 import itertools
@@ -26,6 +26,11 @@ from sqlalchemy.types import Double
 
 from bayesopt.storage import sqlite_file, tables
 from bayesopt.storage.engine import (
+    DURABLE,
+    READ,
+    WRITE,
+    Access,
+    driver_of,
     fill,
     passes,
     path_of,
@@ -85,7 +90,7 @@ class Database:
         with nullcontext() if self._path is None else sqlite_file.log_kept(self._path):
             try:
                 self._id, self.settings, self.is_new = self._retry(
-                    lambda connection: self._study(connection, settings)
+                    lambda connection: self._study(connection, settings), WRITE
                 )
                 self.refresh()
             except BaseException:
@@ -172,15 +177,18 @@ class Database:
             If it cannot be read, or is damaged.
         """
         with self._lock:
-            self._retry(lambda connection: self._read(connection, writing=False), writing=False)
+            self._retry(lambda connection: self._read(connection, writing=False), READ)
 
-    def write(self, change: Callable[[Draft], T]) -> T:
+    def write(self, change: Callable[[Draft], T], durable: bool = True) -> T:
         """Do all that `change` puts into its draft in one transaction, or nothing.
 
         Parameters
         ----------
         change
             May be called again, with the same token, when a connection breaks.
+        durable
+            Whether to wait until it is on the disk. What is not waited for is lost only when the
+            machine goes down before the next durable write.
 
         Raises
         ------
@@ -197,7 +205,7 @@ class Database:
             return result, self._save(connection, draft)
 
         with self._lock:
-            result, saved = self._retry(change_once)
+            result, saved = self._retry(change_once, DURABLE if durable else WRITE)
             self.records.put(*saved)
             self.revision = max([self.revision, *(record.revision for record in saved)])
             return result
@@ -265,15 +273,18 @@ class Database:
         )
         return saved
 
-    def _retry(self, action: Callable[[Connection], T], writing: bool = True) -> T:
+    def _retry(self, action: Callable[[Connection], T], access: Access = DURABLE) -> T:
         """Run `action` in a transaction, again while the database is busy or away."""
         deadline = time.monotonic() + (_PATIENCE_AT_FIRST if self._is_opening else PATIENCE)
         wait = 0.05
         while True:
             try:
-                with self._engine.connect().execution_options(bayesopt_write=writing) as connection:
+                with self._engine.connect().execution_options(bayesopt_access=access) as connection:
                     with connection.begin():
-                        return action(connection)
+                        result = action(connection)
+                    if access == DURABLE and self._path is not None:
+                        sqlite_file.empty_log(driver_of(connection))
+                    return result
             except (StorageError, UnicodeError) as error:
                 raise self._explained(error) from error
             except SQLAlchemyError as error:

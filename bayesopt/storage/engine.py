@@ -1,7 +1,7 @@
 """A connection to a file or a server: its address, how it is set up, and what its errors mean."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import (
@@ -14,6 +14,12 @@ from sqlalchemy.exc import (
 
 from bayesopt.storage import sqlite_file, tables
 from bayesopt.storage.records import StorageError
+
+Access = Literal["read", "write", "durable"]
+READ: Access = "read"
+WRITE: Access = "write"
+"""Seen by all other processes, but not waited for until it is on the disk."""
+DURABLE: Access = "durable"
 
 
 def path_of(storage: str | Path) -> Path | None:
@@ -95,8 +101,14 @@ def _begin(connection: Connection) -> None:
             f"{path} was removed, or another file was put in its place, while it was in use. Put "
             "it back, or begin with the other in a new process."
         )
-    writing = connection.get_execution_options().get("bayesopt_write", True)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
+    access = connection.get_execution_options().get("bayesopt_access", DURABLE)
+    sqlite_file.sync_at_commit(driver_of(connection), access == DURABLE)
+    connection.exec_driver_sql("BEGIN" if access == READ else "BEGIN IMMEDIATE")
+
+
+def driver_of(connection: Connection) -> Any:
+    """The connection of the driver, past SQLAlchemy."""
+    return connection.connection.dbapi_connection
 
 
 def fill(path: Path) -> None:

@@ -31,7 +31,7 @@ class Memory:
     def refresh(self) -> None:
         """Nothing comes from elsewhere."""
 
-    def write(self, change: Callable[[Draft], T]) -> T:
+    def write(self, change: Callable[[Draft], T], durable: bool = True) -> T:
         """Do all that `change` puts into its draft, or nothing where it raises."""
         with self._lock:
             draft = Draft(self.records, time.time(), uuid.uuid4().hex)

@@ -15,7 +15,8 @@ from typing import Any
 from bayesopt.storage.records import StorageError
 
 APPLICATION_ID = 0x42617965  # the letters "Baye" in the header say whose the file is
-BUSY_SECONDS = 60.0
+BUSY_SECONDS = 60
+_SECONDS_FOR_THE_LOG = 1  # others may be reading it
 _MAGIC = b"SQLite format 3\0"
 
 
@@ -198,15 +199,24 @@ def is_full(error: Exception) -> bool:
 
 
 def set_up(connection: sqlite3.Connection, _: Any) -> None:
-    """Make a new connection safe: what is committed is on the disk, in the file itself.
+    """Make a new connection safe: what is committed is on the disk."""
+    connection.execute("PRAGMA synchronous = FULL").close()
 
-    The log is copied into the file after every commit, so that a copy of the file alone, or a lost
-    log, costs nothing.
+
+def sync_at_commit(connection: sqlite3.Connection, durable: bool) -> None:
+    """Whether the next commit waits for the disk; without it a lost power may undo it, no more."""
+    connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}").close()
+
+
+def empty_log(connection: sqlite3.Connection) -> None:
+    """Move the log into the file: a copy of the file alone, or a lost log, then costs nothing.
+
+    The log is cut to nothing: damaged, its older writes would come in the place of newer ones.
     """
-    cursor = connection.cursor()
-    cursor.execute("PRAGMA synchronous = FULL")
-    cursor.execute("PRAGMA wal_autocheckpoint = 1")
-    cursor.close()
+    with suppress(sqlite3.Error):  # what is committed is safe in the log
+        connection.execute(f"PRAGMA busy_timeout = {1000 * _SECONDS_FOR_THE_LOG}").close()
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").close()
+    connection.execute(f"PRAGMA busy_timeout = {1000 * BUSY_SECONDS}").close()
 
 
 def switch_to_wal(connection: sqlite3.Connection) -> None:

@@ -129,9 +129,9 @@ def test_every_connection_is_safe(tmp_path):
     store = Database(tmp_path / "runs.db", "study", {})
     for _ in range(2):
         with store._engine.connect() as connection:
-            pragmas = ("journal_mode", "synchronous", "wal_autocheckpoint", "application_id")
+            pragmas = ("journal_mode", "synchronous", "busy_timeout", "application_id")
             found = [connection.exec_driver_sql(f"PRAGMA {p}").scalar_one() for p in pragmas]
-        assert found == ["wal", 2, 1, int.from_bytes(b"Baye", "big")]
+        assert found == ["wal", 2, 60_000, int.from_bytes(b"Baye", "big")]
         store.close()
 
 
@@ -241,6 +241,8 @@ def killed(tmp_path_factory):
     def work():
         ledger = forty(path)
         assert ledger.n_ended == N
+        ledger.take({"x": -1.0})
+        ledger.take({"x": -2.0})
         kill_self()
 
     assert exit_code(forked(work)) == -9
@@ -282,9 +284,9 @@ def open_damaged(origin, folder, damage, name, rng):
         after = content(path)
         assert all(after[found] == before[found] for found in (path, folder / name))
         return False
-    assert {trial.number: trial.value for trial in ledger.trials} == TRUTH
-    tell(ledger, 7.0)
-    assert told(path) == TRUTH | {N: 49.0}
+    assert told(path) == TRUTH
+    number = tell(ledger, 7.0)
+    assert number >= N and told(path) == TRUTH | {number: 49.0}
     return True
 
 
