@@ -238,6 +238,8 @@ class AskTell:
     def _number(self, trial: Trial | int) -> int:
         number = trial.number if isinstance(trial, Trial) else whole_number(trial, "trial", 0)
         with self._lock:
+            if isinstance(trial, Trial):  # its number may have been given back and taken meanwhile
+                self._ledger.refresh()
             known = self._ledger.trial(number)
         if isinstance(trial, Trial) and trial.params != known.params:
             raise ValueError(f"Trial {number} of this study has other parameters; is it another's?")

@@ -80,8 +80,10 @@ def _database(
         raise TypeError(
             f"`storage` is the path of a file or the URL of a database, not {storage!r}."
         )
-    if name is not None and not (isinstance(name, str) and 0 < len(name) <= 255):
-        raise TypeError(f"`name` must be a name of at most 255 letters, but got {name!r}.")
+    if name is not None and not isinstance(name, str):
+        raise TypeError(f"`name` must be a string, but got {name!r}.")
+    if name is not None and not (0 < len(name) <= 255 and name.isprintable()):
+        raise ValueError(f"`name` must have 1 to 255 printable letters, but got {name!r}.")
     from bayesopt.storage.database import Database  # it loads SQLAlchemy
 
     return Database(fspath(storage), name or DEFAULT_NAME, settings)

@@ -114,8 +114,9 @@ class Trial:
     reason
         Why it failed, once failed.
     origin
-        "initial" (space-filling), "acquisition", "random", "given" (the user chose the point) or
-        "added" (the user brought the result along).
+        "initial" (space-filling), "acquisition", "random", "given" (the user chose the point),
+        "added" (the user brought the result along) or "late" (a result that came after another
+        attempt at its trial had ended it).
     hyperparameters
         Logarithms of the model's hyperparameters when the point was chosen; the next fit starts
         from them. They are kept here so that asking depends on nothing but the trials.

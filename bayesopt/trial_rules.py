@@ -8,7 +8,6 @@ Every function may run twice with the same draft token, where nobody knows wheth
 got through, and then finds what it has done.
 """
 
-import json
 from collections import Counter
 from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -269,11 +268,11 @@ def _given_up(record: Record, now: float) -> Record:
     return replace(record, trial=trial, owner=None)
 
 
-def _point_of(trial: Trial) -> str:
-    return json.dumps(dict(trial.params), sort_keys=True)
+def _point_of(trial: Trial) -> Hashable:
+    return tuple(sorted(trial.params.items()))  # by names: no two are alike
 
 
-def _result_of(trial: Trial) -> tuple[str, Evaluation | None, str | None]:
+def _result_of(trial: Trial) -> tuple[Hashable, Evaluation | None, str | None]:
     return _point_of(trial), trial.evaluation, trial.reason
 
 

@@ -57,7 +57,7 @@ class Record:
             "revision": self.revision,
             "state": CHOOSING if self.trial is None else self.trial.state.value,
             "owner": None if self.owner is None else json.dumps(self.owner.to_json()),
-            "lease_until": self.lease_until,
+            "lease_until": self.lease_until + 0.0,  # SQLite knows no -0.0
             "token": self.token,
             "content": None if self.trial is None else json.dumps(self.trial.to_json()),
         }
