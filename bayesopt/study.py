@@ -348,10 +348,14 @@ class _Run:
         self, study: Study, n_evals: int, given: Sequence[Params], callback: Callback | None
     ) -> None:
         self.study, self.ledger = study, study._ledger
-        self.n_evals, self.given, self.callback = n_evals, given, callback
+        self.n_evals, self.callback = n_evals, callback
+        self.given: Sequence[Params] = given
 
     def next_trial(self, running: Collection[int]) -> Trial | None:
-        return self.study._ask(self.given, self.n_evals, running)
+        trial = self.study._ask(self.given, self.n_evals, running)
+        if trial is not None and trial.seen is not None and trial.attempt == 1:
+            self.given = ()  # a point was chosen, so none of these is missing
+        return trial
 
     def record(self, number: int, outcome: Evaluation | Failure) -> None:
         if isinstance(outcome, Failure):
