@@ -155,7 +155,7 @@ def test_a_search_that_is_killed_again_and_again_ends_as_if_it_had_not_been(
     undisturbed = search.trials
     assert len(undisturbed) == n_evals
     found = Counter()
-    for killed, _, phases in kill_again_and_again(start, folders, search, n_kills, seconds / 2):
+    for killed, _, phases in kill_again_and_again(start, folders, search, n_kills, seconds / 4):
         assert first_attempts(killed.trials) == undisturbed
         assert len(killed.evaluated) <= n_evals + len(phases)
         found.update(phases, studies=1)
@@ -268,9 +268,7 @@ def undisturbed(tmp_path_factory):
 
 @pytest.mark.parametrize("n_parallel", [1, 3])
 @pytest.mark.parametrize("number", SIGNALS)
-def test_a_signal_ends_a_search_and_it_can_go_on(
-    start, tmp_path, undisturbed, number, n_parallel
-):
+def test_a_signal_ends_a_search_and_it_can_go_on(start, tmp_path, undisturbed, number, n_parallel):
     search = Search(tmp_path, Bowl(tmp_path, 0.3), 10, {**OPTIONS, "n_parallel": n_parallel})
     process = start(search)
     wait_until(lambda: len(search.evaluated) == 7)
