@@ -100,6 +100,12 @@ def assert_nothing_lost_or_doubled(search):
     assert told.items() <= {(trial.number, trial.value) for trial in search.trials}
 
 
+def assert_replayed(search, trials):
+    study = bo.Study.load(storage=search.storage)
+    assert [study.replay(trial) for trial in trials] == [trial.params for trial in trials]
+    study._ledger.store.close()
+
+
 def first_attempts(trials):
     return [replace(trial, attempt=1) for trial in trials]
 
@@ -173,8 +179,7 @@ def test_evaluations_of_a_killed_process_are_given_out_again(start, folders, n_k
             assert trials[before.number].params == before.params
             assert trials[before.number].attempt > before.attempt
         assert len(killed.evaluated) <= 10 + 2 * len(phases)
-        study = bo.Study.load(storage=killed.storage)
-        assert [study.replay(number) for number in range(10)] == [t.params for t in trials]
+        assert_replayed(killed, trials)
         print(Counter(phases), len(running))
 
 
@@ -191,6 +196,7 @@ def assert_shared(search, outcomes):
     assert_nothing_lost_or_doubled(search)
     assert all(outcome == outcomes[0] for outcome in outcomes)
     assert outcomes[0]["nfev"] == search.n_evals
+    assert_replayed(search, trials[:: search.n_evals // 20])
 
 
 @pytest.mark.parametrize(("n_evals", "space", "options"), EIGHT)
