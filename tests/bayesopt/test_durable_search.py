@@ -183,6 +183,19 @@ def test_evaluations_of_a_killed_process_are_given_out_again(start, folders, n_k
         print(Counter(phases), len(running))
 
 
+def test_workers_end_with_the_process_that_is_killed(start, tmp_path):
+    search = Search(tmp_path, Bowl(tmp_path, 3600.0), 4, {**RANDOM, "n_parallel": 2})
+    process = start(search)
+    wait_until(lambda: len(search.evaluated) == 2)
+    assert kill(process)
+    lost = search.evaluated
+    quicker = search.quicker()
+    finish(quicker, start(quicker))
+    assert sorted(search.evaluated[2:4]) == sorted(lost)
+    assert [trial.attempt for trial in search.trials] == [2, 2, 1, 1]
+    assert_nothing_lost_or_doubled(search)
+
+
 EIGHT = [(40, GRID, RANDOM), pytest.param(200, SQUARE, {}, marks=pytest.mark.slow)]
 
 
