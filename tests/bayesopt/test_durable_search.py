@@ -12,7 +12,7 @@ from multiprocessing import forkserver, get_context
 
 import psutil
 import pytest
-from searches import GRID, SQUARE, Bowl, Crashing, Hanging, Search
+from searches import GRID, SQUARE, Bowl, Crashing, Hanging, Search, Stuck
 
 import bayesopt as bo
 from bayesopt.optimize import Effort
@@ -89,6 +89,8 @@ def kill(process):
         process.kill()
         process.join()
         _, alive = psutil.wait_procs(workers, timeout=PATIENCE)
+        for worker in alive:
+            worker.kill()
         assert not alive
     process.join()
     return process.exitcode == -signal.SIGKILL
@@ -288,9 +290,9 @@ def undisturbed(tmp_path_factory):
 @pytest.mark.parametrize("n_parallel", [1, 3])
 @pytest.mark.parametrize("number", SIGNALS)
 def test_a_signal_ends_a_search_and_it_can_go_on(start, tmp_path, undisturbed, number, n_parallel):
-    search = Search(tmp_path, Bowl(tmp_path, 0.3), 10, {**OPTIONS, "n_parallel": n_parallel})
+    search = Search(tmp_path, Stuck(tmp_path), 10, {**OPTIONS, "n_parallel": n_parallel})
     process = start(search)
-    wait_until(lambda: len(search.evaluated) == 7)
+    wait_until(lambda: len(search.evaluated) >= max(7, len(search.told) + n_parallel))
     workers = psutil.Process(process.pid).children(recursive=True)
     os.kill(process.pid, number)
     (outcome,) = finish(search, process)
