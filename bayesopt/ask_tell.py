@@ -21,6 +21,8 @@ from bayesopt.torch_settings import own_torch_settings
 from bayesopt.trial import Evaluation, NotFinite, Seen, Trial, TrialState, given_results
 
 Point = Mapping[str, Any] | Sequence[Any] | NDArray[Any]
+_LONGEST_REASON = 10_000  # characters; some exceptions show whole arrays
+_LONGEST_TRACEBACK = 100_000
 _log = logging.getLogger("bayesopt")
 
 
@@ -221,8 +223,12 @@ class AskTell:
         StorageError
             If it cannot be saved; it is kept in memory, see `save`.
         """
-        fields = {"reason": str(reason), "traceback": traceback}
-        self._end(self._number(trial), TrialState.FAILED, **fields)
+        if traceback is not None and len(traceback) > _LONGEST_TRACEBACK:
+            traceback = f"... {traceback[-_LONGEST_TRACEBACK:]}"
+        reason = str(reason)
+        if len(reason) > _LONGEST_REASON:
+            reason = f"{reason[:_LONGEST_REASON]} ..."
+        self._end(self._number(trial), TrialState.FAILED, reason=reason, traceback=traceback)
 
     def save(self) -> None:
         """Write results that could not be saved when they were told.

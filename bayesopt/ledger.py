@@ -9,6 +9,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Collection, Iterable, Sequence
+from textwrap import shorten
 from typing import Any, Protocol, TypeVar
 
 from bayesopt import trial_rules
@@ -282,7 +283,7 @@ def _what_to_do(error: StorageError, number: int, fields: dict[str, Any]) -> str
     if isinstance(evaluation, Evaluation):
         result = f"the value {evaluation.value!r}"
     else:
-        result = f"failed: {fields.get('reason')}"
+        result = f"failed: {shorten(str(fields.get('reason')), 200)}"
     return (
         f"{error} The result of trial {number} ({result}) is kept in memory. Mend the storage, "
         f"then call `study.save()` or go on with this study, which saves it first; or tell it in "

@@ -199,3 +199,12 @@ def test_a_point_may_run_or_fail_where_one_is_known_already(noise, state):
     near = {name: value + 1e-9 for name, value in study.trials[5].params.items()}
     study.ask(params=near)
     assert study.ask().origin == "acquisition"
+
+
+def test_endless_texts_of_failures_are_cut():
+    study = bo.Study(SQUARE, seed=0)
+    with pytest.raises(bo.AllEvaluationsFailed):
+        study.run(lambda x: raises(Diverged("x" * 10**6)), 9)
+    for trial in study.trials:
+        assert trial.reason.startswith("raised Diverged: xxx") and len(trial.reason) < 10_100
+        assert trial.traceback.startswith("... xxx") and len(trial.traceback) < 100_100
