@@ -8,7 +8,7 @@ import pytest
 from searches import Bowl, Search
 
 import bayesopt as bo
-from bayesopt.storage import database
+from bayesopt.storage import engine
 
 RANDOM = {"policy": bo.Policy(acquisition="random")}
 
@@ -28,13 +28,13 @@ class Disk:
         BEGIN(connection)
 
 
-BEGIN = database._begin
+BEGIN = engine._begin
 
 
 @pytest.fixture
 def disk(monkeypatch):
     disk = Disk()
-    monkeypatch.setattr(database, "_begin", disk.begin)
+    monkeypatch.setattr(engine, "_begin", disk.begin)
     return disk
 
 
