@@ -30,9 +30,9 @@ from bayesopt.storage.engine import (
     READ,
     WRITE,
     Access,
+    create_tables,
     driver_of,
-    fill,
-    passes,
+    is_transient,
     path_of,
     server_engine,
     short,
@@ -68,6 +68,12 @@ class Database:
         As they are stored: those of the process that made the study.
     is_new
         Whether this process made it.
+    one_machine
+        Whether all who use it are on one machine: a file has a local disk.
+    records
+        What was read last.
+    revision
+        The last write that `records` holds.
 
     Raises
     ------
@@ -103,7 +109,7 @@ class Database:
         return self._path or self.storage, self.name
 
     def __setstate__(self, state: tuple[str | Path, str]) -> None:
-        self.__init__(*state, None)  # type: ignore[misc]
+        Database.__init__(self, *state, None)
 
     def close(self) -> None:
         """Give the connections back; what comes later opens new ones."""
@@ -122,7 +128,7 @@ class Database:
             if not may_create:
                 raise StorageError(f"There is no file {self._path}.")
             try:
-                sqlite_file.create(self._path, fill)
+                sqlite_file.create(self._path, create_tables)
             except SQLAlchemyError as error:
                 raise self._explained(error) from error
             sqlite_file.check(self._path)
@@ -273,7 +279,7 @@ class Database:
         )
         return saved
 
-    def _retry(self, action: Callable[[Connection], T], access: Access = DURABLE) -> T:
+    def _retry(self, action: Callable[[Connection], T], access: Access) -> T:
         """Run `action` in a transaction, again while the database is busy or away."""
         deadline = time.monotonic() + (_PATIENCE_AT_FIRST if self._is_opening else PATIENCE)
         wait = 0.05
@@ -288,7 +294,7 @@ class Database:
             except (StorageError, UnicodeError) as error:
                 raise self._explained(error) from error
             except SQLAlchemyError as error:
-                if not passes(error, self._is_opening) or time.monotonic() > deadline:
+                if not is_transient(error, self._is_opening) or time.monotonic() > deadline:
                     raise self._explained(error) from error
                 if wait > 0.5:
                     _log.warning("%s is away; trying again: %s", self._where, short(error))
@@ -309,7 +315,7 @@ class Database:
 
 
 _in_this_process: "weakref.WeakSet[Database]" = weakref.WeakSet()
-_of_parents: list[object] = []
+_of_parents: list[object] = []  # kept: a pool that is collected closes its connections
 
 
 def _after_fork() -> None:

@@ -21,7 +21,7 @@ _MAGIC = b"SQLite format 3\0"
 
 
 def check(path: Path) -> bool:
-    """Whether the file is there; if so it is ours and whole.
+    """Whether the file is there; where it is, it is ours and whole.
 
     Raises
     ------
@@ -173,6 +173,7 @@ def _sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
+# Errors that say nothing about the content of the file.
 _NOT_THE_CONTENT = (
     sqlite3.SQLITE_BUSY,
     sqlite3.SQLITE_LOCKED,
