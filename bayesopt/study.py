@@ -342,7 +342,7 @@ class Study(AskTell):
 
 
 class _Run:
-    """One call of `run`, as its loop sees it (`bayesopt.search_loop.Asked`)."""
+    """One call of `run`, as its loop sees it (`bayesopt.search_loop.TrialSource`)."""
 
     def __init__(
         self, study: Study, n_evals: int, given: Sequence[Params], callback: Callback | None
@@ -370,7 +370,7 @@ class _Run:
         self.ledger.refresh()
         return self.ledger.n_ended >= self.n_evals
 
-    def after(self, number: int) -> bool:
+    def call_back(self, number: int) -> bool:
         if self.callback is None:
             return True
         try:
