@@ -134,7 +134,13 @@ class AskTell:
         limit: int | None = None,
         running: Collection[int] = (),
     ) -> Trial | None:
-        """The next trial; None where the study has `limit` of them."""
+        """The next trial; None where the study has `limit` of them.
+
+        Parameters
+        ----------
+        given, limit, running
+            As in `bayesopt.trial_rules.claim`.
+        """
         with self._lock:
             while True:
                 claim = self._ledger.claim(given, limit, running)
@@ -151,6 +157,7 @@ class AskTell:
                     return trial
 
     def _choose(self, number: int, known: Sequence[Trial]) -> Trial:
+        """A trial at the point that the policy chooses; it depends on nothing but the arguments."""
         with own_torch_settings():
             chosen = suggest(
                 self.space,
@@ -236,6 +243,7 @@ class AskTell:
             self._ledger.save()
 
     def _number(self, trial: Trial | int) -> int:
+        """The number of a trial; raises ValueError where it is not of this study."""
         number = trial.number if isinstance(trial, Trial) else whole_number(trial, "trial", 0)
         with self._lock:
             if isinstance(trial, Trial):  # its number may have been given back and taken meanwhile

@@ -100,7 +100,7 @@ def test_studies_of_one_file_are_apart(path):
         ({"name": "x"}, ValueError, "there is no storage"),
         ({"storage": 3}, TypeError, "`storage` is the path of a file or the URL"),
         ({"storage": "runs.db", "name": ""}, ValueError, "`name` must have 1 to 255"),
-        ({"storage": "runs.db", "name": "a\0b"}, ValueError, "printable letters"),
+        ({"storage": "runs.db", "name": "a\0b"}, ValueError, "printable characters"),
         ({"storage": "runs.db", "name": 4}, TypeError, "`name` must be a string"),
         ({"storage": "sqlite://"}, bo.StorageError, "leave `storage` out"),
         (
