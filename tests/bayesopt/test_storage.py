@@ -6,6 +6,7 @@ import sys
 import threading
 import time
 from dataclasses import replace
+from functools import partial
 
 import pytest
 from forked import exit_code, forked
@@ -496,10 +497,9 @@ def test_writers_go_on_when_the_server_is_restarted(postgres_url, restart_postgr
     told, stop, n = [], threading.Event(), 3
     stores = [Database(postgres_url, "s", {}) for _ in range(n)]
 
-    def write():
-        store, mine = stores.pop(), n - len(stores)
+    def write(mine):
         for i in range(10_000):
-            add_once(store, point(f"{mine}-{i}"))
+            add_once(stores[mine], point(f"{mine}-{i}"))
             told.append(f"{mine}-{i}")
             if stop.is_set():
                 return
@@ -512,7 +512,7 @@ def test_writers_go_on_when_the_server_is_restarted(postgres_url, restart_postgr
             time.sleep(0.05)
         stop.set()
 
-    in_threads(restart, *[write] * n)
+    in_threads(restart, *[partial(write, mine) for mine in range(n)])
     held = points(Database(postgres_url, "s", None))
     assert len(held) == len(set(held)) and set(held) == set(told) and len(told) > 20
 
