@@ -110,6 +110,8 @@ class AskTell:
         StorageError
             If the storage cannot be written to.
         """
+        if n is not None and params is not None:
+            raise TypeError("Study.ask takes `n` or `params`, not both.")
         if n is not None:
             return self._ask_several(whole_number(n, "n", 1))
         if params is not None:
@@ -136,7 +138,13 @@ class AskTell:
         limit: int | None = None,
         running: Collection[int] = (),
     ) -> Trial | None:
-        """The next trial; None where the study has `limit` of them."""
+        """The next trial; None where the study has `limit` of them.
+
+        Parameters
+        ----------
+        given, limit, running
+            As in `bayesopt.trial_rules.claim`.
+        """
         with self._lock:
             while True:
                 claim = self._ledger.claim(given, limit, running)
@@ -153,6 +161,7 @@ class AskTell:
                     return trial
 
     def _choose(self, number: int, known: Sequence[Trial]) -> Trial:
+        """A trial at the point that the policy chooses; it depends on nothing but the arguments."""
         with own_torch_settings():
             chosen = suggest(
                 self.space,
@@ -242,6 +251,7 @@ class AskTell:
             self._ledger.save()
 
     def _number(self, trial: Trial | int) -> int:
+        """The number of a trial; raises ValueError where it is not of this study."""
         number = trial.number if isinstance(trial, Trial) else whole_number(trial, "trial", 0)
         with self._lock:
             if isinstance(trial, Trial):  # its number may have been given back and taken meanwhile

@@ -34,7 +34,7 @@ class Insight:
     Raises
     ------
     ValueError
-        By every method, if nothing has been observed.
+        If nothing has been observed yet.
     """
 
     settings: Settings
@@ -63,7 +63,7 @@ class Insight:
         return "best_observed" if self.settings.noise is False and exact else "best_evaluated_mean"
 
     def predict(self, points: Sequence[Params]) -> tuple[Array, Array]:
-        """Mean and standard deviation of the function at points (n,), in the user's units."""
+        """Mean (n,) and standard deviation (n,) of the function at n points, in user's units."""
         X = torch.from_numpy(self.settings.space.to_units(points))
         with own_torch_settings(), torch.no_grad():
             model, data = self._fitted(None)

@@ -9,15 +9,17 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Collection, Iterable, Sequence
+from functools import partial
 from textwrap import shorten
 from typing import Any, Protocol, TypeVar
 
 from bayesopt import trial_rules
+from bayesopt.space import Params
 from bayesopt.storage.memory import Memory
 from bayesopt.storage.owner import Holder
 from bayesopt.storage.records import Draft, Record, Records, StorageError
 from bayesopt.trial import Evaluation, Seen, Trial, TrialState
-from bayesopt.trial_rules import Claim, Claimant, Params
+from bayesopt.trial_rules import Claim, Claimant
 
 T = TypeVar("T")
 
@@ -26,12 +28,21 @@ _log = logging.getLogger("bayesopt")
 
 
 class Store(Protocol):
-    """What a ledger writes to; see `bayesopt.storage`."""
+    """What a ledger writes to; see `bayesopt.storage`.
+
+    Attributes
+    ----------
+    one_machine
+        Whether all its processes are on one machine: an owner of another boot is gone then.
+    is_shared
+        Whether other processes may write to it, so that leases are needed.
+    records
+        What was read last.
+    """
 
     one_machine: bool
     is_shared: bool
     records: Records
-    revision: int
 
     def refresh(self) -> None:
         """Read what others have written since."""
@@ -122,7 +133,13 @@ class Ledger:
         return self._with_what_is_known(record.number)
 
     def take(self, params: Params) -> Trial:
-        """A new running trial at a point of the user's."""
+        """A new running trial at a point of the user's.
+
+        Raises
+        ------
+        StorageError
+            If it cannot be saved.
+        """
         by = self._us
         trial = self._plan(lambda draft: trial_rules.take(draft, by, params)).trial
         assert trial is not None
@@ -163,12 +180,23 @@ class Ledger:
             What was claimed, and what came of it.
         distinct
             Whether no two trials may have the same point.
+
+        Raises
+        ------
+        StorageError
+            If it cannot be saved.
         """
         by = self._us
         return self._plan(lambda draft: trial_rules.commit(draft, by, claim, trial, distinct))
 
     def give_back(self, number: int) -> None:
-        """Undo a claim: the number is up for the next, a given point with it."""
+        """Undo a claim: the number is up for the next (see `trial_rules.give_back`).
+
+        Raises
+        ------
+        StorageError
+            If it cannot be saved.
+        """
         by = self._us
         self._plan(lambda draft: trial_rules.give_back(draft, by, number))
 
@@ -209,7 +237,7 @@ class Ledger:
         """
         while self._unsaved:
             trial = self._unsaved[0]
-            self.store.write(lambda draft, t=trial: trial_rules.end_later(draft, t))  # type: ignore[misc]
+            self.store.write(partial(trial_rules.end_later, after=trial))
             self._unsaved.remove(trial)
 
     def add(self, points: Sequence[Params], results: Sequence[dict[str, Any]], once: bool) -> None:
@@ -221,6 +249,11 @@ class Ledger:
             Parameters, and how they ended, as fields of Trial.
         once
             Only those that the study does not hold as often already.
+
+        Raises
+        ------
+        StorageError
+            If they cannot be saved; then nothing is added.
         """
         new = [
             Trial(0, dict(point), origin="added", **fields)
@@ -256,6 +289,7 @@ class Ledger:
 
 
 def _beat(ledger: "weakref.ref[Ledger]") -> None:
+    """Renew until there is nothing to renew; the thread must not keep a ledger alive."""
     while True:
         time.sleep(trial_rules.LEASE / 4)
         present = ledger()

@@ -11,8 +11,8 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import OptimizeResult
 
 from bayesopt.ask_tell import Point
-from bayesopt.data import Direction, Noise
-from bayesopt.execution.objective import AllEvaluationsFailed, Objective
+from bayesopt.data import Noise
+from bayesopt.execution.objective import AllEvaluationsFailed, Objective, check_signature
 from bayesopt.explanation import Explanation
 from bayesopt.policy import Policy
 from bayesopt.space import Params, Space
@@ -122,25 +122,30 @@ def minimize(
     >>> round(float(result.x[0]), 2)
     1.0
     """
-    of_study = {
-        "noise": noise,
-        "constraints": constraints,
-        "policy": policy,
-        "n_initial": n_initial,
-        "seed": seed,
-        "storage": storage,
-        "name": name,
-        "max_attempts": max_attempts,
-    }
-    of_run = {
-        "n_parallel": n_parallel,
-        "executor": executor,
-        "timeout": timeout,
-        "trial_timeout": trial_timeout,
-        "callback": callback,
-        "progress": progress,
-    }
-    return _optimize("minimize", fun, space, n_evals, x0, y0, of_study, of_run)
+    return _optimize(
+        fun,
+        space,
+        n_evals,
+        x0,
+        y0,
+        dict(
+            direction="minimize",
+            noise=noise,
+            constraints=constraints,
+            policy=policy,
+            n_initial=n_initial,
+            seed=seed,
+            storage=storage,
+            name=name,
+            max_attempts=max_attempts,
+        ),
+        n_parallel=n_parallel,
+        executor=executor,
+        timeout=timeout,
+        trial_timeout=trial_timeout,
+        callback=callback,
+        progress=progress,
+    )
 
 
 def maximize(
@@ -166,41 +171,48 @@ def maximize(
     progress: bool | Literal["auto"] = "auto",
 ) -> Result:
     """Maximise an expensive function; everything as in `minimize`, values keep their sign."""
-    of_study = {
-        "noise": noise,
-        "constraints": constraints,
-        "policy": policy,
-        "n_initial": n_initial,
-        "seed": seed,
-        "storage": storage,
-        "name": name,
-        "max_attempts": max_attempts,
-    }
-    of_run = {
-        "n_parallel": n_parallel,
-        "executor": executor,
-        "timeout": timeout,
-        "trial_timeout": trial_timeout,
-        "callback": callback,
-        "progress": progress,
-    }
-    return _optimize("maximize", fun, space, n_evals, x0, y0, of_study, of_run)
+    return _optimize(
+        fun,
+        space,
+        n_evals,
+        x0,
+        y0,
+        dict(
+            direction="maximize",
+            noise=noise,
+            constraints=constraints,
+            policy=policy,
+            n_initial=n_initial,
+            seed=seed,
+            storage=storage,
+            name=name,
+            max_attempts=max_attempts,
+        ),
+        n_parallel=n_parallel,
+        executor=executor,
+        timeout=timeout,
+        trial_timeout=trial_timeout,
+        callback=callback,
+        progress=progress,
+    )
 
 
 def _optimize(
-    direction: Direction,
     fun: Objective,
     space: object,
     n_evals: int,
     x0: Point | Sequence[Point] | None,
     y0: ArrayLike | None,
     of_study: dict[str, Any],
-    of_run: dict[str, Any],
+    **of_run: Any,
 ) -> Result:
-    study = Study(space, direction=direction, **of_study)
+    # A study that is made stays in its storage: what does not fit its space is refused before.
+    space = Space.of(space)
+    check_signature(fun, space)
     if y0 is not None and x0 is None:
         raise ValueError("`y0` holds the values at the points `x0`, but `x0` was not given.")
-    first = _starting_points(study.space, x0)
+    first = _starting_points(space, x0)
+    study = Study(space, **of_study)
     if y0 is not None:
         study.add(first, np.atleast_1d(y0), once=True)
         first = []

@@ -1,4 +1,4 @@
-"""Open the storage of a study: made where it is missing, gone on with where it is the same."""
+"""Open a study in its storage: make it where it is missing, go on where it is the same."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -29,10 +29,15 @@ def open_study(
     storage, name
         As in `Study`.
 
+    Returns
+    -------
+    store, settings
+        Where the trials are, and the settings with the stored ones in the place of the free.
+
     Raises
     ------
     TypeError, ValueError
-        If the study exists with other settings.
+        If `storage` or `name` is not what it has to be, or the study exists with other settings.
     StorageError
         If the storage cannot be used.
     """
@@ -53,7 +58,7 @@ def open_study(
     ]
     if different:
         raise ValueError(
-            f"The study {name or DEFAULT_NAME!r} in {fspath(storage)!r} is another one: "
+            f"The study {name or DEFAULT_NAME!r} in {store.where!r} is another one: "
             f"{'; '.join(different)}. Pass what it was made with, or another `name`."
         )
     return store, settings
@@ -83,7 +88,7 @@ def _database(
     if name is not None and not isinstance(name, str):
         raise TypeError(f"`name` must be a string, but got {name!r}.")
     if name is not None and not (0 < len(name) <= 255 and name.isprintable()):
-        raise ValueError(f"`name` must have 1 to 255 printable letters, but got {name!r}.")
+        raise ValueError(f"`name` must have 1 to 255 printable characters, but got {name!r}.")
     from bayesopt.storage.database import Database  # it loads SQLAlchemy
 
     return Database(fspath(storage), name or DEFAULT_NAME, settings)

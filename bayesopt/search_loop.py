@@ -11,9 +11,9 @@ from typing import Protocol
 
 from bayesopt.design import SpaceExhausted
 from bayesopt.execution.interruption import Interruption
-from bayesopt.execution.objective import Failure, stop_if_hopeless
+from bayesopt.execution.objective import Failure, Finished, stop_if_hopeless
 from bayesopt.execution.progress import Progress
-from bayesopt.execution.workers import Finished, Workers
+from bayesopt.execution.workers import Workers
 from bayesopt.storage.records import StorageError
 from bayesopt.trial import Evaluation, Trial
 
@@ -21,7 +21,7 @@ _LOOK_FOR_OTHERS = 0.2  # seconds between two looks at what other processes do
 _log = logging.getLogger("bayesopt")
 
 
-class Asked(Protocol):
+class TrialSource(Protocol):
     """Where trials come from and results go."""
 
     def next_trial(self, running: Collection[int]) -> Trial | None:
@@ -36,25 +36,27 @@ class Asked(Protocol):
     def is_done(self) -> bool:
         """Whether there are as many results as are wanted, those of other processes included."""
 
-    def after(self, number: int) -> bool:
-        """Tell the user; False if the user has had enough."""
+    def call_back(self, number: int) -> bool:
+        """Tell the user that a trial has ended; False if the user has had enough."""
 
     def best_value(self) -> float | None:
-        """The best value so far."""
+        """The best value so far; None while there is none."""
 
 
-def run_until_done(asked: Asked, workers: Workers, line: Progress, timeout: float | None) -> str:
+def run_until_done(
+    source: TrialSource, workers: Workers, progress: Progress, timeout: float | None
+) -> str:
     """Evaluate until enough is known; returns why it ended, "" if all is done.
 
     Parameters
     ----------
-    asked
+    source
         The study.
     workers
         What evaluates. They are closed at the end, whatever happens, and what they have not
         finished is given back.
-    line
-        Where progress is shown.
+    progress
+        Where it is shown.
     timeout
         Seconds after which no evaluation is begun; the running ones may end.
 
@@ -67,7 +69,7 @@ def run_until_done(asked: Asked, workers: Workers, line: Progress, timeout: floa
     KeyboardInterrupt
         If a signal came.
     """
-    loop = _Loop(asked, workers, line, timeout)
+    loop = _Loop(source, workers, progress, timeout)
     with Interruption() as interruption:
         try:
             return loop.run(interruption)
@@ -80,10 +82,12 @@ def run_until_done(asked: Asked, workers: Workers, line: Progress, timeout: floa
 
 
 class _Loop:
+    """One search: what has been begun, what came of it, and why nothing more is begun."""
+
     def __init__(
-        self, asked: Asked, workers: Workers, line: Progress, timeout: float | None
+        self, source: TrialSource, workers: Workers, progress: Progress, timeout: float | None
     ) -> None:
-        self.asked, self.workers, self.line = asked, workers, line
+        self.source, self.workers, self.progress = source, workers, progress
         self.timeout = timeout
         self.started = time.monotonic()
         self.begun: set[int] = set()
@@ -97,7 +101,7 @@ class _Loop:
             if not self.workers.running:
                 if self.trouble is not None:
                     raise self.trouble
-                if self.why_no_more is not None or self.asked.is_done():
+                if self.why_no_more is not None or self.source.is_done():
                     return self.why_no_more or ""
             wait = None if self._is_full else _LOOK_FOR_OTHERS
             with interruption.allowed():
@@ -123,8 +127,8 @@ class _Loop:
                 self.why_no_more = f"The timeout of {self.timeout} s was reached."
                 return
             try:
-                with self.line.asking():
-                    trial = self.asked.next_trial(self.workers.running)
+                with self.progress.asking():
+                    trial = self.source.next_trial(self.workers.running)
             except SpaceExhausted as end:
                 self.why_no_more = str(end)
                 return
@@ -140,23 +144,23 @@ class _Loop:
         """Past the timeout; but one evaluation is had in any case."""
         began = bool(self.outcomes or self.workers.running)
         late = self.timeout is not None and time.monotonic() - self.started > self.timeout
-        return late and (began or self.asked.best_value() is not None)
+        return late and (began or self.source.best_value() is not None)
 
     def _take(self, finished: Finished) -> bool:
         """Report one result; False if the user has had enough."""
         self.begun.discard(finished.key)
         self.outcomes.append(finished.outcome)
         try:
-            self.asked.record(finished.key, finished.outcome)
+            self.source.record(finished.key, finished.outcome)
         except StorageError as error:
             self.trouble = self.trouble or error
             return True
-        self.line.advance(self.asked.best_value(), finished.seconds)
+        self.progress.advance(self.source.best_value(), finished.seconds)
         stop_if_hopeless(self.outcomes)
-        return self.asked.after(finished.key)
+        return self.source.call_back(finished.key)
 
     def give_back(self, number: int) -> None:
         try:
-            self.asked.give_back(number)
+            self.source.give_back(number)
         except StorageError as error:  # it is given out again once this process has ended
             _log.warning("Trial %d could not be given back: %s", number, error)

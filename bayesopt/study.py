@@ -72,6 +72,8 @@ class Study(AskTell):
         If an argument is not what it has to be, or differs from what is stored; the text says how.
     StorageError
         If the storage cannot be used, or is damaged; it is left as it is.
+    ModuleNotFoundError
+        If the driver of the database is not installed.
 
     Examples
     --------
@@ -256,7 +258,7 @@ class Study(AskTell):
         return self._insight.recommend(rule)
 
     def predict(self, points: Sequence[Point] | NDArray[Any]) -> tuple[Array, Array]:
-        """Mean and standard deviation of the function (without noise) at points (n,).
+        """Mean (n,) and standard deviation (n,) of the function, without noise, at n points.
 
         Fitted to all values as they are. The search and `recommend` look harder at the good values
         and count the poor ones only as poor, so that their numbers differ a little from these.
@@ -335,6 +337,8 @@ class Study(AskTell):
             If it cannot be read.
         ValueError
             If a column is missing or a cell cannot be read; then nothing is added.
+        StorageError
+            If they cannot be saved; then nothing is added.
         """
         rows = read_csv(path, self.space, value, sd)
         with self._lock:
@@ -342,7 +346,7 @@ class Study(AskTell):
 
 
 class _Run:
-    """One call of `run`, as its loop sees it (`bayesopt.search_loop.Asked`)."""
+    """One call of `run`, as its loop sees it (`bayesopt.search_loop.TrialSource`)."""
 
     def __init__(
         self, study: Study, n_evals: int, given: Sequence[Params], callback: Callback | None
@@ -370,7 +374,7 @@ class _Run:
         self.ledger.refresh()
         return self.ledger.n_ended >= self.n_evals
 
-    def after(self, number: int) -> bool:
+    def call_back(self, number: int) -> bool:
         if self.callback is None:
             return True
         try:

@@ -4,7 +4,6 @@ The first line holds the format and a checksum of everything below it; all lines
 one trial on each.
 """
 
-import errno
 import hashlib
 import json
 import os
@@ -14,6 +13,7 @@ import uuid
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from bayesopt.disk import sync_directory
 from bayesopt.trial import Trial
 
 FORMAT = 1
@@ -22,7 +22,6 @@ _FIRST_LINE = re.compile(
     rb'\{"file": "bayesopt study", "format": ([1-9][0-9]{0,8}), "sha256": "([0-9a-f]{64})",\n'
 )
 _END = b"\n]}\n"
-_NO_SYNC = (errno.EINVAL, errno.ENOTSUP)  # some network disks do not sync directories
 
 
 def write_study(
@@ -131,18 +130,4 @@ def _replace(path: str, parts: Iterable[bytes]) -> None:
         if os.path.exists(temporary):
             os.unlink(temporary)
         raise
-    _sync_directory(directory)
-
-
-def _sync_directory(directory: str) -> None:
-    """Make the new name of a file last; Windows does so itself."""
-    if os.name == "nt":
-        return
-    opened = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(opened)
-    except OSError as error:
-        if error.errno not in _NO_SYNC:
-            raise
-    finally:
-        os.close(opened)
+    sync_directory(directory)

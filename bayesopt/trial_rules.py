@@ -13,12 +13,12 @@ from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, S
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
+from bayesopt.space import Params
 from bayesopt.storage.owner import Owner
 from bayesopt.storage.records import Draft, Record
 from bayesopt.trial import Evaluation, Seen, Trial, TrialState
 
 K = TypeVar("K", bound=Hashable)
-Params = Mapping[str, Any]
 
 LEASE = 60.0
 """Seconds without a sign of life after which another machine's trials are given out again."""
@@ -59,7 +59,21 @@ class Claimant:
 
 @dataclass(frozen=True)
 class Claim:
-    """A number of ours: with its trial, or with what is known while its point is chosen."""
+    """A number of ours: with its trial, or with what is known while its point is chosen.
+
+    Parameters
+    ----------
+    number
+        Position in the study.
+    trial
+        What to evaluate; None: its point is to be chosen, from the others.
+    known
+        All trials that had a point when the choice began.
+    seen
+        What `known` holds, as it is kept with the trial.
+    revision
+        The last write that `known` holds.
+    """
 
     number: int
     trial: Trial | None
@@ -108,7 +122,7 @@ def claim(
         if died and record.trial.attempt >= by.max_attempts:
             draft.put(_given_up(record, draft.now))
             continue
-        trial = replace(record.trial, attempt=record.trial.attempt + died, started=draft.now)
+        trial = replace(record.trial, attempt=record.trial.attempt + died)
         return _put(draft, by, number, trial)
     # A point of ours that is still to be chosen is left over: an interrupt came.
     without_point = sorted(

@@ -143,7 +143,21 @@ def read_csv(
 
 @dataclass(frozen=True)
 class _Layout:
-    """Where in a row everything stands."""
+    """Where in a row everything stands.
+
+    Parameters
+    ----------
+    name
+        Of the file.
+    header
+        Cells of the first row.
+    params
+        Columns of the parameters.
+    value, sd, state, reason
+        Columns of these; None where there is none.
+    missing
+        Names of columns that are needed and not there.
+    """
 
     name: str
     header: list[str]
@@ -158,7 +172,7 @@ class _Layout:
     def of(
         cls, header: list[str], space: Space, value: str, sd: str | None, name: str
     ) -> "_Layout":
-        """Find the columns; those that are needed and not there are `missing`."""
+        """Find the columns."""
 
         def find(column: str, taken: Sequence[int | None] = ()) -> int | None:
             exact = [at for at, cell in enumerate(header) if cell == column]
@@ -216,7 +230,7 @@ def _rows(text: str, mark: str, name: str) -> Iterator[tuple[int, list[str]]]:
 def _read(
     cells: list[str], line: int, layout: _Layout, space: Space, comma: bool
 ) -> tuple[Params, Evaluation | str] | None:
-    """One row; None where the trial was running."""
+    """One row; None where the trial was running. With `comma` numbers may have a decimal comma."""
     n = len(layout.header)
     if len(cells) < n or any(cell.strip() for cell in cells[n:]):
         why = f"{len(cells)} cells, but the first row has {n}; a cell with a comma needs quotes."

@@ -176,7 +176,7 @@ def _safely(measure: Callable[..., list[str]], name: str, *sizes: int) -> list[s
         if name == "bayesopt":
             raise
         width = len(measure("bayesopt", *sizes))
-        return [name, f"{type(error).__name__}"] + [""] * (width - 2)
+        return [name, type(error).__name__] + [""] * (width - 2)
 
 
 def _command(*arguments: str) -> list[str]:
@@ -209,6 +209,7 @@ def _say(process: subprocess.Popen[str], text: str) -> None:
 
 
 def _said(text: str) -> list[list[float]]:
+    """Points that a serial search has printed."""
     return [json.loads(line) for line in text.splitlines()]
 
 

@@ -100,10 +100,11 @@ def picture(studies: dict[str, bo.Study], path: Path) -> None:
     _, axes = plt.subplots(1, 3, figsize=(13, 3.8), layout="constrained", width_ratios=[1, 1, 1.2])
     for ax, (title, study) in zip(axes, studies.items(), strict=False):
         begin = min(trial.started for trial in study.trials)
-        best, free = np.inf, []
+        best, lane_ends = np.inf, []
         for trial in sorted(study.trials, key=lambda trial: trial.started):
-            lane = next((i for i, end in enumerate(free) if end <= trial.started), len(free))
-            free[lane : lane + 1] = [trial.ended]
+            free = (i for i, end in enumerate(lane_ends) if end <= trial.started)
+            lane = next(free, len(lane_ends))
+            lane_ends[lane : lane + 1] = [trial.ended]
             better = trial.value is not None and trial.value < best
             best = trial.value if better else best
             ax.broken_barh(
@@ -112,7 +113,7 @@ def picture(studies: dict[str, bo.Study], path: Path) -> None:
                 color="#0b6e99" if better else "#b8c4cc",
                 edgecolor="white",
             )
-        ax.set(title=title, xlabel="seconds", yticks=range(1, len(free) + 1))
+        ax.set(title=title, xlabel="seconds", yticks=range(1, len(lane_ends) + 1))
         ax.set_ylabel("evaluations at once (blue: the best so far)")
     years = np.arange(1900, 1921)
     fitted = np.exp(populations(**studies["one database"].recommend().params))
@@ -156,8 +157,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as directory:
         storage = arguments.storage or str(Path(directory) / "lynx.db")
         name = f"lynx-{uuid.uuid4().hex[:6]}"
-        study = as_equals(storage, name, arguments.n_evals, arguments.n_workers)
-        studies["one database"] = study
+        studies["one database"] = as_equals(storage, name, arguments.n_evals, arguments.n_workers)
         for title, study in studies.items():
             tell(title, study)
         picture(studies, arguments.picture)

@@ -20,8 +20,7 @@ from bayesopt.execution.objective import (
 from bayesopt.execution.remote import evaluate_pickled, pickled, unpickled
 from bayesopt.space import Space
 
-_POLL = 0.1
-"""Seconds between two looks at futures that do not call back."""
+_POLL = 0.1  # seconds between two looks at futures that do not call back
 
 
 class OnExecutor:
@@ -58,7 +57,7 @@ class OnExecutor:
         self._params: dict[int, Mapping[str, Any]] = {}
         self._waiting: deque[int] = deque()
         self._suspects: deque[int] = deque()
-        self._on_trial: int | None = None
+        self._alone: int | None = None  # the suspect that runs by itself now
         self._futures: dict[int, Any] = {}
         self._submitted: dict[int, float] = {}
         self._ended: queue.SimpleQueue[tuple[int, Any]] = queue.SimpleQueue()
@@ -102,16 +101,17 @@ class OnExecutor:
         self._pool.close()
 
     def _submit_what_may_run(self) -> None:
+        """While there are suspects, one of them and nothing else; otherwise all that wait."""
         if self._pool.broken:
             if self._futures:  # all of them come back broken before long
                 return
             self._pool.rebuild()
         if self._suspects:
             if not self._futures:
-                self._on_trial = self._suspects[0]
+                self._alone = self._suspects[0]
                 self._submit(self._suspects)
             return
-        if self._on_trial in self._futures:
+        if self._alone in self._futures:
             return
         while self._waiting and not self._pool.broken:
             self._submit(self._waiting)
@@ -165,7 +165,7 @@ class OnExecutor:
             outcome, seconds = returned if self._in_threads else unpickled(returned)
         except BrokenExecutor as error:
             self._pool.broken = error
-            if self._futures or (self._suspects and key != self._on_trial):
+            if self._futures or (self._suspects and key != self._alone):
                 self._suspects.append(key)
                 return None
             outcome = Failure("killed", "its process died and broke the pool of processes")

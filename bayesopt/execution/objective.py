@@ -15,8 +15,7 @@ from bayesopt.trial import Evaluation
 
 Objective = Callable[..., Any]
 
-N_ALIKE = 5
-"""So many failures alike, with nothing else before them, end a search."""
+_N_ALIKE = 5  # so many failures alike, with nothing else before them, end a search
 
 
 class AllEvaluationsFailed(RuntimeError):
@@ -88,7 +87,7 @@ class Finished:
     outcome
         What it gave.
     seconds
-        Time in the function.
+        Time in the function; where it never returned, since it was started.
     """
 
     key: int
@@ -163,10 +162,10 @@ def _printed(error: Exception) -> str:
 def stop_if_hopeless(outcomes: Sequence[Outcome]) -> None:
     """Raise AllEvaluationsFailed when the first ones of a run all failed alike."""
     failures = [outcome for outcome in outcomes if isinstance(outcome, Failure)]
-    if len(failures) == len(outcomes) == N_ALIKE and len({one.kind for one in failures}) == 1:
+    if len(failures) == len(outcomes) == _N_ALIKE and len({one.kind for one in failures}) == 1:
         last = failures[-1]
         end = AllEvaluationsFailed(
-            f"The first {N_ALIKE} evaluations all failed alike; the last one {last.reason}"
+            f"The first {_N_ALIKE} evaluations all failed alike; the last one {last.reason}"
         )
         if last.traceback is not None and getattr(last.error, "__traceback__", None) is None:
             end.add_note(f"In the worker:\n{last.traceback}")

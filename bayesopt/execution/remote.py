@@ -10,6 +10,7 @@ import threadpoolctl
 
 from bayesopt.execution.objective import Failure, Objective, Outcome, timed_call
 
+# Also in `preload`, which must set them before it imports anything.
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 

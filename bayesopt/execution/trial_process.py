@@ -53,8 +53,11 @@ def run(task: Task, results: "Connection[Any, Any]") -> None:
 
 
 def _stand_alone() -> None:
-    """A session of our own: Ctrl-C in the terminal does not come here, and whoever kills the group
-    kills what the function has started, too."""
+    """Begin a session of our own.
+
+    Ctrl-C in the terminal does not come here, and whoever kills the group kills what the function
+    has started, too.
+    """
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     if sys.platform != "win32":
         os.setsid()
@@ -65,6 +68,7 @@ def _stand_alone() -> None:
 
 
 def _die_with_parent() -> None:
+    """Wait for the end of the search, then end this process and all that it has started."""
     parent = parent_process()
     assert parent is not None
     wait([parent.sentinel])
@@ -78,6 +82,7 @@ def _take_over(environment: Mapping[str, str]) -> None:
     for name in os.environ.keys() - environment.keys():
         del os.environ[name]
     os.environ.update(environment)
+    # A library's own variable counts more than that of OpenMP.
     for name in ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS"):
         wanted = environment.get(name, "")
         if wanted.isdecimal() and int(wanted) > 1:  # the server's BLAS was loaded with one

@@ -18,7 +18,7 @@ from bayesopt.execution.trial_process import Task, run
 from bayesopt.space import Space
 
 GRACE = 2.0
-"""Seconds between SIGTERM and SIGKILL."""
+"""Seconds for a process to leave, after SIGTERM or its result, before it is killed."""
 
 
 class ProcessPerTrial:

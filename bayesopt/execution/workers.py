@@ -5,8 +5,7 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from bayesopt.execution.executors import OnExecutor
-from bayesopt.execution.objective import Finished as Finished
-from bayesopt.execution.objective import Objective, evaluate
+from bayesopt.execution.objective import Finished, Objective, evaluate
 from bayesopt.execution.trial_processes import ProcessPerTrial
 from bayesopt.space import Space
 
@@ -88,7 +87,7 @@ def workers_for(
     executor: object | None,
     trial_timeout: float | None,
 ) -> Workers:
-    """Whom the arguments of a search ask for.
+    """Workers, as the arguments of a search ask for them.
 
     Parameters
     ----------

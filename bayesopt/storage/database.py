@@ -30,9 +30,9 @@ from bayesopt.storage.engine import (
     READ,
     WRITE,
     Access,
+    create_tables,
     driver_of,
-    fill,
-    passes,
+    is_transient,
     path_of,
     server_engine,
     short,
@@ -68,6 +68,12 @@ class Database:
         As they are stored: those of the process that made the study.
     is_new
         Whether this process made it.
+    one_machine
+        Whether all who use it are on one machine: a file has a local disk.
+    records
+        What was read last.
+    revision
+        The last write that `records` holds.
 
     Raises
     ------
@@ -103,7 +109,7 @@ class Database:
         return self._path or self.storage, self.name
 
     def __setstate__(self, state: tuple[str | Path, str]) -> None:
-        self.__init__(*state, None)  # type: ignore[misc]
+        Database.__init__(self, *state, None)
 
     def close(self) -> None:
         """Give the connections back; what comes later opens new ones."""
@@ -122,14 +128,15 @@ class Database:
             if not may_create:
                 raise StorageError(f"There is no file {self._path}.")
             try:
-                sqlite_file.create(self._path, fill)
+                sqlite_file.create(self._path, create_tables)
             except SQLAlchemyError as error:
                 raise self._explained(error) from error
             sqlite_file.check(self._path)
         return sqlite_engine(self._path)
 
     @property
-    def _where(self) -> str:
+    def where(self) -> str:
+        """The file or the address, without its password."""
         return str(self._path or url_of(str(self.storage)).render_as_string(hide_password=True))
 
     def _study(
@@ -146,7 +153,7 @@ class Database:
         if row is None:
             names = self._other_studies(connection)
             if settings is None:
-                raise StorageError(f"{self._where} has no study {self.name!r}; it has {names}.")
+                raise StorageError(f"{self.where} has no study {self.name!r}; it has {names}.")
             described = json.dumps(settings)
             made = {"name": self.name, "revision": 0, "n_trials": 0, "settings": described}
             made["checksum"] = _checksum_of(made)
@@ -273,7 +280,7 @@ class Database:
         )
         return saved
 
-    def _retry(self, action: Callable[[Connection], T], access: Access = DURABLE) -> T:
+    def _retry(self, action: Callable[[Connection], T], access: Access) -> T:
         """Run `action` in a transaction, again while the database is busy or away."""
         deadline = time.monotonic() + (_PATIENCE_AT_FIRST if self._is_opening else PATIENCE)
         wait = 0.05
@@ -288,10 +295,10 @@ class Database:
             except (StorageError, UnicodeError) as error:
                 raise self._explained(error) from error
             except SQLAlchemyError as error:
-                if not passes(error, self._is_opening) or time.monotonic() > deadline:
+                if not is_transient(error, self._is_opening) or time.monotonic() > deadline:
                     raise self._explained(error) from error
                 if wait > 0.5:
-                    _log.warning("%s is away; trying again: %s", self._where, short(error))
+                    _log.warning("%s is away; trying again: %s", self.where, short(error))
             time.sleep(wait * random.uniform(0.5, 1.0))
             wait = min(2.0 * wait, 5.0)
 
@@ -299,17 +306,17 @@ class Database:
         """What went wrong, where, and what to do."""
         if isinstance(error, StorageError):
             text = str(error)
-            return error if self._where in text else StorageError(f"{self._where}: {text}.")
+            return error if self.where in text else StorageError(f"{self.where}: {text}.")
         cause = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
         if sqlite_file.is_full(cause) or getattr(cause, "sqlstate", None) == "53100":
             return StorageError(
-                f"{self._where} could not be written: {short(error)}. Make room on its disk."
+                f"{self.where} could not be written: {short(error)}. Make room on its disk."
             )
-        return StorageError(f"{self._where} cannot be used: {short(error)}.")
+        return StorageError(f"{self.where} cannot be used: {short(error)}.")
 
 
 _in_this_process: "weakref.WeakSet[Database]" = weakref.WeakSet()
-_of_parents: list[object] = []
+_of_parents: list[object] = []  # kept: a pool that is collected closes its connections
 
 
 def _after_fork() -> None:

@@ -16,14 +16,22 @@ from bayesopt.storage import sqlite_file, tables
 from bayesopt.storage.records import StorageError
 
 Access = Literal["read", "write", "durable"]
+"""What a transaction does."""
 READ: Access = "read"
 WRITE: Access = "write"
-"""Seen by all other processes, but not waited for until it is on the disk."""
+"""All other processes see it, but nobody waits until it is on the disk."""
 DURABLE: Access = "durable"
+"""It is on the disk when the transaction ends."""
 
 
 def path_of(storage: str | Path) -> Path | None:
-    """The file where the storage is one, else None."""
+    """The file where the storage is one, else None.
+
+    Raises
+    ------
+    StorageError
+        If the address cannot be read, or names no file.
+    """
     text = str(storage)
     if "://" not in text:
         try:
@@ -52,8 +60,7 @@ def url_of(text: str) -> URL:
         scheme = text.partition("://")[0]
         raise StorageError(
             f"The database address {scheme}://... cannot be read. It has the form "
-            f"{scheme}://user:password@host:port/database; write %40 for @ in a "
-            "password."
+            f"{scheme}://user:password@host:port/database; write %40 for @ in a password."
         ) from None
     # SQLAlchemy 2.0 takes another driver than ours where none is named.
     named = url.drivername in ("postgresql", "postgres")
@@ -61,7 +68,15 @@ def url_of(text: str) -> URL:
 
 
 def server_engine(url: URL) -> Engine:
-    """For a database server."""
+    """The engine of a database server.
+
+    Raises
+    ------
+    StorageError
+        If SQLAlchemy does not know such a database.
+    ModuleNotFoundError
+        If the driver of the database is not installed.
+    """
     shown = url.render_as_string(hide_password=True)
     # A server that is gone without a word is noticed in about a minute.
     patience = {"connect_timeout": 10, "keepalives_idle": 30, "keepalives_interval": 10}
@@ -79,7 +94,7 @@ def server_engine(url: URL) -> Engine:
 
 
 def sqlite_engine(path: Path, mode: str = "rw") -> Engine:
-    """For a file; the modes are those of `sqlite_file.connect`."""
+    """The engine of an SQLite file; the modes are those of `sqlite_file.connect`."""
 
     def remember(_: Any, entry: Any) -> None:
         entry.info["file"] = path, sqlite_file.identity(path)
@@ -111,7 +126,7 @@ def driver_of(connection: Connection) -> Any:
     return connection.connection.dbapi_connection
 
 
-def fill(path: Path) -> None:
+def create_tables(path: Path) -> None:
     """Make an SQLite file with our tables."""
     engine = sqlite_engine(path, "rwc")
     event.listen(engine, "connect", lambda connection, _: sqlite_file.switch_to_wal(connection))
@@ -122,8 +137,17 @@ def fill(path: Path) -> None:
         engine.dispose()
 
 
-def passes(error: SQLAlchemyError, is_opening: bool) -> bool:
-    """Whether the same may work a moment later."""
+def is_transient(error: SQLAlchemyError, is_opening: bool) -> bool:
+    """Whether the same may work a moment later.
+
+    Parameters
+    ----------
+    error
+        What came.
+    is_opening
+        Whether the study is just being opened: others may be making it too, and the address may
+        be wrong.
+    """
     if isinstance(error, IntegrityError):  # another made the tables or the study just now
         return is_opening
     if not isinstance(error, DBAPIError):
@@ -138,7 +162,8 @@ def passes(error: SQLAlchemyError, is_opening: bool) -> bool:
         if is_opening and any(words in str(cause) for words in _NO_SUCH_HOST):
             return False
         return error.connection_invalidated or type(cause).__name__ in _NO_ANSWER
-    # connection lost, deadlock, shut down or starting up, tables made at the same time, too many
+    # Classes: connection lost, deadlock, shut down or starting up. Codes: tables made at the same
+    # time, too many connections, a lock that is not to be had.
     return state[:2] in ("08", "40", "57") or state in ("42P07", "53300", "55P03")
 
 

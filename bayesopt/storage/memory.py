@@ -32,7 +32,10 @@ class Memory:
         """Nothing comes from elsewhere."""
 
     def write(self, change: Callable[[Draft], T], durable: bool = True) -> T:
-        """Do all that `change` puts into its draft, or nothing where it raises."""
+        """Do all that `change` puts into its draft, or nothing where it raises.
+
+        There is no disk to wait for, whatever `durable` says.
+        """
         with self._lock:
             draft = Draft(self.records, time.time(), uuid.uuid4().hex)
             result = change(draft)

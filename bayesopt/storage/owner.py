@@ -10,6 +10,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+# By study: one of this process that is not here any more is gone, though the process lives.
 _HERE: "weakref.WeakValueDictionary[str, Holder]" = weakref.WeakValueDictionary()
 
 
@@ -37,12 +38,12 @@ class Owner:
     study: str
 
     def to_json(self) -> dict[str, Any]:
-        """Plain dict; `Owner(**described)` is the inverse."""
+        """Plain dict for `from_json`."""
         return asdict(self)
 
     @classmethod
     def from_json(cls, described: Mapping[str, Any]) -> "Owner":
-        """Inverse of `to_json`."""
+        """Inverse of `to_json`; raises TypeError if it cannot be."""
         return cls(**described)
 
     def is_gone(self, lease_until: float, now: float, one_machine: bool) -> bool:

@@ -10,7 +10,7 @@ from typing import Any
 from bayesopt.storage.owner import Owner
 from bayesopt.trial import Trial, TrialState
 
-CHOOSING = "choosing"
+_CHOOSING = "choosing"
 
 
 class StorageError(RuntimeError):
@@ -19,7 +19,7 @@ class StorageError(RuntimeError):
 
 @dataclass(frozen=True)
 class Record:
-    """A number of a study.
+    """One number of a study: its trial, and who has it.
 
     Parameters
     ----------
@@ -55,7 +55,7 @@ class Record:
             "study": study,
             "number": self.number,
             "revision": self.revision,
-            "state": CHOOSING if self.trial is None else self.trial.state.value,
+            "state": _CHOOSING if self.trial is None else self.trial.state.value,
             "owner": None if self.owner is None else json.dumps(self.owner.to_json()),
             "lease_until": self.lease_until + 0.0,  # SQLite knows no -0.0
             "token": self.token,
@@ -75,21 +75,18 @@ class Record:
         *values, check = row.values()
         if checksum(values) != check:
             raise StorageError(f"trial {row['number']} is damaged: its checksum does not fit")
+        content, owner = row["content"], row["owner"]
         try:
             return cls(
                 number=row["number"],
-                trial=None if row["content"] is None else _trial(row["content"]),
-                owner=None if row["owner"] is None else Owner.from_json(json.loads(row["owner"])),
+                trial=None if content is None else Trial.from_json(json.loads(content)),
+                owner=None if owner is None else Owner.from_json(json.loads(owner)),
                 lease_until=row["lease_until"],
                 token=row["token"],
                 revision=row["revision"],
             )
         except (KeyError, TypeError, ValueError) as error:
             raise StorageError(f"trial {row['number']} cannot be read: {error!r}") from error
-
-
-def _trial(content: str) -> Trial:
-    return Trial.from_json(json.loads(content))
 
 
 def checksum(values: Any) -> str:
@@ -106,6 +103,7 @@ class Records:
     """
 
     def __init__(self) -> None:
+        # By number, in the order of their revisions; and the open ones.
         self._state: tuple[dict[int, Record], frozenset[int]] = ({}, frozenset())
 
     def __len__(self) -> int:
@@ -119,8 +117,8 @@ class Records:
 
     def __iter__(self) -> Iterator[Record]:
         """In the order of the numbers, as they are now."""
-        of, _ = self._state
-        return (of[number] for number in range(len(of)))
+        by_number, _ = self._state
+        return (by_number[number] for number in range(len(by_number)))
 
     @property
     def open(self) -> frozenset[int]:
@@ -130,11 +128,11 @@ class Records:
     @property
     def n_ended(self) -> int:
         """Number of trials with a result or a failure."""
-        of, still_open = self._state
-        return len(of) - len(still_open)
+        by_number, still_open = self._state
+        return len(by_number) - len(still_open)
 
     def newer_than(self, revision: int) -> Iterator[Record]:
-        """What was changed by later writes."""
+        """What was changed by later writes, the latest first."""
         return takewhile(
             lambda record: record.revision > revision, reversed(self._state[0].values())
         )
@@ -144,12 +142,12 @@ class Records:
 
         They come in the order of their revisions.
         """
-        of, still_open = self._state[0].copy(), set(self._state[1])
+        by_number, still_open = self._state[0].copy(), set(self._state[1])
         for record in records:
-            of.pop(record.number, None)
-            of[record.number] = record
+            by_number.pop(record.number, None)  # so that it goes to the end, as the newest
+            by_number[record.number] = record
             (still_open.add if record.is_open else still_open.discard)(record.number)
-        self._state = of, frozenset(still_open)
+        self._state = by_number, frozenset(still_open)
 
 
 class Draft:

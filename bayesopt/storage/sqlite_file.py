@@ -12,6 +12,7 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from bayesopt.disk import sync_directory
 from bayesopt.storage.records import StorageError
 
 APPLICATION_ID = 0x42617965  # the letters "Baye" in the header say whose the file is
@@ -21,7 +22,7 @@ _MAGIC = b"SQLite format 3\0"
 
 
 def check(path: Path) -> bool:
-    """Whether the file is there; if so it is ours and whole.
+    """Whether the file is there; where it is, it is ours and whole.
 
     Raises
     ------
@@ -150,7 +151,7 @@ def create(path: Path, fill: Callable[[Path], None]) -> None:
         with beside.open("rb+") as file:
             os.fsync(file.fileno())
         os.link(beside, path)
-        _sync_folder(path.parent)
+        sync_directory(path.parent)
     except FileExistsError:
         pass
     except (OSError, sqlite3.Error) as error:
@@ -162,15 +163,6 @@ def create(path: Path, fill: Callable[[Path], None]) -> None:
         for name in (beside.name, f"{beside.name}-wal", f"{beside.name}-shm"):
             with suppress(OSError):
                 path.with_name(name).unlink()
-
-
-def _sync_folder(folder: Path) -> None:
-    """A new name is on the disk when its folder is."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 _NOT_THE_CONTENT = (

@@ -49,7 +49,7 @@ class Model:
         Model(),
     ],
 )
-def test_functions_that_take_the_names(fun):
+def test_a_function_that_takes_the_names_fits(fun):
     check_signature(fun, NAMED)
 
 
@@ -66,12 +66,12 @@ def test_functions_that_take_the_names(fun):
         (None, "must be callable, but got None"),
     ],
 )
-def test_functions_that_do_not_take_the_names(fun, text):
+def test_a_function_that_does_not_take_the_names_is_refused(fun, text):
     with pytest.raises(TypeError, match=text):
         check_signature(fun, NAMED)
 
 
-def test_a_function_of_one_vector():
+def test_only_a_function_of_one_argument_fits_a_vector():
     for fun in (lambda x: 0.0, lambda *x: 0.0, lambda x, verbose=False: 0.0, sum, math.fsum, max):
         check_signature(fun, VECTOR)
     for fun in (lambda: 0.0, lambda x, y: 0.0, lambda *, x: 0.0):

@@ -164,7 +164,7 @@ class LikeMPI(Executor):
         return future
 
 
-def test_an_executor_like_that_of_mpi():
+def test_an_executor_like_that_of_mpi_evaluates_equal_points_apart():
     executor = LikeMPI()
     assert outcomes(lambda x: x[0] ** 2, [0.5, 0.5], executor) == squares([0.5, 0.5])
     assert executor.sent[0] != executor.sent[1]  # an executor that merges equal calls sees two
@@ -199,7 +199,7 @@ class LikeSubmitit:
         return self.jobs[-1]
 
 
-def test_jobs_like_those_of_submitit():
+def test_jobs_like_those_of_submitit_give_results_and_failures():
     executor = LikeSubmitit()
     good, lost = outcomes(lambda x: x[0] ** 2, [0.5, 0.9], executor)
     assert good == Evaluation(0.25)
@@ -255,7 +255,7 @@ def test_dask_gives_back_failures(dask):
     assert failure.reason == "raised ValueError: no 0.5" and "in fun" in failure.traceback
 
 
-def test_who_evaluates():
+def test_the_arguments_say_who_evaluates():
     fun = lambda x: 1.0  # noqa: E731
     assert isinstance(workers_for(fun, LINE, 1, None, None), Here)
     for n_parallel, executor, timeout in [(3, None, None), (1, None, 5.0), (1, "process", None)]:

@@ -12,6 +12,7 @@ from types import SimpleNamespace
 import pytest
 from forked import exit_code, forked, kill_self
 from sqlalchemy.exc import OperationalError
+from threads import in_threads
 
 from bayesopt import trial_rules
 from bayesopt.ledger import Ledger
@@ -133,21 +134,6 @@ def test_the_limit_counts_what_is_running_but_not_what_was_asked_by_hand(another
     assert other.claim(limit=5).number == 4
 
 
-def in_threads(*calls):
-    start, outcomes = threading.Barrier(len(calls)), [None] * len(calls)
-
-    def call(i):
-        start.wait()
-        outcomes[i] = calls[i]()
-
-    threads = [threading.Thread(target=call, args=(i,)) for i in range(len(calls))]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return outcomes
-
-
 def test_one_of_several_claimants_gets_a_dead_ones_trial(another):
     gone = as_owner(another(), pid=dead())
     chosen(gone, 0.5)
@@ -207,7 +193,7 @@ def test_a_process_that_has_ended_but_was_not_waited_for_is_gone(file):
     assert exit_code(child) == 0
 
 
-def test_a_study_that_is_gone_within_this_process(another):
+def test_a_study_that_is_gone_within_this_process_leaves_its_trials(another):
     ledger = another()
     ledger.take({"x": 0.5})
     assert another().claim().trial is None
@@ -355,7 +341,7 @@ def test_a_late_result_that_is_quicker_counts_and_so_does_the_second(reissued):
     assert values(now) == [1.5, 1.0]
 
 
-def test_a_late_result_of_a_trial_that_was_given_up(another):
+def test_a_late_result_of_a_trial_that_was_given_up_is_kept(another):
     late = as_owner(another(max_attempts=1), pid=dead())
     chosen(late, 0.5)
     now = another(max_attempts=1)
@@ -407,7 +393,7 @@ def test_a_number_that_another_has_by_now_is_not_committed(another):
     assert other.trials == []
 
 
-def test_what_is_given_back(another):
+def test_what_is_given_back_is_up_for_the_next_and_a_given_point_with_it(another):
     ledger, other = another(), another()
     numbers = [ledger.take({"x": 0.1}).number, chosen(ledger, 0.2).number, ledger.claim().number]
     other.give_back(1)
@@ -415,9 +401,8 @@ def test_what_is_given_back(another):
     assert len(other.trials) == 2
     for number in numbers:
         ledger.give_back(number)
-    claims = [other.claim() for _ in range(1)]
-    assert (claims[0].number, claims[0].trial.params) == (0, {"x": 0.1})
-    assert claims[0].trial.attempt == 1
+    claim = other.claim()
+    assert (claim.number, claim.trial.params, claim.trial.attempt) == (0, {"x": 0.1}, 1)
     assert chosen(other, 0.3).number == 1 and chosen(other, 0.4).number == 2
 
 
@@ -482,7 +467,7 @@ def test_a_copy_is_filled(another):
 
 
 def break_store(ledger, error=None):
-    def write(change):
+    def write(change, durable=True):
         raise error or StorageError("the disk is full.")
 
     patch = pytest.MonkeyPatch()

@@ -484,13 +484,13 @@ ONE = Space(x0=Float(0, 1))
         ),
     ],
 )
-def test_differences_in_words(was, now, lines):
+def test_differences_are_told_in_words(was, now, lines):
     assert differences(through_text(was.to_json()), now) == lines
     assert differences(through_text(now.to_json()), now) == []
 
 
 @pytest.mark.parametrize("main", ["__main__", "__mp_main__"])
-def test_a_script_has_two_names(main):
+def test_a_function_of_a_script_is_known_by_both_of_its_names(main):
     stored = through_text(OWN.to_json())
     stored["constraints"][1]["fun"]["callable"] = f"{main}.ratio"
     assert differences(stored, OWN) == []

@@ -171,7 +171,7 @@ NAMES = ["a b#c?d%25e&f.db", "ünï 数.db", "no_suffix", "x.db?mode=memory", "f
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_any_name_of_a_file(tmp_path, name):
+def test_a_file_may_have_any_name(tmp_path, name):
     path = tmp_path / name
     ledger = open_ledger(path, {})
     tell(ledger, 2.0)
@@ -194,7 +194,7 @@ def test_a_relative_path_stays_where_it_was(tmp_path, monkeypatch):
     assert list((tmp_path / "elsewhere").iterdir()) == []
 
 
-def test_a_path_as_an_address_of_sqlalchemy(tmp_path):
+def test_a_path_may_be_an_address_of_sqlalchemy(tmp_path):
     tell(open_ledger(f"sqlite:///{tmp_path}/runs.db", {}), 2.0)
     assert told(tmp_path / "runs.db") == {0: 4.0}
 

@@ -6,6 +6,7 @@ import sys
 import threading
 import time
 from dataclasses import replace
+from functools import partial
 
 import pytest
 from forked import exit_code, forked
@@ -13,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import create_engine, text
 from sqlalchemy.exc import OperationalError
+from threads import in_threads
 
 from bayesopt.storage import database, engine, tables
 from bayesopt.storage.database import Database
@@ -275,7 +277,7 @@ def test_an_older_schema_is_migrated_once_by_those_who_open_it_at_once(address, 
 
     monkeypatch.setattr(tables, "VERSION", 2)
     monkeypatch.setattr(tables, "MIGRATIONS", {1: migrate})
-    read = in_threads(lambda: points(Database(address, "s", None)), 2)
+    read = in_threads(*[lambda: points(Database(address, "s", None))] * 2)
     assert read == [[0], [0]]
     run_sql(address, "UPDATE bayesopt_studies SET colour = 'red'")
     run_sql(address, "UPDATE bayesopt_schema SET version = 3 WHERE version = 2")
@@ -296,30 +298,8 @@ def test_a_migration_that_fails_leaves_the_old_schema(address, monkeypatch):
     assert points(Database(address, "s", None)) == [0]
 
 
-def in_threads(function, n):
-    """What each of n calls at the same time returns; raises what one of them has raised."""
-    start, outcomes = threading.Barrier(n), [None] * n
-
-    def call(i):
-        start.wait()
-        try:
-            outcomes[i] = function()
-        except BaseException as error:
-            outcomes[i] = error
-
-    threads = [threading.Thread(target=call, args=(i,)) for i in range(n)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    for outcome in outcomes:
-        if isinstance(outcome, BaseException):
-            raise outcome
-    return outcomes
-
-
 def test_those_who_open_a_new_storage_at_once_have_one_study(address):
-    stores = in_threads(lambda: Database(address, "s", {}), 6)
+    stores = in_threads(*[lambda: Database(address, "s", {})] * 6)
     assert sum(store.is_new for store in stores) == 1
     for x, store in enumerate(stores):
         add(store, point(x))
@@ -336,7 +316,7 @@ def test_threads_write_at_once(opened):
             add(own, point("own"))
             add(shared, point("shared"))
 
-    in_threads(work, 4)
+    in_threads(*[work] * 4)
     shared.refresh()
     assert sorted(points(shared)) == ["own"] * 16 + ["shared"] * 16
     assert shared.revision == 32
@@ -359,8 +339,7 @@ def test_a_reader_in_another_thread_sees_whole_states(opened):
             store.write(lambda draft: [draft.put(draft[n]) for n in (0, 3)])
         stop.set()
 
-    calls = [write, read, read]
-    in_threads(lambda: calls.pop()(), 3)
+    in_threads(write, read, read)
 
 
 def test_a_pickled_store_is_the_same_study(opened):
@@ -518,10 +497,9 @@ def test_writers_go_on_when_the_server_is_restarted(postgres_url, restart_postgr
     told, stop, n = [], threading.Event(), 3
     stores = [Database(postgres_url, "s", {}) for _ in range(n)]
 
-    def write():
-        store, mine = stores.pop(), n - len(stores)
+    def write(mine):
         for i in range(10_000):
-            add_once(store, point(f"{mine}-{i}"))
+            add_once(stores[mine], point(f"{mine}-{i}"))
             told.append(f"{mine}-{i}")
             if stop.is_set():
                 return
@@ -534,8 +512,7 @@ def test_writers_go_on_when_the_server_is_restarted(postgres_url, restart_postgr
             time.sleep(0.05)
         stop.set()
 
-    calls = [restart] + [write] * n
-    in_threads(lambda: calls.pop()(), n + 1)
+    in_threads(restart, *[partial(write, mine) for mine in range(n)])
     held = points(Database(postgres_url, "s", None))
     assert len(held) == len(set(held)) and set(held) == set(told) and len(told) > 20
 

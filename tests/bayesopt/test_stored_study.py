@@ -100,7 +100,7 @@ def test_studies_of_one_file_are_apart(path):
         ({"name": "x"}, ValueError, "there is no storage"),
         ({"storage": 3}, TypeError, "`storage` is the path of a file or the URL"),
         ({"storage": "runs.db", "name": ""}, ValueError, "`name` must have 1 to 255"),
-        ({"storage": "runs.db", "name": "a\0b"}, ValueError, "printable letters"),
+        ({"storage": "runs.db", "name": "a\0b"}, ValueError, "printable characters"),
         ({"storage": "runs.db", "name": 4}, TypeError, "`name` must be a string"),
         ({"storage": "sqlite://"}, bo.StorageError, "leave `storage` out"),
         (
@@ -243,7 +243,7 @@ def test_a_copy_in_a_file_asks_alike_and_keeps_everything(tmp_path):
     assert copy.ask().params == study.ask().params
 
 
-def test_trials_as_a_table_and_from_a_table(tmp_path):
+def test_trials_come_back_from_their_table(tmp_path):
     study = bo.Study(MIXED, noise=False, seed=1, policy=RANDOM)
     study.run(lambda **p: (mixed_bowl(**p), 0.1), 6)
     study.fail(study.ask(), "the oven broke")
@@ -314,12 +314,21 @@ def test_failures_are_counted_and_have_their_traceback():
         assert trial.started <= trial.ended
 
 
-def test_a_callback_that_has_enough_stops_what_runs(path):
+def test_a_callback_that_has_enough_stops_what_runs(path, tmp_path):
+    def fun(x):  # the first point is a quick one, the second one is slow
+        if x[0] < 0.7:
+            while not (tmp_path / "begun").exists():
+                time.sleep(0.01)
+            return 1.0
+        (tmp_path / "begun").touch()
+        time.sleep(60.0)
+        return 1.0
+
     def callback(study, trial):
         raise StopIteration
 
     result = bo.minimize(
-        lambda x: time.sleep(0 if x[0] < 2 else 9) or 1.0,
+        fun,
         [(0, 1)],
         8,
         policy=RANDOM,
@@ -328,8 +337,8 @@ def test_a_callback_that_has_enough_stops_what_runs(path):
         callback=callback,
         storage=path,
     )
-    assert result.nfev < 8 and "callback" in result.message
-    assert all(trial.state is TrialState.COMPLETE for trial in result.study.trials)
+    assert result.nfev == 1 and "callback" in result.message
+    assert [trial.state for trial in result.study.trials] == [TrialState.COMPLETE]
 
 
 def test_what_happens_is_logged(caplog):
@@ -339,3 +348,31 @@ def test_what_happens_is_logged(caplog):
     assert {record.trial for record in caplog.records} == set(range(6))
     assert any("failed: raised ZeroDivisionError" in record.message for record in caplog.records)
     assert any("complete: 0." in record.message for record in caplog.records)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "text"),
+    [
+        ({"y0": [1.0]}, ValueError, "`x0` was not given"),
+        ({"x0": [3.0, 0.5]}, ValueError, "outside"),
+        ({"fun": lambda x, y: 0.0}, TypeError, "does not fit the space"),
+    ],
+)
+def test_what_does_not_fit_the_space_makes_no_study(path, arguments, error, text):
+    with pytest.raises(error, match=text):
+        bo.minimize(**{"fun": bowl, "space": SQUARE, "n_evals": 3, "storage": path, **arguments})
+    assert not path.exists()
+
+
+def test_a_number_of_points_and_a_point_are_two_questions():
+    with pytest.raises(TypeError, match="`n` or `params`, not both"):
+        bo.Study(SQUARE, seed=0).ask(2, params=[0.5, 0.5])
+
+
+@pytest.mark.postgres
+def test_no_password_in_what_is_said_of_another_study(postgres_url):
+    url = postgres_url.replace("postgres@", "postgres:open-sesame@")
+    bo.Study(SQUARE, seed=0, storage=url)
+    with pytest.raises(ValueError, match="is another one") as refused:
+        bo.Study(SQUARE, seed=1, storage=url)
+    assert "open-sesame" not in str(refused.value) and "***" in str(refused.value)
