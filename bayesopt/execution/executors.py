@@ -91,6 +91,11 @@ class OnExecutor:
                 return done
         return []
 
+    def ended(self) -> list[Finished]:
+        """What has ended already."""
+        settled = [self._settled(*one) for one in self._arrived(0.0)]
+        return [one for one in settled if one is not None]
+
     def close(self) -> None:
         """Cancel what has not started; what runs is not waited for."""
         for future in self._futures.values():
