@@ -1,0 +1,200 @@
+"""The points where the posterior mean may come to be largest after the next evaluations.
+
+Notation
+--------
+A           (m, d) the report set
+P           (p, d) points that may be evaluated next, Sigma(P, P) + lambda I = L L'
+W           (R, p) coefficients of hypothetical observations at them: rows L^-T z, z normal
+mu, Sigma   posterior mean and covariance
+
+    f_W(x) = mu(x) + Sigma(x, P) W'        the posterior mean after those observations
+
+A holds the maximisers of mu and of f_W, for promising candidates one by one and some quantiles z of
+the normal law. Which candidates promise something is asked of the knowledge gradient over the
+report set so far: a few rounds of looking for candidates and for the reports they may lead to.
+Everything is drawn from a fixed seed.
+
+All f_W are climbed at once, as one function of (x, W) whose W stay where they are.
+"""
+
+from collections.abc import Callable
+from statistics import NormalDist
+
+import numpy as np
+import torch
+from botorch.models.model import Model
+from botorch.utils.sampling import draw_sobol_normal_samples
+from jaxtyping import Float as Shaped
+from torch import Tensor
+
+from bayesopt import optimize
+from bayesopt.acquisition.observed import Observed
+from bayesopt.acquisition.posterior_mean import PosteriorMeanWithGradient
+from bayesopt.data import Dataset
+from bayesopt.parameter import Array, Categorical, Float, Parameter
+from bayesopt.quasi_newton import minimize_from
+from bayesopt.region import Region
+from bayesopt.space import Space
+
+_LARGEST_GRID = 256
+_N_ROUNDS = 2
+_N_CANDIDATES = 6
+_N_INCUMBENTS = 5
+_QUANTILES = tuple(NormalDist().inv_cdf((i + 0.5) / 6) for i in range(6))
+_EFFORT_FOR_THE_MEAN = optimize.Effort(n_global=128, n_local=128, n_starts=3)
+_EFFORT_FOR_POOL = optimize.Effort(n_global=256, n_local=256)
+_EFFORT_FOR_CANDIDATES = optimize.Effort(n_global=256, n_local=128, n_starts=6, max_calls=8)
+_N_OF_MEAN = 3
+_N_ZOOMS = 3
+_N_AROUND = 256
+_MAX_CALLS = 20
+_JITTER = 1e-10  # points that are asked twice at once, without noise
+_SAME = 1e-4  # in the unit cube: what two reports this close differ in cannot be seen
+
+OfReports = Callable[[Tensor], optimize.Acquisition]
+"""Maps a report set (m, d) to the acquisition over it."""
+
+
+def report_set(
+    model: Model, noise: float, data: Dataset, region: Region, of_reports: OfReports
+) -> Shaped[Tensor, "m d"]:
+    """Points of a region that one of the next evaluations may make the best one.
+
+    Parameters
+    ----------
+    model
+        A botorch Model with one output, to be maximised.
+    noise
+        Variance of the noise of the next observation.
+    data
+        Its points are looked around first.
+    region
+        Where reportable points lie. All of them are reported where they are few.
+    of_reports
+        What tells promising candidates, over a report set.
+    """
+    if region.size is not None and region.size <= _LARGEST_GRID:
+        return torch.from_numpy(region.grid())
+    rng = np.random.default_rng(0)
+    mean = PosteriorMeanWithGradient(model)
+    incumbents = _incumbents(mean, data)
+    X, v = optimize.maximize(mean, region, incumbents, rng, effort=_EFFORT_FOR_THE_MEAN)
+    A = torch.from_numpy(X[optimize.spread_out(X, v, _N_OF_MEAN)])
+    for _ in range(_N_ROUNDS):
+        X, v = optimize.maximize(
+            of_reports(A), region, incumbents, rng, effort=_EFFORT_FOR_CANDIDATES
+        )
+        P = torch.from_numpy(X[optimize.spread_out(X, v, _N_CANDIDATES)])
+        W = _one_by_one(model, noise, P)
+        A = merged(A, maximisers(model, P, W, region, A))
+    return A
+
+
+def maximisers(
+    model: Model,
+    P: Shaped[Tensor, "p d"],
+    W: Shaped[Tensor, "R p"],
+    region: Region,
+    A: Shaped[Tensor, "m d"],
+) -> Shaped[Tensor, "R d"]:
+    """Where each of the hypothetical posterior means is largest.
+
+    Parameters
+    ----------
+    model
+        A botorch Model with one output.
+    P, W
+        Points of the hypothetical observations, and their coefficients.
+    region
+        Where to look.
+    A
+        Good guesses; the search looks at them and around them.
+    """
+    observed = Observed(model, P)
+    rng = np.random.default_rng(1)
+    guesses = torch.cat((A, P)).numpy()
+    pool = np.concatenate((guesses, optimize.candidates(region, guesses, _EFFORT_FOR_POOL, rng)))
+    X = _best_of(observed, W, pool)
+    real = region.space.columns("float")
+    if not real:
+        return torch.from_numpy(X)
+    if not region.constrained:
+        return torch.from_numpy(_climbed(observed, W, X, real))
+    for _ in range(_N_ZOOMS):
+        X = _best_of(observed, W, np.concatenate((X, region.around(X, _N_AROUND, rng))))
+    return torch.from_numpy(X)
+
+
+def coefficients(
+    model: Model, noise: float, P: Shaped[Tensor, "p d"], n: int
+) -> Shaped[Tensor, "n p"]:
+    """W of n quasi-random observations at all points together."""
+    with torch.no_grad():
+        covariance = model.posterior(P).distribution.covariance_matrix
+        largest = covariance.diagonal().amax()
+        L = torch.linalg.cholesky(covariance + (noise + _JITTER * largest) * torch.eye(len(P)))
+        Z = draw_sobol_normal_samples(len(P), n, dtype=P.dtype, seed=0)
+        W: Tensor = torch.linalg.solve_triangular(L.T, Z.T, upper=True).T
+    return W
+
+
+def merged(A: Shaped[Tensor, "m d"], more: Shaped[Tensor, "k d"]) -> Shaped[Tensor, "p d"]:
+    """Both report sets without the points of the second that the result holds already."""
+    kept = list(A)
+    for x in more:
+        if float((torch.stack(kept) - x).abs().amax(-1).min()) > _SAME:
+            kept.append(x)
+    return torch.stack(kept)
+
+
+def cube_of(data: Dataset) -> Region:
+    """The unit cube with the categories of the data."""
+    sizes = dict(data.categories)
+    parameters: dict[str, Parameter] = {
+        f"x{j}": Categorical(list(range(sizes[j]))) if j in sizes else Float(0.0, 1.0)
+        for j in range(data.X.shape[1])
+    }
+    return Region(Space(**parameters))
+
+
+def _incumbents(mean: PosteriorMeanWithGradient, data: Dataset) -> Array:
+    with torch.no_grad():
+        order = torch.argsort(mean(data.X.unsqueeze(-2)), descending=True, stable=True)
+    best: Array = data.X[order[:_N_INCUMBENTS]].numpy()
+    return best
+
+
+def _one_by_one(model: Model, noise: float, P: Tensor) -> Tensor:
+    """W (p k, p) of every quantile at every point alone."""
+    with torch.no_grad():
+        sd = (model.posterior(P.unsqueeze(-2)).variance[:, 0, 0] + noise).sqrt()
+    z = torch.tensor(_QUANTILES, dtype=P.dtype)
+    return torch.diag(1.0 / sd).repeat_interleave(len(z), 0) * z.repeat(len(P)).unsqueeze(-1)
+
+
+def _best_of(observed: Observed, W: Tensor, pool: Array) -> Array:
+    """The row (R, d) of the pool where every f_W is largest."""
+    with torch.no_grad():
+        mean, _, covariance = observed.moments(torch.from_numpy(pool).unsqueeze(-2))
+    best: Array = pool[(mean.unsqueeze(-1) + covariance @ W.T).argmax(0).numpy()]
+    return best
+
+
+def _climbed(observed: Observed, W: Tensor, X: Array, real: list[int]) -> Array:
+    """Local maximisers (R, d) of f_W from X (R, d), in the real columns."""
+    d = X.shape[1]
+    start = np.concatenate((X, W.numpy()), axis=1)
+    low, high = start.copy(), start.copy()
+    low[:, real], high[:, real] = 0.0, 1.0
+
+    def negative(at: Array) -> tuple[Array, Array]:
+        x, w = torch.from_numpy(at).split((d, at.shape[1] - d), dim=1)
+        mean, variance, covariance, pull_back = observed.moments_with_pull_back(x.contiguous())
+        slope = pull_back(torch.ones_like(mean), torch.zeros_like(variance), w.contiguous())
+        value = mean + (covariance * w).sum(-1)
+        return -value.numpy(), -torch.cat((slope, torch.zeros_like(w)), dim=1).numpy()
+
+    found, _ = minimize_from(
+        negative, start, low, high, max_calls=_MAX_CALLS, first_step=0.05, only_best=False
+    )
+    return found[:, :d]
