@@ -38,6 +38,7 @@ from bayesopt.acquisition.expected_max import log_gain_and_partials
 from bayesopt.acquisition.observed import Observed
 from bayesopt.acquisition.pending import believe, fantasies, noise_of_next
 from bayesopt.acquisition.report_set import (
+    cholesky_with_noise,
     coefficients,
     cube_of,
     maximisers,
@@ -50,7 +51,6 @@ from bayesopt.region import Region
 _N_SAMPLES = 128
 _N_FANTASIES = 8
 _SMALLEST = 1e-300
-_JITTER = 1e-10  # points that are asked twice at once, without noise
 
 
 class KnowledgeGradient(AcquisitionFunction):  # type: ignore[misc]
@@ -132,9 +132,7 @@ class KnowledgeGradient(AcquisitionFunction):  # type: ignore[misc]
         if self.with_candidate:
             a = torch.cat((a, mean.reshape(*batch, q)), dim=-1)
             C = torch.cat((C, among), dim=-1)
-        diagonal = self.noise + _JITTER * among.diagonal(dim1=-2, dim2=-1).amax(-1)
-        eye = torch.eye(q, dtype=X.dtype)
-        L = torch.linalg.cholesky(among + diagonal[..., None, None] * eye)
+        L = cholesky_with_noise(among, self.noise)
         Z = draw_sobol_normal_samples(q, self.n_samples, dtype=X.dtype, seed=0)
         lines = a.unsqueeze(-2) + Z @ torch.linalg.solve_triangular(L, C, upper=False)
         now = a.argmax(-1)[..., None, None].expand(*batch, self.n_samples, 1)

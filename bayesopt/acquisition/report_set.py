@@ -10,15 +10,14 @@ mu, Sigma   posterior mean and covariance
     f_W(x) = mu(x) + Sigma(x, P) W'        the posterior mean after those observations
 
 A holds the maximisers of mu and of f_W, for promising candidates one by one and some quantiles z of
-the normal law. Which candidates promise something is asked of the knowledge gradient over the
-report set so far: a few rounds of looking for candidates and for the reports they may lead to.
-Everything is drawn from a fixed seed.
+the normal law. Which candidates promise something is asked of the acquisition over the report set
+so far: a few rounds of looking for candidates and for the reports they may lead to. Everything is
+drawn from a fixed seed.
 
 All f_W are climbed at once, as one function of (x, W) whose W stay where they are.
 """
 
 from collections.abc import Callable
-from statistics import NormalDist
 
 import numpy as np
 import torch
@@ -38,17 +37,19 @@ from bayesopt.space import Space
 
 _LARGEST_GRID = 256
 _N_ROUNDS = 2
-_N_CANDIDATES = 6
+_N_CANDIDATES = 10
 _N_INCUMBENTS = 5
-_QUANTILES = tuple(NormalDist().inv_cdf((i + 0.5) / 6) for i in range(6))
+_QUANTILES = (-2.5, -1.5, -0.75, -0.25, 0.25, 0.75, 1.5, 2.5)
 _EFFORT_FOR_THE_MEAN = optimize.Effort(n_global=128, n_local=128, n_starts=3)
 _EFFORT_FOR_POOL = optimize.Effort(n_global=256, n_local=256)
-_EFFORT_FOR_CANDIDATES = optimize.Effort(n_global=256, n_local=128, n_starts=6, max_calls=8)
+_EFFORT_FOR_ROUGH = optimize.Effort(n_global=128, n_local=64)
+_EFFORT_FOR_CANDIDATES = optimize.Effort(n_global=256, n_local=128, n_starts=10, max_calls=8)
 _N_OF_MEAN = 3
 _N_ZOOMS = 3
 _N_AROUND = 256
 _MAX_CALLS = 20
 _JITTER = 1e-10  # points that are asked twice at once, without noise
+_ROUNDING = 1e-14  # of covariances of scores
 _SAME = 1e-4  # in the unit cube: what two reports this close differ in cannot be seen
 
 OfReports = Callable[[Tensor], optimize.Acquisition]
@@ -80,13 +81,19 @@ def report_set(
     incumbents = _incumbents(mean, data)
     X, v = optimize.maximize(mean, region, incumbents, rng, effort=_EFFORT_FOR_THE_MEAN)
     A = torch.from_numpy(X[optimize.spread_out(X, v, _N_OF_MEAN)])
+    # The first candidates are judged by many rough reports, or all would be next to known ones.
+    rough = optimize.candidates(region, A.numpy(), _EFFORT_FOR_ROUGH, rng)
+    over = merged(A, torch.from_numpy(rough))
     for _ in range(_N_ROUNDS):
         X, v = optimize.maximize(
-            of_reports(A), region, incumbents, rng, effort=_EFFORT_FOR_CANDIDATES
+            of_reports(over), region, incumbents, rng, effort=_EFFORT_FOR_CANDIDATES
         )
-        P = torch.from_numpy(X[optimize.spread_out(X, v, _N_CANDIDATES)])
+        rows = optimize.spread_out(X, v, _N_CANDIDATES)
+        if not rows:  # nothing is worth anything
+            break
+        P = torch.from_numpy(X[rows])
         W = _one_by_one(model, noise, P)
-        A = merged(A, maximisers(model, P, W, region, A))
+        A = over = merged(A, maximisers(model, P, W, region, A))
     return A
 
 
@@ -131,11 +138,18 @@ def coefficients(
     """W of n quasi-random observations at all points together."""
     with torch.no_grad():
         covariance = model.posterior(P).distribution.covariance_matrix
-        largest = covariance.diagonal().amax()
-        L = torch.linalg.cholesky(covariance + (noise + _JITTER * largest) * torch.eye(len(P)))
+        L = cholesky_with_noise(covariance, noise)
         Z = draw_sobol_normal_samples(len(P), n, dtype=P.dtype, seed=0)
         W: Tensor = torch.linalg.solve_triangular(L.T, Z.T, upper=True).T
     return W
+
+
+def cholesky_with_noise(covariance: Shaped[Tensor, "*b q q"], noise: float) -> Tensor:
+    """L (*b, q, q) of q observations, also where points are the same or known without noise."""
+    largest = covariance.diagonal(dim1=-2, dim2=-1).amax(-1)
+    diagonal = (noise + _JITTER * largest + _ROUNDING)[..., None, None]
+    L: Tensor = torch.linalg.cholesky(covariance + diagonal * torch.eye(covariance.shape[-1]))
+    return L
 
 
 def merged(A: Shaped[Tensor, "m d"], more: Shaped[Tensor, "k d"]) -> Shaped[Tensor, "p d"]:
