@@ -21,7 +21,7 @@ from torch import Tensor
 from bayesopt import optimize
 from bayesopt.acquisition.knowledge_gradient import KnowledgeGradient, build
 from bayesopt.acquisition.pending import noise_of_next
-from bayesopt.acquisition.report_set import coefficients, cube_of, maximisers, merged
+from bayesopt.acquisition.report_set import coefficients, cube_of, extended
 from bayesopt.data import Dataset
 from bayesopt.parameter import Array
 from bayesopt.quasi_newton import minimize_from
@@ -96,7 +96,9 @@ def maximize_jointly(
     for _ in range(q):
         acquisition: optimize.Acquisition = alone
         if len(C) > 0:
-            acquisition = Beside(KnowledgeGradient(model, _reports(model, noise, C, region, A), noise), C)
+            acquisition = Beside(
+                KnowledgeGradient(model, _reports(model, noise, C, region, A), noise), C
+            )
         X, _ = optimize.maximize(acquisition, region, incumbents, rng, effort=effort)
         C = torch.cat((C, torch.from_numpy(X[:1])))
     real = region.space.columns("float")
@@ -108,8 +110,7 @@ def maximize_jointly(
 
 
 def _reports(model: Model, noise: float, C: Tensor, region: Region, A: Tensor) -> Tensor:
-    W = coefficients(model, noise, C, _N_HYPOTHETICAL)
-    return merged(A, maximisers(model, C, W, region, A))
+    return extended(model, C, coefficients(model, noise, C, _N_HYPOTHETICAL), region, A)
 
 
 def _moved_together(joint: KnowledgeGradient, C: Tensor, fixed: int, real: list[int]) -> Tensor:

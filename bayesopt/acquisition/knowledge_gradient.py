@@ -41,8 +41,7 @@ from bayesopt.acquisition.report_set import (
     cholesky_with_noise,
     coefficients,
     cube_of,
-    maximisers,
-    merged,
+    extended,
     report_set,
 )
 from bayesopt.data import Dataset
@@ -177,6 +176,6 @@ def build(
     believed = believe(model, data, X_pending)
     A = report_set(believed, noise, data, region, of_reports(believed))
     W = coefficients(model, noise, X_pending, _N_FANTASIES)
-    A = merged(A, maximisers(model, X_pending, W, region, A))
+    A = extended(model, X_pending, W, region, A)
     models = fantasies(model, data, X_pending, _N_FANTASIES)
     return Average([KnowledgeGradient(m, A, noise) for m in models])

@@ -50,7 +50,7 @@ _N_AROUND = 256
 _MAX_CALLS = 20
 _JITTER = 1e-10  # points that are asked twice at once, without noise
 _ROUNDING = 1e-14  # of covariances of scores
-_SAME = 1e-4  # in the unit cube: what two reports this close differ in cannot be seen
+_SEEN = 0.01  # a report that adds a smaller share to a gain is not worth its line
 
 OfReports = Callable[[Tensor], optimize.Acquisition]
 """Maps a report set (m, d) to the acquisition over it."""
@@ -83,7 +83,7 @@ def report_set(
     A = torch.from_numpy(X[optimize.spread_out(X, v, _N_OF_MEAN)])
     # The first candidates are judged by many rough reports, or all would be next to known ones.
     rough = optimize.candidates(region, A.numpy(), _EFFORT_FOR_ROUGH, rng)
-    over = merged(A, torch.from_numpy(rough))
+    over = torch.cat((A, torch.from_numpy(rough)))
     for _ in range(_N_ROUNDS):
         X, v = optimize.maximize(
             of_reports(over), region, incumbents, rng, effort=_EFFORT_FOR_CANDIDATES
@@ -93,18 +93,18 @@ def report_set(
             break
         P = torch.from_numpy(X[rows])
         W = _one_by_one(model, noise, P)
-        A = over = merged(A, maximisers(model, P, W, region, A))
+        A = over = extended(model, P, W, region, A)
     return A
 
 
-def maximisers(
+def extended(
     model: Model,
     P: Shaped[Tensor, "p d"],
     W: Shaped[Tensor, "R p"],
     region: Region,
     A: Shaped[Tensor, "m d"],
-) -> Shaped[Tensor, "R d"]:
-    """Where each of the hypothetical posterior means is largest.
+) -> Shaped[Tensor, "k d"]:
+    """A report set and the maximisers of f_W that are worth more than any point before them.
 
     Parameters
     ----------
@@ -115,21 +115,19 @@ def maximisers(
     region
         Where to look.
     A
-        Good guesses; the search looks at them and around them.
+        The report set; the search looks at its points and around them.
     """
     observed = Observed(model, P)
-    rng = np.random.default_rng(1)
-    guesses = torch.cat((A, P)).numpy()
-    pool = np.concatenate((guesses, optimize.candidates(region, guesses, _EFFORT_FOR_POOL, rng)))
-    X = _best_of(observed, W, pool)
-    real = region.space.columns("float")
-    if not real:
-        return torch.from_numpy(X)
-    if not region.constrained:
-        return torch.from_numpy(_climbed(observed, W, X, real))
-    for _ in range(_N_ZOOMS):
-        X = _best_of(observed, W, np.concatenate((X, region.around(X, _N_AROUND, rng))))
-    return torch.from_numpy(X)
+    both = torch.cat((A, torch.from_numpy(_maximisers(observed, W, region, A))))
+    f, mean = _hypothetical(observed, W, both)
+    now, best = mean[: len(A)].max(), f[: len(A)].amax(0)
+    kept = list(range(len(A)))
+    for row in range(len(W)):
+        value = f[len(A) + row, row]
+        if value - best[row] > _SEEN * (value - now):
+            kept.append(len(A) + row)
+            best = torch.maximum(best, f[kept[-1]])
+    return both[kept]
 
 
 def coefficients(
@@ -150,15 +148,6 @@ def cholesky_with_noise(covariance: Shaped[Tensor, "*b q q"], noise: float) -> T
     diagonal = (noise + _JITTER * largest + _ROUNDING)[..., None, None]
     L: Tensor = torch.linalg.cholesky(covariance + diagonal * torch.eye(covariance.shape[-1]))
     return L
-
-
-def merged(A: Shaped[Tensor, "m d"], more: Shaped[Tensor, "k d"]) -> Shaped[Tensor, "p d"]:
-    """Both report sets without the points of the second that the result holds already."""
-    kept = list(A)
-    for x in more:
-        if float((torch.stack(kept) - x).abs().amax(-1).min()) > _SAME:
-            kept.append(x)
-    return torch.stack(kept)
 
 
 def cube_of(data: Dataset) -> Region:
@@ -186,11 +175,33 @@ def _one_by_one(model: Model, noise: float, P: Tensor) -> Tensor:
     return torch.diag(1.0 / sd).repeat_interleave(len(z), 0) * z.repeat(len(P)).unsqueeze(-1)
 
 
+def _maximisers(observed: Observed, W: Tensor, region: Region, A: Tensor) -> Array:
+    """Where every f_W is largest (R, d)."""
+    rng = np.random.default_rng(1)
+    guesses = torch.cat((A, observed.A)).numpy()
+    pool = np.concatenate((guesses, optimize.candidates(region, guesses, _EFFORT_FOR_POOL, rng)))
+    X = _best_of(observed, W, pool)
+    real = region.space.columns("float")
+    if not real:
+        return X
+    if not region.constrained:
+        return _climbed(observed, W, X, real)
+    for _ in range(_N_ZOOMS):
+        X = _best_of(observed, W, np.concatenate((X, region.around(X, _N_AROUND, rng))))
+    return X
+
+
+def _hypothetical(observed: Observed, W: Tensor, X: Tensor) -> tuple[Tensor, Tensor]:
+    """Every f_W (N, R), and mu (N,), at points (N, d)."""
+    with torch.no_grad():
+        mean, _, covariance = observed.moments(X.unsqueeze(-2))
+    return mean.unsqueeze(-1) + covariance @ W.T, mean
+
+
 def _best_of(observed: Observed, W: Tensor, pool: Array) -> Array:
     """The row (R, d) of the pool where every f_W is largest."""
-    with torch.no_grad():
-        mean, _, covariance = observed.moments(torch.from_numpy(pool).unsqueeze(-2))
-    best: Array = pool[(mean.unsqueeze(-1) + covariance @ W.T).argmax(0).numpy()]
+    f, _ = _hypothetical(observed, W, torch.from_numpy(pool))
+    best: Array = pool[f.argmax(0).numpy()]
     return best
 
 
