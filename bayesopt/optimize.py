@@ -102,6 +102,7 @@ def maximize(
 def candidates(
     region: Region, incumbents: Array, effort: Effort, rng: np.random.Generator
 ) -> Array:
+    """Points (k, d) all over a region and around incumbents (m, d)."""
     if region.constrained:
         spread = region.draw(effort.n_global, rng)
         return np.concatenate((spread, region.around(incumbents, effort.n_local, rng)))

@@ -11,7 +11,7 @@ a, b        (m,) lines of A, or (m + 1,) of A and x (see `expected_max`)
 
     mu_{n+1}(p) = mu(p) + s(p) Z,    s(p) = Sigma(p, x) / sqrt(v),    Z ~ N(0, 1)
     KG          = E[max over A of mu_{n+1}] - max over A of mu       Frazier (2018), Section 4.2
-                = h(a, b),    a = mu(p), b = s(p)           Frazier, Powell & Dayanik (2009), Eq. (14)
+                = h(a, b),    a = mu(p), b = s(p)         Frazier, Powell & Dayanik (2009), Eq. (14)
 
 On a finite space A is the space and this is exact. On a continuous one A is a sample of the points
 where the maximum may come to lie (see `report_set`), which stays as it is while x moves: by the

@@ -18,6 +18,7 @@ All f_W are climbed at once, as one function of (x, W) whose W stay where they a
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -44,6 +45,7 @@ _EFFORT_FOR_THE_MEAN = optimize.Effort(n_global=128, n_local=128, n_starts=3)
 _EFFORT_FOR_POOL = optimize.Effort(n_global=256, n_local=256)
 _EFFORT_FOR_ROUGH = optimize.Effort(n_global=128, n_local=64)
 _EFFORT_FOR_CANDIDATES = optimize.Effort(n_global=256, n_local=128, n_starts=10, max_calls=8)
+_EFFORT_UNDER_CONSTRAINTS = replace(_EFFORT_FOR_CANDIDATES, n_starts=3)  # one after the other
 _N_OF_MEAN = 3
 _N_ZOOMS = 3
 _N_AROUND = 256
@@ -84,10 +86,9 @@ def report_set(
     # The first candidates are judged by many rough reports, or all would be next to known ones.
     rough = optimize.candidates(region, A.numpy(), _EFFORT_FOR_ROUGH, rng)
     over = torch.cat((A, torch.from_numpy(rough)))
+    effort = _EFFORT_UNDER_CONSTRAINTS if region.constrained else _EFFORT_FOR_CANDIDATES
     for _ in range(_N_ROUNDS):
-        X, v = optimize.maximize(
-            of_reports(over), region, incumbents, rng, effort=_EFFORT_FOR_CANDIDATES
-        )
+        X, v = optimize.maximize(of_reports(over), region, incumbents, rng, effort=effort)
         rows = optimize.spread_out(X, v, _N_CANDIDATES)
         if not rows:  # nothing is worth anything
             break
@@ -106,6 +107,8 @@ def extended(
 ) -> Shaped[Tensor, "k d"]:
     """A report set and the maximisers of f_W that are worth more than any point before them.
 
+    A gain is counted from where the point that is best now comes to lie.
+
     Parameters
     ----------
     model
@@ -120,11 +123,11 @@ def extended(
     observed = Observed(model, P)
     both = torch.cat((A, torch.from_numpy(_maximisers(observed, W, region, A))))
     f, mean = _hypothetical(observed, W, both)
-    now, best = mean[: len(A)].max(), f[: len(A)].amax(0)
+    now, best = f[int(mean[: len(A)].argmax())], f[: len(A)].amax(0)
     kept = list(range(len(A)))
     for row in range(len(W)):
         value = f[len(A) + row, row]
-        if value - best[row] > _SEEN * (value - now):
+        if value - best[row] > _SEEN * (value - now[row]):
             kept.append(len(A) + row)
             best = torch.maximum(best, f[kept[-1]])
     return both[kept]
@@ -146,7 +149,8 @@ def cholesky_with_noise(covariance: Shaped[Tensor, "*b q q"], noise: float) -> T
     """L (*b, q, q) of q observations, also where points are the same or known without noise."""
     largest = covariance.diagonal(dim1=-2, dim2=-1).amax(-1)
     diagonal = (noise + _JITTER * largest + _ROUNDING)[..., None, None]
-    L: Tensor = torch.linalg.cholesky(covariance + diagonal * torch.eye(covariance.shape[-1]))
+    eye = torch.eye(covariance.shape[-1], dtype=covariance.dtype)
+    L: Tensor = torch.linalg.cholesky(covariance + diagonal * eye)
     return L
 
 
@@ -213,9 +217,9 @@ def _climbed(observed: Observed, W: Tensor, X: Array, real: list[int]) -> Array:
     low[:, real], high[:, real] = 0.0, 1.0
 
     def negative(at: Array) -> tuple[Array, Array]:
-        x, w = torch.from_numpy(at).split((d, at.shape[1] - d), dim=1)
-        mean, variance, covariance, pull_back = observed.moments_with_pull_back(x.contiguous())
-        slope = pull_back(torch.ones_like(mean), torch.zeros_like(variance), w.contiguous())
+        x, w = (torch.from_numpy(np.ascontiguousarray(part)) for part in (at[:, :d], at[:, d:]))
+        mean, variance, covariance, pull_back = observed.moments_with_pull_back(x)
+        slope = pull_back(torch.ones_like(mean), torch.zeros_like(variance), w)
         value = mean + (covariance * w).sum(-1)
         return -value.numpy(), -torch.cat((slope, torch.zeros_like(w)), dim=1).numpy()
 
