@@ -182,7 +182,8 @@ def _one_by_one(model: Model, noise: float, P: Tensor) -> Tensor:
 def _maximisers(observed: Observed, W: Tensor, region: Region, A: Tensor) -> Array:
     """Where every f_W is largest (R, d)."""
     rng = np.random.default_rng(1)
-    guesses = torch.cat((A, observed.A)).numpy()
+    P = observed.A.numpy()
+    guesses = np.concatenate((A.numpy(), P[region.holds(P)]))
     pool = np.concatenate((guesses, optimize.candidates(region, guesses, _EFFORT_FOR_POOL, rng)))
     X = _best_of(observed, W, pool)
     real = region.space.columns("float")

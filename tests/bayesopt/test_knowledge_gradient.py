@@ -5,9 +5,11 @@ import pytest
 import torch
 from botorch_twin import twin_of
 from golden_instance import GOLDEN, data_of, golden_model
+from problems import bowl
 from processes import KERNELS, MIXED, points, process
 from simulated_knowledge_gradient import Simulation
 
+import bayesopt as bo
 from bayesopt.acquisition.knowledge_gradient import KnowledgeGradient, build
 from bayesopt.acquisition.noisy_expected_improvement import NoisyExpectedImprovement
 
@@ -253,3 +255,15 @@ def test_a_pending_point_promises_less():
     assert float(busy[free.argmax()]) < float(free.max()) - 0.1
     same = build(model, data_of(model), points(0, 2))(X)
     torch.testing.assert_close(same, free, rtol=0, atol=0)
+
+
+def test_a_study_asks_by_it_beside_running_trials():
+    policy = bo.Policy(acquisition=build)
+    study = bo.Study([(0.0, 1.0), (0.0, 1.0)], policy=policy, n_initial=4, seed=0)
+    for _ in range(5):
+        trial = study.ask()
+        study.tell(trial, bowl([trial.params[name] for name in study.space]))
+    running = [study.ask() for _ in range(2)]
+    assert all(trial.origin == "acquisition" for trial in running)
+    x, y = (study.space.to_unit(trial.params) for trial in running)
+    assert np.abs(x - y).max() > 1e-2
