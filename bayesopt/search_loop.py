@@ -172,7 +172,6 @@ class _Loop:
     def _record(self, finished: Finished) -> bool:
         """Keep one result; False if it could only be kept in memory."""
         self.begun.discard(finished.key)
-        self.outcomes.append(finished.outcome)
         try:
             self.source.record(finished.key, finished.outcome)
         except StorageError as error:
@@ -182,6 +181,7 @@ class _Loop:
 
     def _report(self, finished: Finished) -> bool:
         """Show one result; False if the user has had enough."""
+        self.outcomes.append(finished.outcome)  # one by one: the first few are counted exactly
         self.progress.advance(self.source.best_value(), finished.seconds)
         stop_if_hopeless(self.outcomes)
         return self.source.call_back(finished.key)

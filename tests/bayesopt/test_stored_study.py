@@ -3,6 +3,7 @@
 import logging
 import os
 import pickle
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -513,3 +514,27 @@ def test_an_exhausted_space_is_waited_for_until_others_have_ended(path):
 
 def float_of(n):
     return float(n)
+
+
+def test_many_that_fail_alike_at_once_stop_the_search():
+    together = threading.Barrier(8)
+    calls = []
+
+    def fun(x):
+        calls.append(x)
+        together.wait(30)
+        raise ValueError("no licence")
+
+    study = bo.Study(SQUARE, policy=RANDOM, seed=0)
+
+    def slow_asking(number, known):
+        time.sleep(0.1)  # several end while the next point is chosen
+        return choose(number, known)
+
+    choose, study._choose = study._choose, slow_asking
+    with ThreadPoolExecutor(8) as pool, pytest.raises(bo.AllEvaluationsFailed, match="no licence"):
+        try:
+            study.run(fun, 24, n_parallel=8, executor=pool)
+        finally:
+            together.abort()
+    assert len(calls) <= 16
