@@ -233,7 +233,7 @@ def dask():
     import distributed
 
     with distributed.LocalCluster(
-        n_workers=2, threads_per_worker=1, dashboard_address=None
+        n_workers=2, threads_per_worker=1, dashboard_address="127.0.0.1:0"
     ) as cluster:
         with distributed.Client(cluster) as client:
             yield client
