@@ -5,7 +5,7 @@ No formula lives here.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -239,7 +239,7 @@ def _inside(region: Region, data: Dataset) -> Dataset:
     mask = torch.from_numpy(region.holds(data.X.numpy())) if region.constrained else None
     if mask is None or bool(mask.all()) or not bool(mask.any()):
         return data
-    return replace(data, X=data.X[mask], Y=data.Y[mask], Yvar=data.Yvar[mask])
+    return data.at(mask)
 
 
 def _taken(region: Region, trials: Sequence[Trial], noise: Noise) -> Taken:
