@@ -1,0 +1,225 @@
+"""Covariances between values and slopes of a Gaussian process with a smooth radial kernel.
+
+Notation
+--------
+N, M, F     linear functionals of f, of another set, scaled features
+A, B        functionals  w f(z) + u' grad f(z):  a value is w = 1, u = 0; a slope is w = 0, and u
+            says in which direction and unit
+Delta, s    z_A - z_B and its squared length, both in scaled features
+k, k_i      correlation k(s) and its i-th derivative in s
+p, q, t     u_A' Delta, u_B' Delta, u_A' u_B
+
+    d k / d z_A          =  2 k_1 Delta,    d k / d z_B = -2 k_1 Delta
+    d^2 k / d z_A d z_B' = -2 k_1 I - 4 k_2 Delta Delta'
+    Cov(A, B) = w_A w_B k + 2 k_1 (w_B p - w_A q - t) - 4 k_2 p q                               (1)
+
+s, p, q and t carry the derivatives of a function with those P in Cov(A, B) to z and u: with
+P_s = P dCov/ds and so on for p, q, t,
+
+    by z_A:  2 (z_A P_s 1 - P_s z_B) + u_A P_p 1 + P_q u_B
+    by u_A:  z_A P_p 1 - P_p z_B + P_t u_B                                                      (2)
+
+    RBF           k_i = (-1/2)^i k
+    Matern-5/2    k_1 = -5/6 (1 + sqrt5 r) e,   k_2 = 25/12 e,   k_3 = -25 sqrt5 / (24 r) e,
+                  e = exp(-sqrt5 r), r = sqrt s;   k_3 comes with p q = O(s), so that (2) is finite
+
+Rougher kernels have no slopes, or slopes whose covariance has no derivative.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float as Shaped
+from torch import Tensor
+
+from bayesopt.models.correlations import matern52, rbf
+from bayesopt.models.kernels import squared_distance
+
+_SQRT5 = math.sqrt(5.0)
+_NEXT_TO = 1e-10  # k_3 of the Matern kernel stops growing at this distance
+
+Derivatives = tuple[Tensor, Tensor, Tensor, Tensor]
+SmoothCorrelation = Callable[[Tensor], Derivatives]
+
+
+def smooth_rbf(s: Shaped[Tensor, "*b n m"]) -> Derivatives:
+    """The squared exponential kernel, and three derivatives in s."""
+    k, k_1 = rbf(s)
+    return k, k_1, k * 0.25, k * -0.125
+
+
+def smooth_matern52(s: Shaped[Tensor, "*b n m"]) -> Derivatives:
+    """The Matern kernel with nu = 5/2, and three derivatives in s."""
+    k, k_1 = matern52(s)
+    r = s.sqrt()
+    decay = torch.exp(r * -_SQRT5)
+    return k, k_1, decay * (25.0 / 12.0), (decay / r.clamp_min(_NEXT_TO)).mul_(-25.0 * _SQRT5 / 24)
+
+
+SMOOTH: dict[str, SmoothCorrelation] = {"rbf": smooth_rbf, "matern52": smooth_matern52}
+"""Kernels that have slopes, by their names in `bayesopt.models.gaussian_process`."""
+
+
+@dataclass(frozen=True)
+class Functionals:
+    """Values and slopes of a function at points, w f(z) + u' grad f(z).
+
+    Parameters
+    ----------
+    Z
+        (*b, N, F) scaled features of the points.
+    weight
+        (N,) w.
+    direction
+        u, (N, F) or (*b, N, F), in scaled features; None where all of them are values.
+    """
+
+    Z: Shaped[Tensor, "*b N F"]
+    weight: Shaped[Tensor, " N"]
+    direction: Tensor | None = None
+
+    def variances(self, correlation: SmoothCorrelation) -> Tensor:
+        """Prior variances (N,) or (*b, N) under a signal variance of 1: the diagonal of (1)."""
+        _, k_1, _, _ = correlation(torch.zeros(1, 1, dtype=self.Z.dtype))
+        square = self.weight.square()
+        if self.direction is None:
+            return square
+        return square - 2.0 * float(k_1) * self.direction.square().sum(-1)
+
+
+class CrossCovariance:
+    """Cov(A, B) for a signal variance of 1, and the way back from its derivatives to z and u.
+
+    Parameters
+    ----------
+    correlation
+        One of `SMOOTH`.
+    A, B
+        N and M functionals.
+
+    Attributes
+    ----------
+    value
+        (*b, N, M), Equation (1).
+    """
+
+    def __init__(self, correlation: SmoothCorrelation, A: Functionals, B: Functionals) -> None:
+        self.A, self.B = A, B
+        self.k, self.k_1, self.k_2, self.k_3 = correlation(squared_distance(A.Z, B.Z))
+        self.w_A, self.w_B = A.weight.unsqueeze(-1), B.weight
+        self.p = None if A.direction is None else _along(A.direction, A.Z, B.Z)
+        self.q = None if B.direction is None else -_along(B.direction, B.Z, A.Z).mT
+        self.bracket = self._bracket()
+        self.value = self._value()
+
+    def _bracket(self) -> Tensor | None:
+        """w_B p - w_A q - t; None where all are values."""
+        bracket = None if self.p is None else self.w_B * self.p
+        if self.q is not None:
+            of_q = self.w_A * self.q
+            bracket = -of_q if bracket is None else bracket - of_q
+        if bracket is not None and self.A.direction is not None and self.B.direction is not None:
+            bracket = bracket - self.A.direction @ self.B.direction.mT
+        return bracket
+
+    def _value(self) -> Tensor:
+        value = self.w_A * self.w_B * self.k
+        if self.bracket is not None:
+            value = value.addcmul(self.k_1, self.bracket, value=2.0)
+        if self.p is not None and self.q is not None:
+            value = value.addcmul(self.k_2, self.p * self.q, value=-4.0)
+        return value
+
+    def pull_back(self, P: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Gradients of sum(P * value) in z_A (*b, N, F) and u_A, Equation (2)."""
+        by_s, by_p, by_q, by_t = self._by_products(P)
+        return _toward(by_s, by_p, by_q, by_t, self.A, self.B)
+
+    def pull_back_to_second(self, P: Tensor) -> tuple[Tensor, Tensor | None]:
+        """The same in z_B and u_B: A and B change places, and Delta its sign."""
+        by_s, by_p, by_q, by_t = self._by_products(P)
+        by_p, by_q = (None if by is None else -by.mT for by in (by_q, by_p))
+        return _toward(by_s.mT, by_p, by_q, by_t.mT, self.B, self.A)
+
+    def _by_products(self, P: Tensor) -> tuple[Tensor, Tensor | None, Tensor | None, Tensor]:
+        """P_s, P_p, P_q and P_t; None for those of values."""
+        by_s = self.w_A * self.w_B * self.k_1
+        if self.bracket is not None:
+            by_s = by_s.addcmul(self.k_2, self.bracket, value=2.0)
+        by_t = (P * self.k_1).mul_(-2.0)
+        by_p = None if self.p is None else -by_t * self.w_B
+        by_q = None if self.q is None else by_t * self.w_A
+        if self.p is not None and self.q is not None:
+            by_s = by_s.addcmul_(self.k_3, self.p * self.q, value=-4.0)
+            twice = (P * self.k_2).mul_(-4.0)
+            by_p = twice * self.q if by_p is None else by_p.addcmul_(twice, self.q)
+            by_q = twice * self.p if by_q is None else by_q.addcmul_(twice, self.p)
+        return by_s * P, by_p, by_q, by_t
+
+
+def _along(direction: Tensor, Z: Tensor, other: Tensor) -> Tensor:
+    """u_i' (z_i - z_j) for every pair (*b, N, M)."""
+    own: Tensor = torch.linalg.vecdot(direction, Z).unsqueeze(-1)
+    return own - direction @ other.mT
+
+
+def _toward(
+    by_s: Tensor,
+    by_p: Tensor | None,
+    by_q: Tensor | None,
+    by_t: Tensor,
+    A: Functionals,
+    B: Functionals,
+) -> tuple[Tensor, Tensor | None]:
+    by_Z = 2.0 * (A.Z * by_s.sum(-1, keepdim=True) - by_s @ B.Z)
+    by_direction = None
+    if by_p is not None and A.direction is not None:
+        row_sums = by_p.sum(-1, keepdim=True)
+        by_Z = by_Z + A.direction * row_sums
+        by_direction = A.Z * row_sums - by_p @ B.Z
+        if B.direction is not None:
+            by_direction = by_direction + by_t @ B.direction
+    if by_q is not None and B.direction is not None:
+        by_Z = by_Z + by_q @ B.direction
+    return by_Z, by_direction
+
+
+class _Covariances(torch.autograd.Function):
+    """Attach (2) by hand: automatic differentiation of sqrt(s) at s = 0 gives no number."""
+
+    @staticmethod
+    def forward(ctx, correlation, weights, Z_A, u_A, Z_B, u_B):  # type: ignore[no-untyped-def]
+        pair = CrossCovariance(
+            correlation, Functionals(Z_A, weights[0], u_A), Functionals(Z_B, weights[1], u_B)
+        )
+        ctx.pair = pair
+        return pair.value
+
+    @staticmethod
+    def backward(ctx, grad):  # type: ignore[no-untyped-def]
+        if torch.is_grad_enabled():  # create_graph=True: they would come out wrong
+            raise RuntimeError("Second derivatives of a covariance are not implemented.")
+        pair, needs = ctx.pair, ctx.needs_input_grad
+        first = pair.pull_back(grad) if needs[2] or needs[3] else (None, None)
+        second = pair.pull_back_to_second(grad) if needs[4] or needs[5] else (None, None)
+        inputs = (pair.A.Z, pair.A.direction, pair.B.Z, pair.B.direction)
+        return (
+            None,
+            None,
+            *(
+                by.sum_to_size(of.shape) if needed and by is not None else None
+                for by, of, needed in zip((*first, *second), inputs, needs[2:], strict=True)
+            ),
+        )
+
+
+def covariances(
+    correlation: SmoothCorrelation, A: Functionals, B: Functionals
+) -> Shaped[Tensor, "*b N M"]:
+    """Cov(A, B) for a signal variance of 1, differentiable in points and directions."""
+    value: Tensor = _Covariances.apply(  # type: ignore[no-untyped-call]
+        correlation, (A.weight, B.weight), A.Z, A.direction, B.Z, B.direction
+    )
+    return value

@@ -1,0 +1,526 @@
+"""A Gaussian process on values and partial derivatives together, with given hyperparameters.
+
+Notation
+--------
+n, N, d     points, rows (a value or one partial derivative each), columns
+y, noise    (*B, N) observations and variances of their noise
+w, D        (N,), (N, d): a row observes w f(x) + D' grad f(x); a value is w = 1, D = 0, the partial
+            derivative in column j is w = 0, D = e_j
+c, a        prior mean of a value (that of a slope is 0), signal variance
+K           (*B, N, N) = a Cov(rows, rows) + diag(noise),   L L' = K     (see `derivative_kernels`)
+alpha       (*B, N) = K^-1 (y - c w)
+k*          (*b, m, N) = a Cov(what is asked, rows)
+
+    mean       = c w* + k* alpha                                    Wu et al. (2017), Eqs. (3.2-3)
+    covariance = a Cov(*, *) - V' V,    V = L^-1 k*'
+
+What an observation of (f, grad f)(x), or of (f, theta' grad f)(x), does to the mean at points x':
+
+    mean_{n+1}(x') = mean_n(x') + C S^(-1/2) Z,    C = Cov_n(f(x'), (f, grad f)(x)),
+    S = Cov_n((f, grad f)(x)) + diag(noise),    Z standard normal           ibid., Eqs. (3.5-6)
+
+Slopes are in units of the unit cube. Columns of categories have none.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from botorch.models.model import FantasizeMixin, Model
+from botorch.posteriors import GPyTorchPosterior
+from jaxtyping import Float as Shaped
+from jaxtyping import Int as Indices
+from torch import Tensor
+
+from bayesopt.models.derivative_kernels import SMOOTH, CrossCovariance, Functionals, covariances
+from bayesopt.models.exact import Hyperparameters
+from bayesopt.models.kernels import Features
+from bayesopt.models.posterior import SMALLEST_VARIANCE, ExactPosterior, cholesky
+
+OfNext = Callable[[Tensor, Tensor | None], tuple[Tensor, Tensor]]
+
+
+@dataclass(frozen=True)
+class HyperparametersWithSlopes(Hyperparameters):
+    """What a fit to values and slopes chooses.
+
+    Parameters
+    ----------
+    slope_noise
+        Variance of the noise of a partial derivative whose own is not known.
+    """
+
+    slope_noise: float = 0.0
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Observations, one value or one partial derivative a row.
+
+    Parameters
+    ----------
+    X
+        (*B, N, d) points of the unit cube.
+    weight, direction
+        (N,) and (N, d): w and D.
+    y
+        (*B, N) observed.
+    noise
+        (*B, N) variances; NaN where it is inferred.
+    """
+
+    X: Shaped[Tensor, "*B N d"]
+    weight: Shaped[Tensor, " N"]
+    direction: Shaped[Tensor, "N d"]
+    y: Shaped[Tensor, "*B N"]
+    noise: Shaped[Tensor, "*B N"]
+
+    @property
+    def of_values(self) -> Indices[Tensor, " n"]:
+        """Which rows are values."""
+        return self.weight.nonzero().squeeze(-1)
+
+    def resolved_noise(self, h: Hyperparameters) -> Shaped[Tensor, "*B N"]:
+        """Noise variances with the inferred ones filled in."""
+        slope_noise = getattr(h, "slope_noise", 0.0)
+        inferred = torch.where(self.weight > 0.0, h.noise, slope_noise).to(self.y.dtype)
+        return torch.where(self.noise.isnan(), inferred, self.noise)
+
+    def functionals(self, features: Features, inverse_scale: Tensor) -> Functionals:
+        """The same in features divided by length-scales: (1 / lengthscale) is (F,) or (S, 1, F)."""
+        direction = directions_of(features, self.direction)
+        return Functionals(
+            features.of(self.X) * inverse_scale, self.weight, direction * inverse_scale
+        )
+
+
+def rows(
+    X: Shaped[Tensor, "n d"],
+    Y: Shaped[Tensor, "n 1"],
+    Yvar: Shaped[Tensor, "n 1"],
+    dY: Shaped[Tensor, "n d"],
+    dYvar: Shaped[Tensor, "n d"],
+) -> Rows:
+    """Rows of all values, and after them of all partial derivatives that are there.
+
+    Parameters
+    ----------
+    X, Y, Yvar
+        Points, scores, and variances of their noise, NaN where it is inferred.
+    dY
+        Partial derivatives of the scores in the unit cube; NaN where one is absent.
+    dYvar
+        Variances of their noise, NaN where it is inferred.
+    """
+    n, d = X.shape
+    point, column = (~dY.isnan()).nonzero(as_tuple=True)
+    weight = torch.cat((torch.ones(n, dtype=X.dtype), torch.zeros(len(point), dtype=X.dtype)))
+    eye = torch.eye(d, dtype=X.dtype)
+    return Rows(
+        X=torch.cat((X, X[point])),
+        weight=weight,
+        direction=torch.cat((torch.zeros_like(X), eye[column])),
+        y=torch.cat((Y.squeeze(-1), dY[point, column])),
+        noise=torch.cat((Yvar.squeeze(-1), dYvar[point, column])),
+    )
+
+
+def directions_of(features: Features, D: Shaped[Tensor, "*b N d"]) -> Shaped[Tensor, "*b N F"]:
+    """Directions in features from those in columns; a category has no slope."""
+    if not features.categories:
+        return D
+    plain = D[..., features.plain]
+    n_others = len(features.column_of) - plain.shape[-1]
+    return torch.cat((plain, plain.new_zeros(*plain.shape[:-1], n_others)), dim=-1)
+
+
+class DerivativeGaussianProcess(Model, FantasizeMixin):  # type: ignore[misc]
+    """Regression on values and slopes with fixed hyperparameters, as a botorch Model of the value.
+
+    It answers what `ExactGaussianProcess` answers, and with the law of slopes. The posteriors
+    are differentiable in X once.
+
+    Parameters
+    ----------
+    observations
+        Usually from `rows`.
+    hyperparameters
+        Usually from `bayesopt.models.derivative_fit`; the kernel is one that has slopes, "rbf" or
+        "matern52", and there is no trend.
+    categories
+        (column, number of choices) of the categorical columns.
+    L
+        The Cholesky factor of K when it is known already; computed when None.
+
+    Raises
+    ------
+    ValueError
+        If the kernel has no slopes, or there is a trend.
+    SingularCovariance
+        If K is not positive definite, whatever the jitter.
+
+    Examples
+    --------
+    >>> X = torch.tensor([[0.2], [0.8]], dtype=torch.float64)
+    >>> nothing = torch.zeros(2, 1, dtype=torch.float64)
+    >>> seen = rows(X, torch.sin(6 * X), nothing, 6 * torch.cos(6 * X), nothing)
+    >>> h = HyperparametersWithSlopes(torch.tensor([0.3]).double(), 0.0, 0.0, kernel="rbf")
+    >>> mean, _ = DerivativeGaussianProcess(seen, h).values_and_slopes(X[:1])
+    >>> [round(number, 6) for number in mean[0].tolist()]
+    [0.932039, 2.174147]
+    """
+
+    def __init__(
+        self,
+        observations: Rows,
+        hyperparameters: Hyperparameters,
+        categories: tuple[tuple[int, int], ...] = (),
+        L: Shaped[Tensor, "*B N N"] | None = None,
+    ) -> None:
+        super().__init__()
+        if hyperparameters.kernel not in SMOOTH or hyperparameters.trend is not None:
+            raise ValueError(
+                f"A process with slopes has a kernel of {', '.join(map(repr, SMOOTH))} and a "
+                f"constant mean, but got the kernel {hyperparameters.kernel!r}"
+                + (" and a trend." if hyperparameters.trend is not None else ".")
+            )
+        self.rows, self.hyperparameters = observations, hyperparameters
+        self.features = Features(observations.X.shape[-1], categories)
+        self.correlation = SMOOTH[hyperparameters.kernel]
+        self.inverse_scale = 1.0 / hyperparameters.lengthscale[self.features.column_of]
+        self.observed = observations.functionals(self.features, self.inverse_scale)
+        self.noise = observations.resolved_noise(hyperparameters)
+        self.L = self._factor() if L is None else L
+        residual = observations.y - hyperparameters.mean * observations.weight
+        self.alpha = torch.cholesky_solve(residual.unsqueeze(-1), self.L).squeeze(-1)
+        constant = observations.X.dim() == 2 and not self.L.requires_grad
+        self.L_inverse = self._inverse() if constant and not self.alpha.requires_grad else None
+        self.eval()
+
+    def _factor(self) -> Tensor:
+        K = self._covariances(self.observed, self.observed)
+        return cholesky(K + torch.diag_embed(self.noise), K.diagonal(dim1=-2, dim2=-1))
+
+    def _inverse(self) -> Tensor:
+        eye = torch.eye(len(self.L), dtype=self.L.dtype)
+        return torch.linalg.solve_triangular(self.L, eye, upper=False).contiguous()
+
+    def _covariances(self, A: Functionals, B: Functionals) -> Tensor:
+        k: Tensor = self.hyperparameters.signal * covariances(self.correlation, A, B)
+        return k
+
+    def _values(self, X: Tensor) -> Functionals:
+        Z = self.features.of(X) * self.inverse_scale
+        return Functionals(Z, torch.ones(X.shape[-2], dtype=X.dtype))
+
+    def _with_slopes(self, X: Tensor, direction: Tensor | None = None) -> Functionals:
+        """Value and all slopes, or the one along a direction, of (*b, d) points: (*b, r, F)."""
+        d = X.shape[-1]
+        D = torch.eye(d, dtype=X.dtype) if direction is None else direction.unsqueeze(-2)
+        D = torch.cat((torch.zeros_like(D[..., :1, :]), D), dim=-2)
+        weight = torch.zeros(D.shape[-2], dtype=X.dtype)
+        weight[0] = 1.0
+        Z = (self.features.of(X) * self.inverse_scale).unsqueeze(-2)
+        D = directions_of(self.features, D) * self.inverse_scale
+        return Functionals(Z.expand(*Z.shape[:-2], len(weight), -1), weight, D)
+
+    def _solve(self, k: Tensor) -> Tensor:
+        """V' (*b, m, N) from k* (*b, m, N)."""
+        if self.L_inverse is not None:
+            return k @ self.L_inverse.T
+        V: Tensor = torch.linalg.solve_triangular(self.L, k.mT, upper=False)
+        return V.mT
+
+    @property
+    def factors(self) -> Tensor | None:
+        """L^-1; None where the observations have a batch or a graph, without closed forms."""
+        return self.L_inverse
+
+    @property
+    def num_outputs(self) -> int:
+        """One output, the value."""
+        return 1
+
+    @property
+    def batch_shape(self) -> torch.Size:
+        """Batch shape B of the observations."""
+        return self.rows.X.shape[:-2]
+
+    @property
+    def likelihood(self) -> None:
+        """No likelihood module: the noise is part of the model."""
+        return None
+
+    @property
+    def X(self) -> Shaped[Tensor, "*B n d"]:
+        """The points whose values are observed."""
+        return self.rows.X[..., self.rows.of_values, :]
+
+    @property
+    def train_inputs(self) -> tuple[Tensor]:
+        """The same, under the name that some botorch acquisitions look for."""
+        return (self.X,)
+
+    @property
+    def train_targets(self) -> Tensor:
+        """The scores (*B, n), under the name that some botorch acquisitions look for."""
+        return self.rows.y[..., self.rows.of_values]
+
+    @property
+    def new_noise(self) -> Tensor:
+        """Noise variance of the next value: inferred, else the mean of the known."""
+        return self._new_noise(self.rows.weight > 0.0, self.hyperparameters.noise)
+
+    @property
+    def new_slope_noise(self) -> Tensor:
+        """Noise variance of the next partial derivative, likewise; 0 where none was observed."""
+        slope_noise = getattr(self.hyperparameters, "slope_noise", 0.0)
+        return self._new_noise(self.rows.weight == 0.0, slope_noise)
+
+    def _new_noise(self, kind: Tensor, inferred: float) -> Tensor:
+        noise = self.rows.noise[..., kind]
+        if noise.shape[-1] == 0 or bool(noise.isnan().any()):
+            return torch.as_tensor(inferred, dtype=noise.dtype)
+        return noise.mean()
+
+    def posterior(
+        self,
+        X: Shaped[Tensor, "*b q d"],
+        output_indices: list[int] | None = None,
+        observation_noise: bool | Tensor = False,
+        posterior_transform: Any = None,
+    ) -> GPyTorchPosterior:
+        """Joint posterior of the values at q points of every batch; see botorch's `posterior`."""
+        if X.shape[-2] == 1 and self.L_inverse is not None:
+            mean, variance = self.marginals(X)
+            covariance = variance.unsqueeze(-1)
+        else:
+            mean, covariance = self._joint(self._values(X))
+        if observation_noise is not False:
+            noise = self.new_noise if observation_noise is True else observation_noise.squeeze(-1)
+            covariance = covariance + torch.diag_embed(noise.expand(mean.shape))
+        posterior = ExactPosterior(mean, covariance, self.hyperparameters.signal)
+        if posterior_transform is not None:
+            return posterior_transform(posterior=posterior, X=X)
+        return posterior
+
+    def _joint(self, asked: Functionals) -> tuple[Tensor, Tensor]:
+        """Mean (*b, m) and covariance (*b, m, m) of any functionals."""
+        k = self._covariances(asked, self.observed)
+        prior_mean = self.hyperparameters.mean * asked.weight
+        mean = prior_mean + (k @ self.alpha.unsqueeze(-1)).squeeze(-1)
+        V = self._solve(k)
+        return mean, self._covariances(asked, asked) - V @ V.mT
+
+    def values_and_slopes(
+        self, X: Shaped[Tensor, "*b d"], direction: Shaped[Tensor, "*b d"] | None = None
+    ) -> tuple[Shaped[Tensor, "*b r"], Shaped[Tensor, "*b r r"]]:
+        """Joint posterior of the value and the slopes at every point on its own.
+
+        Parameters
+        ----------
+        X
+            (*b, d) points.
+        direction
+            theta (*b, d), for theta' grad f alone (r = 2); None for all partials (r = 1 + d).
+
+        Returns
+        -------
+        mean, covariance
+            (*b, r) and (*b, r, r), the value first.
+        """
+        return self._joint(self._with_slopes(X, direction))
+
+    def joint_values_and_slopes(
+        self, X: Shaped[Tensor, "*b q d"]
+    ) -> tuple[Shaped[Tensor, "*b m"], Shaped[Tensor, "*b m m"]]:
+        """Joint posterior of the values and all slopes at q points, m = q (1 + d), by points."""
+        at = self._with_slopes(X)
+        q, r, F = at.Z.shape[-3:]
+        assert at.direction is not None
+        joint = Functionals(
+            at.Z.reshape(*X.shape[:-2], q * r, F), at.weight.repeat(q), at.direction.repeat(q, 1)
+        )
+        return self._joint(joint)
+
+    def marginals(
+        self, X: Shaped[Tensor, "*b d"]
+    ) -> tuple[Shaped[Tensor, "*b"], Shaped[Tensor, "*b"]]:
+        """Posterior mean and variance of the value at every point on its own, differentiable."""
+        if self.L_inverse is None:
+            mean, covariance = self._joint(self._values(X.unsqueeze(-2)))
+            return mean.squeeze(-1), covariance.squeeze(-1, -2)
+        nothing = self.alpha.new_empty(len(self.alpha), 0)
+        mean, variance, _ = self.marginals_and_covariances(X.reshape(-1, X.shape[-1]), nothing)
+        return mean.reshape(X.shape[:-1]), variance.reshape(X.shape[:-1])
+
+    def marginals_with_gradients(
+        self, X: Shaped[Tensor, "b d"]
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """`marginals` (b,), (b,), and their gradients (b, d), (b, d), without building a graph.
+
+        Raises
+        ------
+        ValueError
+            If the observations have a batch shape or a graph; differentiate `marginals` then.
+        """
+        nothing = self.alpha.new_empty(len(self.alpha), 0)
+        mean, variance, none, to_gradient = self.moments_with_pull_back(X, nothing)
+        one, zero = torch.ones_like(mean), torch.zeros_like(mean)
+        return mean, variance, to_gradient(one, zero, none), to_gradient(zero, one, none)
+
+    def covariance_weights(self, points: Indices[Tensor, " r"]) -> Shaped[Tensor, "N r"]:
+        """M with Cov_n(f(x), f(X_points)) = k* M for any x, for some of the points `X`."""
+        index = self.rows.of_values[points]
+        unit = torch.zeros(len(self.alpha), len(index), dtype=self.alpha.dtype)
+        unit[index, torch.arange(len(index))] = self.noise[index]
+        return torch.cholesky_solve(unit, self.L)
+
+    def marginals_and_covariances(
+        self, X: Shaped[Tensor, "b d"], weights: Shaped[Tensor, "N r"]
+    ) -> tuple[Shaped[Tensor, " b"], Shaped[Tensor, " b"], Shaped[Tensor, "b r"]]:
+        """`marginals`, and the posterior covariances with some of the observed points.
+
+        Parameters
+        ----------
+        X
+            (b, d) points.
+        weights
+            (N, r) of the observed points, from `covariance_weights`.
+        """
+        k = self._covariances(self._values(X), self.observed)
+        mean, variance, _ = self._moments(k)
+        return mean, variance, k @ weights
+
+    def moments_with_pull_back(
+        self, X: Shaped[Tensor, "b d"], weights: Shaped[Tensor, "N r"]
+    ) -> tuple[Tensor, Tensor, Tensor, Callable[[Tensor, Tensor, Tensor], Tensor]]:
+        """`marginals_and_covariances` without a graph, and how their derivatives become one in X.
+
+        The last one maps the derivatives of any function in the moments, (b,), (b,) and (b, r),
+        to its gradient (b, d).
+
+        Raises
+        ------
+        ValueError
+            As `marginals_with_gradients` does.
+        """
+        L_inverse, signal = self.L_inverse, self.hyperparameters.signal
+        if L_inverse is None:
+            raise ValueError("Closed-form gradients need observations without batch and graph.")
+        pair = CrossCovariance(self.correlation, self._values(X), self.observed)
+        k = signal * pair.value
+        mean, variance, V = self._moments(k)
+
+        def to_gradient(by_mean: Tensor, by_variance: Tensor, by_covariance: Tensor) -> Tensor:
+            by_k = (V @ L_inverse) * (-2.0 * by_variance).unsqueeze(-1)
+            by_k = by_k.addcmul_(by_mean.unsqueeze(-1), self.alpha)
+            by_k = by_k.addmm_(by_covariance, weights.T)
+            return self._by_column(pair.pull_back(by_k * signal)[0])
+
+        return mean, variance, k @ weights, to_gradient
+
+    def _moments(self, k: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Mean (b,) and variance (b,) of values from k* (b, N), and V' without rounding."""
+        signal = self.hyperparameters.signal
+        mean = torch.mv(k, self.alpha) + self.hyperparameters.mean
+        V = self._solve(k)
+        variance = signal - torch.linalg.vecdot(V, V)
+        smallest = SMALLEST_VARIANCE * signal
+        V = V.masked_fill((variance < smallest).unsqueeze(-1), 0.0)  # no slope where it is rounding
+        return mean, variance.clamp_min(smallest), V
+
+    def _by_column(self, by_feature: Tensor) -> Tensor:
+        """Gradients (m, d) in the unit cube from those (m, F) in scaled features."""
+        by_feature = by_feature * self.inverse_scale
+        if not self.features.categories:
+            return by_feature
+        gradient = torch.zeros(len(by_feature), self.features.d, dtype=by_feature.dtype)
+        plain = self.features.plain
+        gradient[:, plain] = by_feature[:, : len(plain)]
+        return gradient
+
+    def covariances_with_next(self, A: Shaped[Tensor, "m d"]) -> OfNext:
+        """What the next observation with slopes tells about the values at fixed points A.
+
+        Returns
+        -------
+        of_next
+            Maps X (*b, d) and a direction (*b, d) or None (see `values_and_slopes`) to the
+            posterior covariances C (*b, m, r) of f(A) with what is observed at X, and to the
+            covariance S (*b, r, r) of those observations, noise included; differentiable in both.
+        """
+        reported = self._values(A)
+        solved = torch.cholesky_solve(self._covariances(self.observed, reported), self.L)
+
+        def of_next(X: Tensor, direction: Tensor | None = None) -> tuple[Tensor, Tensor]:
+            seen = self._with_slopes(X, direction)
+            (r, F), batch = seen.Z.shape[-2:], X.shape[:-1]
+            assert seen.direction is not None
+            D = seen.direction.expand(*batch, r, F).reshape(-1, F)
+            weight = seen.weight.repeat(batch.numel())
+            flat = Functionals(seen.Z.reshape(-1, F), weight, D)
+            k = self._covariances(flat, self.observed)
+            C = (self._covariances(flat, reported) - k @ solved).reshape(*batch, r, -1).mT
+            V = self._solve(k).reshape(*batch, r, -1)
+            S = self._covariances(seen, seen) - V @ V.mT
+            return C, S + torch.diag_embed(self._noise_of_next(direction, d=X.shape[-1]))
+
+        return of_next
+
+    def _noise_of_next(self, direction: Tensor | None, d: int) -> Tensor:
+        """Noise variances (r,) or (*b, 2) of a value and slopes."""
+        value, slope = self.new_noise, self.new_slope_noise
+        if direction is None:
+            return torch.cat((value.reshape(1), slope.expand(d)))
+        along = slope * direction.square().sum(-1)
+        return torch.stack((value.expand(along.shape), along), dim=-1)
+
+    def condition_on_observations(
+        self, X: Tensor, Y: Tensor, noise: Tensor | None = None, **kwargs: Any
+    ) -> "DerivativeGaussianProcess":
+        """The same process after more values, by extending the Cholesky factor.
+
+        Parameters
+        ----------
+        X, Y
+            (*b, m, d) points and (*B, m, 1) scores; batch shapes broadcast.
+        noise
+            (*b, m, 1) noise variances; None takes the inferred noise, or the mean of the known.
+        **kwargs
+            Ignored; botorch's fantasies pass options of other models.
+        """
+        # By NumPy: torch's own function loads sympy on its first call, for half a second.
+        batch = np.broadcast_shapes(X.shape[:-2], Y.shape[:-2], self.batch_shape)
+        old, m = self.rows, X.shape[-2]
+        if noise is None:
+            inferred = bool(old.noise[..., old.of_values].isnan().any())
+            noise = torch.full_like(Y, torch.nan) if inferred else self.new_noise
+        new = Rows(
+            X=X.expand(*batch, m, -1),
+            weight=torch.ones(m, dtype=X.dtype),
+            direction=torch.zeros(m, X.shape[-1], dtype=X.dtype),
+            y=Y.expand(*batch, m, 1).squeeze(-1),
+            noise=noise.expand(*batch, m, 1).squeeze(-1),
+        )
+        both = Rows(
+            X=torch.cat((old.X.expand(*batch, *old.X.shape[-2:]), new.X), -2),
+            weight=torch.cat((old.weight, new.weight)),
+            direction=torch.cat((old.direction, new.direction)),
+            y=torch.cat((old.y.expand(*batch, -1), new.y), -1),
+            noise=torch.cat((old.noise.expand(*batch, -1), new.noise), -1),
+        )
+        L = self._extended(self._values(X), new.resolved_noise(self.hyperparameters), batch)
+        return DerivativeGaussianProcess(both, self.hyperparameters, self.features.categories, L)
+
+    def _extended(self, new: Functionals, noise: Tensor, batch: tuple[int, ...]) -> Tensor:
+        """The Cholesky factor with rows more, (*batch, N + m, N + m)."""
+        N, m = self.L.shape[-1], len(new.weight)
+        lower = self._solve(self._covariances(new, self.observed))
+        C = self._covariances(new, new) + torch.diag_embed(noise)
+        L = torch.zeros(*batch, N + m, N + m, dtype=self.L.dtype)
+        L[..., :N, :N], L[..., N:, :N] = self.L, lower
+        L[..., N:, N:] = cholesky(C - lower @ lower.mT, self.hyperparameters.signal)
+        return L
