@@ -34,7 +34,7 @@ import torch
 from jaxtyping import Float as Shaped
 from torch import Tensor
 
-from bayesopt.models.correlations import matern52, rbf
+from bayesopt.models.correlations import rbf
 from bayesopt.models.kernels import squared_distance
 
 _SQRT5 = math.sqrt(5.0)
@@ -52,10 +52,13 @@ def smooth_rbf(s: Shaped[Tensor, "*b n m"]) -> Derivatives:
 
 def smooth_matern52(s: Shaped[Tensor, "*b n m"]) -> Derivatives:
     """The Matern kernel with nu = 5/2, and three derivatives in s."""
-    k, k_1 = matern52(s)
-    r = s.sqrt()
-    decay = torch.exp(r * -_SQRT5)
-    return k, k_1, decay * (25.0 / 12.0), (decay / r.clamp_min(_NEXT_TO)).mul_(-25.0 * _SQRT5 / 24)
+    root = s.sqrt().mul_(_SQRT5)
+    decay = torch.exp(-root)
+    k_2 = decay * (25.0 / 12.0)
+    k_3 = (k_2 / root.clamp_min(_NEXT_TO)).mul_(-2.5)
+    k_1 = decay * root.add_(1.0)
+    k = torch.addcmul(k_1, s, decay, value=5.0 / 3.0)
+    return k, k_1.mul_(-5.0 / 6.0), k_2, k_3
 
 
 SMOOTH: dict[str, SmoothCorrelation] = {"rbf": smooth_rbf, "matern52": smooth_matern52}

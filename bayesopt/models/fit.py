@@ -16,7 +16,7 @@ the surface may have flat stretches and several modes; then the search begins at
 
 import math
 from itertools import compress
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -37,6 +37,7 @@ _BOUNDS = BOUNDS | {"nu": (0.2, 20.0), "power": (0.1, 2.0)}
 _MOVES = ((-1.5, -2.0), (1.0, -2.0), (0.5, 3.0))
 
 
+@runtime_checkable
 class Likelihood(Protocol):
     """What a posterior density of hyperparameters is made from, beside their priors.
 
