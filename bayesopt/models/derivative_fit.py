@@ -31,11 +31,8 @@ from torch import Tensor
 
 from bayesopt.data import Dataset
 from bayesopt.models.derivative_kernels import SMOOTH, CrossCovariance, Functionals
-from bayesopt.models.derivatives import (
-    DerivativeGaussianProcess,
-    HyperparametersWithSlopes,
-    rows,
-)
+from bayesopt.models.derivative_rows import HyperparametersWithSlopes, rows
+from bayesopt.models.derivatives import DerivativeGaussianProcess
 from bayesopt.models.fit import Method, NegativeLogPosterior, mode
 from bayesopt.models.gaussian_process import GaussianProcess
 from bayesopt.models.kernels import Features
@@ -108,8 +105,8 @@ class DerivativeMarginalLikelihood:
         value = value + L.diagonal(dim1=-2, dim2=-1).log().sum(-1)
         value = value + 0.5 * len(y) * math.log(2.0 * math.pi)
 
-        W = torch.cholesky_inverse(L).nan_to_num()
-        W = 0.5 * W.sub_(alpha.unsqueeze(-1) * alpha.unsqueeze(-2))  # -d log p / d K, Eq. (5.9)
+        W = torch.cholesky_inverse(L).nan_to_num_()
+        W.sub_(alpha.unsqueeze(-1) * alpha.unsqueeze(-2)).mul_(0.5)  # -d log p / d K, Eq. (5.9)
         by_Z, by_U = pair.pull_back(W)
         assert by_U is not None and scaled.direction is not None
         by_feature = (by_Z * scaled.Z).sum(-2) + (by_U * scaled.direction).sum(-2)

@@ -76,20 +76,24 @@ class Functionals:
     weight
         (N,) w.
     direction
-        u, (N, F) or (*b, N, F), in scaled features; None where all of them are values.
+        u, (N, F) or of the shape of Z, in scaled features; None where all of them are values.
     """
 
     Z: Shaped[Tensor, "*b N F"]
     weight: Shaped[Tensor, " N"]
     direction: Tensor | None = None
 
-    def variances(self, correlation: SmoothCorrelation) -> Tensor:
-        """Prior variances (N,) or (*b, N) under a signal variance of 1: the diagonal of (1)."""
-        _, k_1, _, _ = correlation(torch.zeros(1, 1, dtype=self.Z.dtype))
-        square = self.weight.square()
-        if self.direction is None:
-            return square
-        return square - 2.0 * float(k_1) * self.direction.square().sum(-1)
+    def joined(self, keep: int = 0) -> "Functionals":
+        """All batches after the first `keep` dimensions in one, (*b[:keep], M, F)."""
+        batch, F = self.Z.shape[keep:-2], self.Z.shape[-1]
+        Z = self.Z.reshape(*self.Z.shape[:keep], -1, F)
+        weight = self.weight.repeat(batch.numel())
+        direction = self.direction
+        if direction is not None and direction.dim() > 2:
+            direction = direction.reshape(Z.shape)
+        elif direction is not None:
+            direction = direction.repeat(batch.numel(), 1)
+        return Functionals(Z, weight, direction)
 
 
 class CrossCovariance:
@@ -112,27 +116,29 @@ class CrossCovariance:
         self.A, self.B = A, B
         self.k, self.k_1, self.k_2, self.k_3 = correlation(squared_distance(A.Z, B.Z))
         self.w_A, self.w_B = A.weight.unsqueeze(-1), B.weight
+        # In place where it can be: for these sizes fresh memory costs more than arithmetic.
         self.p = None if A.direction is None else _along(A.direction, A.Z, B.Z)
-        self.q = None if B.direction is None else -_along(B.direction, B.Z, A.Z).mT
+        self.q = None if B.direction is None else _along(B.direction, B.Z, A.Z).mT.neg()
+        self.pq = None if self.p is None or self.q is None else self.p * self.q
         self.bracket = self._bracket()
         self.value = self._value()
 
     def _bracket(self) -> Tensor | None:
         """w_B p - w_A q - t; None where all are values."""
-        bracket = None if self.p is None else self.w_B * self.p
-        if self.q is not None:
-            of_q = self.w_A * self.q
-            bracket = -of_q if bracket is None else bracket - of_q
-        if bracket is not None and self.A.direction is not None and self.B.direction is not None:
-            bracket = bracket - self.A.direction @ self.B.direction.mT
-        return bracket
+        of_p = None if self.p is None else self.w_B * self.p
+        if self.q is None:
+            return of_p
+        of_q = self.w_A * self.q
+        if of_p is None or self.A.direction is None or self.B.direction is None:
+            return of_q.neg_()
+        return of_p.sub_(of_q).sub_(self.A.direction @ self.B.direction.mT)
 
     def _value(self) -> Tensor:
-        value = self.w_A * self.w_B * self.k
+        value = (self.w_A * self.k).mul_(self.w_B)
         if self.bracket is not None:
-            value = value.addcmul(self.k_1, self.bracket, value=2.0)
-        if self.p is not None and self.q is not None:
-            value = value.addcmul(self.k_2, self.p * self.q, value=-4.0)
+            value = value.addcmul_(self.k_1, self.bracket, value=2.0)
+        if self.pq is not None:
+            value = value.addcmul_(self.k_2, self.pq, value=-4.0)
         return value
 
     def pull_back(self, P: Tensor) -> tuple[Tensor, Tensor | None]:
@@ -148,18 +154,20 @@ class CrossCovariance:
 
     def _by_products(self, P: Tensor) -> tuple[Tensor, Tensor | None, Tensor | None, Tensor]:
         """P_s, P_p, P_q and P_t; None for those of values."""
-        by_s = self.w_A * self.w_B * self.k_1
-        if self.bracket is not None:
-            by_s = by_s.addcmul(self.k_2, self.bracket, value=2.0)
+        by_s = (self.w_A * self.k_1).mul_(self.w_B)
         by_t = (P * self.k_1).mul_(-2.0)
-        by_p = None if self.p is None else -by_t * self.w_B
+        by_p = None if self.p is None else (by_t * self.w_B).neg_()
         by_q = None if self.q is None else by_t * self.w_A
-        if self.p is not None and self.q is not None:
-            by_s = by_s.addcmul_(self.k_3, self.p * self.q, value=-4.0)
+        if self.bracket is not None:
+            by_s.addcmul_(self.k_2, self.bracket, value=2.0)
+        if self.p is not None and self.q is not None and self.pq is not None:
+            by_s.addcmul_(self.k_3, self.pq, value=-4.0)
             twice = (P * self.k_2).mul_(-4.0)
-            by_p = twice * self.q if by_p is None else by_p.addcmul_(twice, self.q)
-            by_q = twice * self.p if by_q is None else by_q.addcmul_(twice, self.p)
-        return by_s * P, by_p, by_q, by_t
+            by_p, by_q = (
+                by if by is None else by.addcmul_(twice, other)
+                for by, other in ((by_p, self.q), (by_q, self.p))
+            )
+        return by_s.mul_(P), by_p, by_q, by_t
 
 
 def _along(direction: Tensor, Z: Tensor, other: Tensor) -> Tensor:

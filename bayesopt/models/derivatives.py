@@ -23,7 +23,6 @@ Slopes are in units of the unit cube. Columns of categories have none.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -35,105 +34,17 @@ from jaxtyping import Int as Indices
 from torch import Tensor
 
 from bayesopt.models.derivative_kernels import SMOOTH, CrossCovariance, Functionals, covariances
-from bayesopt.models.exact import Hyperparameters
+from bayesopt.models.derivative_rows import (
+    HyperparametersWithSlopes,
+    Rows,
+    values_and_slopes_at,
+    values_at,
+    values_only,
+)
 from bayesopt.models.kernels import Features
 from bayesopt.models.posterior import SMALLEST_VARIANCE, ExactPosterior, cholesky
 
 OfNext = Callable[[Tensor, Tensor | None], tuple[Tensor, Tensor]]
-
-
-@dataclass(frozen=True)
-class HyperparametersWithSlopes(Hyperparameters):
-    """What a fit to values and slopes chooses.
-
-    Parameters
-    ----------
-    slope_noise
-        Variance of the noise of a partial derivative whose own is not known.
-    """
-
-    slope_noise: float = 0.0
-
-
-@dataclass(frozen=True)
-class Rows:
-    """Observations, one value or one partial derivative a row.
-
-    Parameters
-    ----------
-    X
-        (*B, N, d) points of the unit cube.
-    weight, direction
-        (N,) and (N, d): w and D.
-    y
-        (*B, N) observed.
-    noise
-        (*B, N) variances; NaN where it is inferred.
-    """
-
-    X: Shaped[Tensor, "*B N d"]
-    weight: Shaped[Tensor, " N"]
-    direction: Shaped[Tensor, "N d"]
-    y: Shaped[Tensor, "*B N"]
-    noise: Shaped[Tensor, "*B N"]
-
-    @property
-    def of_values(self) -> Indices[Tensor, " n"]:
-        """Which rows are values."""
-        return self.weight.nonzero().squeeze(-1)
-
-    def resolved_noise(self, h: Hyperparameters) -> Shaped[Tensor, "*B N"]:
-        """Noise variances with the inferred ones filled in."""
-        inferred = torch.full_like(self.weight, getattr(h, "slope_noise", 0.0))
-        inferred[self.of_values] = h.noise
-        return torch.where(self.noise.isnan(), inferred, self.noise)
-
-    def functionals(self, features: Features, inverse_scale: Tensor) -> Functionals:
-        """The same in features divided by length-scales: (1 / lengthscale) is (F,) or (S, 1, F)."""
-        direction = directions_of(features, self.direction)
-        return Functionals(
-            features.of(self.X) * inverse_scale, self.weight, direction * inverse_scale
-        )
-
-
-def rows(
-    X: Shaped[Tensor, "n d"],
-    Y: Shaped[Tensor, "n 1"],
-    Yvar: Shaped[Tensor, "n 1"],
-    dY: Shaped[Tensor, "n d"],
-    dYvar: Shaped[Tensor, "n d"],
-) -> Rows:
-    """Rows of all values, and after them of all partial derivatives that are there.
-
-    Parameters
-    ----------
-    X, Y, Yvar
-        Points, scores, and variances of their noise, NaN where it is inferred.
-    dY
-        Partial derivatives of the scores in the unit cube; NaN where one is absent.
-    dYvar
-        Variances of their noise, NaN where it is inferred.
-    """
-    n, d = X.shape
-    point, column = (~dY.isnan()).nonzero(as_tuple=True)
-    weight = torch.cat((torch.ones(n, dtype=X.dtype), torch.zeros(len(point), dtype=X.dtype)))
-    eye = torch.eye(d, dtype=X.dtype)
-    return Rows(
-        X=torch.cat((X, X[point])),
-        weight=weight,
-        direction=torch.cat((torch.zeros_like(X), eye[column])),
-        y=torch.cat((Y.squeeze(-1), dY[point, column])),
-        noise=torch.cat((Yvar.squeeze(-1), dYvar[point, column])),
-    )
-
-
-def directions_of(features: Features, D: Shaped[Tensor, "*b N d"]) -> Shaped[Tensor, "*b N F"]:
-    """Directions in features from those in columns; a category has no slope."""
-    if not features.categories:
-        return D
-    plain = D[..., features.plain]
-    n_others = len(features.column_of) - plain.shape[-1]
-    return torch.cat((plain, plain.new_zeros(*plain.shape[:-1], n_others)), dim=-1)
 
 
 class DerivativeGaussianProcess(Model, FantasizeMixin):  # type: ignore[misc]
@@ -175,7 +86,7 @@ class DerivativeGaussianProcess(Model, FantasizeMixin):  # type: ignore[misc]
     def __init__(
         self,
         observations: Rows,
-        hyperparameters: Hyperparameters,
+        hyperparameters: HyperparametersWithSlopes,
         categories: tuple[tuple[int, int], ...] = (),
         L: Shaped[Tensor, "*B N N"] | None = None,
     ) -> None:
@@ -205,26 +116,18 @@ class DerivativeGaussianProcess(Model, FantasizeMixin):  # type: ignore[misc]
 
     def _inverse(self) -> Tensor:
         eye = torch.eye(len(self.L), dtype=self.L.dtype)
-        return torch.linalg.solve_triangular(self.L, eye, upper=False).contiguous()
+        inverse: Tensor = torch.linalg.solve_triangular(self.L, eye, upper=False)
+        return inverse.contiguous()
 
     def _covariances(self, A: Functionals, B: Functionals) -> Tensor:
         k: Tensor = self.hyperparameters.signal * covariances(self.correlation, A, B)
         return k
 
     def _values(self, X: Tensor) -> Functionals:
-        Z = self.features.of(X) * self.inverse_scale
-        return Functionals(Z, torch.ones(X.shape[-2], dtype=X.dtype))
+        return values_at(X, self.features, self.inverse_scale)
 
     def _with_slopes(self, X: Tensor, direction: Tensor | None = None) -> Functionals:
-        """Value and all slopes, or the one along a direction, of (*b, d) points: (*b, r, F)."""
-        d = X.shape[-1]
-        D = torch.eye(d, dtype=X.dtype) if direction is None else direction.unsqueeze(-2)
-        D = torch.cat((torch.zeros_like(D[..., :1, :]), D), dim=-2)
-        weight = torch.zeros(D.shape[-2], dtype=X.dtype)
-        weight[0] = 1.0
-        Z = (self.features.of(X) * self.inverse_scale).unsqueeze(-2)
-        D = directions_of(self.features, D) * self.inverse_scale
-        return Functionals(Z.expand(*Z.shape[:-2], len(weight), -1), weight, D)
+        return values_and_slopes_at(X, direction, self.features, self.inverse_scale)
 
     def _solve(self, k: Tensor) -> Tensor:
         """V' (*b, m, N) from k* (*b, m, N)."""
@@ -276,8 +179,7 @@ class DerivativeGaussianProcess(Model, FantasizeMixin):  # type: ignore[misc]
     @property
     def new_slope_noise(self) -> Tensor:
         """Noise variance of the next partial derivative, likewise; 0 where none was observed."""
-        slope_noise = getattr(self.hyperparameters, "slope_noise", 0.0)
-        return self._new_noise(self.rows.weight == 0.0, slope_noise)
+        return self._new_noise(self.rows.weight == 0.0, self.hyperparameters.slope_noise)
 
     def _new_noise(self, kind: Tensor, inferred: float) -> Tensor:
         noise = self.rows.noise[..., kind]
@@ -337,13 +239,7 @@ class DerivativeGaussianProcess(Model, FantasizeMixin):  # type: ignore[misc]
         self, X: Shaped[Tensor, "*b q d"]
     ) -> tuple[Shaped[Tensor, "*b m"], Shaped[Tensor, "*b m m"]]:
         """Joint posterior of the values and all slopes at q points, m = q (1 + d), by points."""
-        at = self._with_slopes(X)
-        q, r, F = at.Z.shape[-3:]
-        assert at.direction is not None
-        joint = Functionals(
-            at.Z.reshape(*X.shape[:-2], q * r, F), at.weight.repeat(q), at.direction.repeat(q, 1)
-        )
-        return self._joint(joint)
+        return self._joint(self._with_slopes(X).joined(X.dim() - 2))
 
     def marginals(
         self, X: Shaped[Tensor, "*b d"]
@@ -457,11 +353,7 @@ class DerivativeGaussianProcess(Model, FantasizeMixin):  # type: ignore[misc]
 
         def of_next(X: Tensor, direction: Tensor | None = None) -> tuple[Tensor, Tensor]:
             seen = self._with_slopes(X, direction)
-            (r, F), batch = seen.Z.shape[-2:], X.shape[:-1]
-            assert seen.direction is not None
-            D = seen.direction.expand(*batch, r, F).reshape(-1, F)
-            weight = seen.weight.repeat(batch.numel())
-            flat = Functionals(seen.Z.reshape(-1, F), weight, D)
+            flat, (*batch, r) = seen.joined(), seen.Z.shape[:-1]
             k = self._covariances(flat, self.observed)
             C = (self._covariances(flat, reported) - k @ solved).reshape(*batch, r, -1).mT
             V = self._solve(k).reshape(*batch, r, -1)
@@ -498,20 +390,8 @@ class DerivativeGaussianProcess(Model, FantasizeMixin):  # type: ignore[misc]
         if noise is None:
             inferred = bool(old.noise[..., old.of_values].isnan().any())
             noise = torch.full_like(Y, torch.nan) if inferred else self.new_noise
-        new = Rows(
-            X=X.expand(*batch, m, -1),
-            weight=torch.ones(m, dtype=X.dtype),
-            direction=torch.zeros(m, X.shape[-1], dtype=X.dtype),
-            y=Y.expand(*batch, m, 1).squeeze(-1),
-            noise=noise.expand(*batch, m, 1).squeeze(-1),
-        )
-        both = Rows(
-            X=torch.cat((old.X.expand(*batch, *old.X.shape[-2:]), new.X), -2),
-            weight=torch.cat((old.weight, new.weight)),
-            direction=torch.cat((old.direction, new.direction)),
-            y=torch.cat((old.y.expand(*batch, -1), new.y), -1),
-            noise=torch.cat((old.noise.expand(*batch, -1), new.noise), -1),
-        )
+        new = values_only(X, Y, noise.expand(*batch, m, 1), batch)
+        both = old.followed_by(new, batch)
         L = self._extended(self._values(X), new.resolved_noise(self.hyperparameters), batch)
         return DerivativeGaussianProcess(both, self.hyperparameters, self.features.categories, L)
 
