@@ -74,6 +74,7 @@ class DerivativeGaussianProcess(Model, FantasizeMixin):  # type: ignore[misc]
 
     Examples
     --------
+    >>> from bayesopt.models.derivative_rows import rows
     >>> X = torch.tensor([[0.2], [0.8]], dtype=torch.float64)
     >>> nothing = torch.zeros(2, 1, dtype=torch.float64)
     >>> seen = rows(X, torch.sin(6 * X), nothing, 6 * torch.cos(6 * X), nothing)
