@@ -44,6 +44,8 @@ from bayesopt.models.derivative_rows import (
 from bayesopt.models.kernels import Features
 from bayesopt.models.posterior import SMALLEST_VARIANCE, ExactPosterior, cholesky
 
+_LEAST_NOISE = 1e-8  # relative to the prior variances
+
 OfNext = Callable[[Tensor, Tensor | None], tuple[Tensor, Tensor]]
 
 
@@ -348,6 +350,8 @@ class DerivativeGaussianProcess(Model, FantasizeMixin):  # type: ignore[misc]
             Maps X (*b, d) and a direction (*b, d) or None (see `values_and_slopes`) to the
             posterior covariances C (*b, m, r) of f(A) with what is observed at X, and to the
             covariance S (*b, r, r) of those observations, noise included; differentiable in both.
+            Noise counts as at least 1e-8 of the prior variances: without any, C and S are rounding
+            errors at a point that is known.
         """
         reported = self._values(A)
         solved = torch.cholesky_solve(self._covariances(self.observed, reported), self.L)
@@ -358,8 +362,10 @@ class DerivativeGaussianProcess(Model, FantasizeMixin):  # type: ignore[misc]
             k = self._covariances(flat, self.observed)
             C = (self._covariances(flat, reported) - k @ solved).reshape(*batch, r, -1).mT
             V = self._solve(k).reshape(*batch, r, -1)
-            S = self._covariances(seen, seen) - V @ V.mT
-            return C, S + torch.diag_embed(self._noise_of_next(direction, d=X.shape[-1]))
+            prior = self._covariances(seen, seen)
+            noise = self._noise_of_next(direction, d=X.shape[-1])
+            noise = noise.maximum(_LEAST_NOISE * prior.diagonal(dim1=-2, dim2=-1))
+            return C, prior - V @ V.mT + torch.diag_embed(noise)
 
         return of_next
 

@@ -447,6 +447,37 @@ def test_a_fit_recovers_what_the_data_were_drawn_with(kernel):
     assert 0.0 < of_truth - of_fit < 8.0  # half a chi-squared of 5 degrees of freedom
 
 
+AWKWARD = {
+    "nothing varies": lambda X, Y, dY: (X, 0 * Y, 0 * dY),
+    "one point": lambda X, Y, dY: (X[:1], Y[:1], dY[:1]),
+    "far too steep": lambda X, Y, dY: (X, Y, 1e6 * dY),
+    "wrong sign": lambda X, Y, dY: (X, Y, -dY),
+    "contradictions": lambda X, Y, dY: (torch.cat((X, X)), torch.cat((Y, Y)), torch.cat((dY, -dY))),
+    "all but the same": lambda X, Y, dY: (
+        torch.cat((X, X + 1e-9)),
+        torch.cat((Y, Y)),
+        torch.cat((dY, dY)),
+    ),
+}
+
+
+@pytest.mark.parametrize("noise", [0.0, math.nan], ids=["exact", "inferred"])
+@pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.parametrize("what", AWKWARD)
+def test_awkward_data_are_fitted_all_the_same(what, kernel, noise):
+    X, Y, _, dY, _ = observations(n=10, d=2, absent=0.0)
+    X, Y, dY = AWKWARD[what](X, Y, dY)
+    Yvar, dYvar = torch.full_like(Y, noise), torch.full_like(dY, noise)
+    model, theta = fit_with_derivatives(
+        dataset(X, Y, Yvar), dY, dYvar, GaussianProcess(kernel), start=(0.0, 0.0, 0.0, -4.0)
+    )
+    at = torch.cat((X[:2], points(5, 2, seed=6)))
+    moments = [*model.marginals_with_gradients(at), *model.values_and_slopes(at)]
+    moments += model.covariances_with_next(at)(at, None)
+    assert all(bool(moment.isfinite().all()) for moment in moments)
+    assert np.isfinite(theta).all() and float(moments[1].min()) > 0.0
+
+
 # -- what the next observation tells ---------------------------------------------------------------
 
 
@@ -489,6 +520,14 @@ def test_golden_numbers_of_the_knowledge_gradient_with_slopes():
     np.testing.assert_allclose(together, [6.580e-5, 6.8332e-4, 3.703e-5], rtol=2e-4)
     alone, together = knowledge_gradients(golden_model(), A, X, slope_noise=1e9)
     np.testing.assert_allclose(together, alone, rtol=1e-4)
+
+
+def test_an_exact_observation_that_is_known_changes_nothing():
+    X, Y, Yvar, dY, dYvar = observations(noise="exact", absent=0.0)
+    model = DerivativeGaussianProcess(rows(X, Y, Yvar, dY, dYvar), hyperparameters("matern52"))
+    C, S = model.covariances_with_next(points(6, 3, seed=4))(X, None)
+    changes = torch.linalg.solve_triangular(torch.linalg.cholesky(S), C.mT, upper=False)
+    assert float(changes.abs().max()) < 1e-6
 
 
 def test_covariances_with_the_next_observation_are_those_of_the_joint_posterior():
