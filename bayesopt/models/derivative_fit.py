@@ -23,6 +23,7 @@ prior of the noise of values. One variance serves for all columns.
 """
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -160,8 +161,8 @@ class DerivativeMarginalLikelihood:
         """Scaled rows, their covariance for a signal of 1, and K."""
         scale = h[:, None, self.column_of]
         assert self.unscaled.direction is not None
-        scaled = Functionals(
-            self.unscaled.Z / scale, self.unscaled.weight, self.unscaled.direction / scale
+        scaled = replace(
+            self.unscaled, Z=self.unscaled.Z / scale, direction=self.unscaled.direction / scale
         )
         pair = CrossCovariance(self.correlation, scaled, scaled)
         K = self._signal(h) * pair.value
@@ -176,7 +177,8 @@ class DerivativeMarginalLikelihood:
     def _factor(self, K: Tensor) -> tuple[Tensor, Tensor]:
         """L and K^-1 [y, w]; NaN where K is singular."""
         L, info = torch.linalg.cholesky_ex(K)
-        L = torch.where((info > 0)[:, None, None], torch.nan, L)
+        if bool(info.any()):
+            L = torch.where((info > 0)[:, None, None], torch.nan, L)
         return L, torch.cholesky_solve(self.targets, L)
 
     def _best_mean(self, solved: Shaped[Tensor, "S N 2"]) -> Shaped[Tensor, "S 1"]:

@@ -28,7 +28,8 @@ Rougher kernels have no slopes, or slopes whose covariance has no derivative.
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import torch
 from jaxtyping import Float as Shaped
@@ -77,23 +78,20 @@ class Functionals:
         (N,) w.
     direction
         u, (N, F) or of the shape of Z, in scaled features; None where all of them are values.
+    distinct
+        Where several are at one point: the first one (P,) at each point, and which of these points
+        (N,) each one is at. The kernel then is computed once a point.
     """
 
     Z: Shaped[Tensor, "*b N F"]
     weight: Shaped[Tensor, " N"]
     direction: Tensor | None = None
+    distinct: tuple[Tensor, Tensor] | None = None
 
-    def joined(self, keep: int = 0) -> "Functionals":
-        """All batches after the first `keep` dimensions in one, (*b[:keep], M, F)."""
-        batch, F = self.Z.shape[keep:-2], self.Z.shape[-1]
-        Z = self.Z.reshape(*self.Z.shape[:keep], -1, F)
-        weight = self.weight.repeat(batch.numel())
-        direction = self.direction
-        if direction is not None and direction.dim() > 2:
-            direction = direction.reshape(Z.shape)
-        elif direction is not None:
-            direction = direction.repeat(batch.numel(), 1)
-        return Functionals(Z, weight, direction)
+    @property
+    def points(self) -> Tensor:
+        """The points (*b, P, F), each of them once where that is known."""
+        return self.Z if self.distinct is None else self.Z[..., self.distinct[0], :]
 
 
 class CrossCovariance:
@@ -114,7 +112,7 @@ class CrossCovariance:
 
     def __init__(self, correlation: SmoothCorrelation, A: Functionals, B: Functionals) -> None:
         self.A, self.B = A, B
-        self.k, self.k_1, self.k_2, self.k_3 = correlation(squared_distance(A.Z, B.Z))
+        self.by_points = correlation(squared_distance(A.points, B.points))
         self.w_A, self.w_B = A.weight.unsqueeze(-1), B.weight
         # In place where it can be: for these sizes fresh memory costs more than arithmetic.
         self.p = None if A.direction is None else _along(A.direction, A.Z, B.Z)
@@ -122,6 +120,29 @@ class CrossCovariance:
         self.pq = None if self.p is None or self.q is None else self.p * self.q
         self.bracket = self._bracket()
         self.value = self._value()
+
+    @cached_property
+    def k(self) -> Tensor:
+        """The correlations (*b, N, M)."""
+        return self._for_all(0)
+
+    @cached_property
+    def k_1(self) -> Tensor:
+        """Their first derivatives."""
+        return self._for_all(1)
+
+    @cached_property
+    def k_2(self) -> Tensor:
+        """Their second derivatives."""
+        return self._for_all(2)
+
+    def _for_all(self, order: int) -> Tensor:
+        of_points = self.by_points[order]
+        if self.B.distinct is not None:
+            of_points = of_points[..., self.B.distinct[1]]
+        if self.A.distinct is not None:
+            of_points = of_points[..., self.A.distinct[1], :]
+        return of_points
 
     def _bracket(self) -> Tensor | None:
         """w_B p - w_A q - t; None where all are values."""
@@ -161,7 +182,7 @@ class CrossCovariance:
         if self.bracket is not None:
             by_s.addcmul_(self.k_2, self.bracket, value=2.0)
         if self.p is not None and self.q is not None and self.pq is not None:
-            by_s.addcmul_(self.k_3, self.pq, value=-4.0)
+            by_s.addcmul_(self._for_all(3), self.pq, value=-4.0)
             twice = (P * self.k_2).mul_(-4.0)
             by_p, by_q = (
                 by if by is None else by.addcmul_(twice, other)
@@ -201,9 +222,11 @@ class _Covariances(torch.autograd.Function):
     """Attach (2) by hand: automatic differentiation of sqrt(s) at s = 0 gives no number."""
 
     @staticmethod
-    def forward(ctx, correlation, weights, Z_A, u_A, Z_B, u_B):  # type: ignore[no-untyped-def]
+    def forward(ctx, correlation, A, B, Z_A, u_A, Z_B, u_B):  # type: ignore[no-untyped-def]
         pair = CrossCovariance(
-            correlation, Functionals(Z_A, weights[0], u_A), Functionals(Z_B, weights[1], u_B)
+            correlation,
+            replace(A, Z=Z_A, direction=u_A),
+            replace(B, Z=Z_B, direction=u_B),
         )
         ctx.pair = pair
         return pair.value
@@ -213,17 +236,14 @@ class _Covariances(torch.autograd.Function):
         if torch.is_grad_enabled():  # create_graph=True: they would come out wrong
             raise RuntimeError("Second derivatives of a covariance are not implemented.")
         pair, needs = ctx.pair, ctx.needs_input_grad
-        first = pair.pull_back(grad) if needs[2] or needs[3] else (None, None)
-        second = pair.pull_back_to_second(grad) if needs[4] or needs[5] else (None, None)
+        first = pair.pull_back(grad) if needs[3] or needs[4] else (None, None)
+        second = pair.pull_back_to_second(grad) if needs[5] or needs[6] else (None, None)
         inputs = (pair.A.Z, pair.A.direction, pair.B.Z, pair.B.direction)
-        return (
-            None,
-            None,
-            *(
-                by.sum_to_size(of.shape) if needed and by is not None else None
-                for by, of, needed in zip((*first, *second), inputs, needs[2:], strict=True)
-            ),
+        gradients = (
+            by.sum_to_size(of.shape) if needed and by is not None else None
+            for by, of, needed in zip((*first, *second), inputs, needs[3:], strict=True)
         )
+        return None, None, None, *gradients
 
 
 def covariances(
@@ -231,6 +251,6 @@ def covariances(
 ) -> Shaped[Tensor, "*b N M"]:
     """Cov(A, B) for a signal variance of 1, differentiable in points and directions."""
     value: Tensor = _Covariances.apply(  # type: ignore[no-untyped-call]
-        correlation, (A.weight, B.weight), A.Z, A.direction, B.Z, B.direction
+        correlation, A, B, A.Z, A.direction, B.Z, B.direction
     )
     return value

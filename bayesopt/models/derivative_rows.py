@@ -12,6 +12,7 @@ Points with all, some or no partial derivatives are rows alike. Slopes are in un
 and of scores; columns of categories have none.
 """
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -51,6 +52,8 @@ class Rows:
         (*B, N) observed.
     noise
         (*B, N) variances; NaN where it is inferred.
+    at
+        (N,) the row of the value at the same point.
     """
 
     X: Shaped[Tensor, "*B N d"]
@@ -58,6 +61,7 @@ class Rows:
     direction: Shaped[Tensor, "N d"]
     y: Shaped[Tensor, "*B N"]
     noise: Shaped[Tensor, "*B N"]
+    at: Indices[Tensor, " N"]
 
     @property
     def of_values(self) -> Indices[Tensor, " n"]:
@@ -76,6 +80,7 @@ class Rows:
             features.of(self.X) * inverse_scale,
             self.weight,
             _in_features(self.direction, features) * inverse_scale,
+            (self.of_values, torch.searchsorted(self.of_values, self.at)),
         )
 
     def followed_by(self, other: "Rows", batch: tuple[int, ...]) -> "Rows":
@@ -86,6 +91,7 @@ class Rows:
             direction=torch.cat((self.direction, other.direction)),
             y=torch.cat([t.y.expand(*batch, -1) for t in (self, other)], -1),
             noise=torch.cat([t.noise.expand(*batch, -1) for t in (self, other)], -1),
+            at=torch.cat((self.at, other.at + len(self.at))),
         )
 
 
@@ -117,6 +123,7 @@ def rows(
         direction=torch.cat((torch.zeros_like(X), eye[column])),
         y=torch.cat((Y.squeeze(-1), dY[point, column])),
         noise=torch.cat((Yvar.squeeze(-1), dYvar[point, column])),
+        at=torch.cat((torch.arange(n), point)),
     )
 
 
@@ -129,6 +136,7 @@ def values_only(X: Tensor, Y: Tensor, Yvar: Tensor, batch: tuple[int, ...]) -> R
         direction=torch.zeros(m, d, dtype=X.dtype),
         y=Y.expand(*batch, m, 1).squeeze(-1),
         noise=Yvar.expand(*batch, m, 1).squeeze(-1),
+        at=torch.arange(m),
     )
 
 
@@ -149,6 +157,17 @@ def values_and_slopes_at(
     Z = (features.of(X) * inverse_scale).unsqueeze(-2)
     Z = Z.expand(*Z.shape[:-2], len(weight), -1)
     return Functionals(Z, weight, _in_features(D, features) * inverse_scale)
+
+
+def joined(at: Functionals, keep: int = 0) -> Functionals:
+    """What `values_and_slopes_at` made, all batches after the first `keep` dimensions in one."""
+    (*batch, r, F), direction = at.Z.shape[keep:], at.direction
+    b = math.prod(batch)
+    Z = at.Z.reshape(*at.Z.shape[:keep], b * r, F)
+    if direction is not None:
+        direction = direction.reshape(Z.shape) if direction.dim() > 2 else direction.repeat(b, 1)
+    distinct = torch.arange(0, b * r, r), torch.arange(b).repeat_interleave(r)
+    return Functionals(Z, at.weight.repeat(b), direction, distinct)
 
 
 def _in_features(D: Tensor, features: Features) -> Tensor:

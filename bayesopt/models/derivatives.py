@@ -11,13 +11,13 @@ K           (*B, N, N) = a Cov(rows, rows) + diag(noise),   L L' = K     (see `d
 alpha       (*B, N) = K^-1 (y - c w)
 k*          (*b, m, N) = a Cov(what is asked, rows)
 
-    mean       = c w* + k* alpha                                    Wu et al. (2017), Eqs. (3.2-3)
+    mean       = c w* + k* alpha                                        Wu et al. (2017), Section 3
     covariance = a Cov(*, *) - V' V,    V = L^-1 k*'
 
 What an observation of (f, grad f)(x), or of (f, theta' grad f)(x), does to the mean at points x':
 
     mean_{n+1}(x') = mean_n(x') + C S^(-1/2) Z,    C = Cov_n(f(x'), (f, grad f)(x)),
-    S = Cov_n((f, grad f)(x)) + diag(noise),    Z standard normal           ibid., Eqs. (3.5-6)
+    S = Cov_n((f, grad f)(x)) + diag(noise),    Z standard normal                           ibid.
 
 Slopes are in units of the unit cube. Columns of categories have none.
 """
@@ -37,6 +37,7 @@ from bayesopt.models.derivative_kernels import SMOOTH, CrossCovariance, Function
 from bayesopt.models.derivative_rows import (
     HyperparametersWithSlopes,
     Rows,
+    joined,
     values_and_slopes_at,
     values_at,
     values_only,
@@ -242,7 +243,7 @@ class DerivativeGaussianProcess(Model, FantasizeMixin):  # type: ignore[misc]
         self, X: Shaped[Tensor, "*b q d"]
     ) -> tuple[Shaped[Tensor, "*b m"], Shaped[Tensor, "*b m m"]]:
         """Joint posterior of the values and all slopes at q points, m = q (1 + d), by points."""
-        return self._joint(self._with_slopes(X).joined(X.dim() - 2))
+        return self._joint(joined(self._with_slopes(X), keep=X.dim() - 2))
 
     def marginals(
         self, X: Shaped[Tensor, "*b d"]
@@ -358,7 +359,7 @@ class DerivativeGaussianProcess(Model, FantasizeMixin):  # type: ignore[misc]
 
         def of_next(X: Tensor, direction: Tensor | None = None) -> tuple[Tensor, Tensor]:
             seen = self._with_slopes(X, direction)
-            flat, (*batch, r) = seen.joined(), seen.Z.shape[:-1]
+            flat, (*batch, r) = joined(seen), seen.Z.shape[:-1]
             k = self._covariances(flat, self.observed)
             C = (self._covariances(flat, reported) - k @ solved).reshape(*batch, r, -1).mT
             V = self._solve(k).reshape(*batch, r, -1)
