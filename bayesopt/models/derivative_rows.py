@@ -68,6 +68,11 @@ class Rows:
         """Which rows are values."""
         return self.weight.nonzero().squeeze(-1)
 
+    @property
+    def columns(self) -> Indices[Tensor, " k"]:
+        """The columns in which at least one partial derivative is there."""
+        return self.direction.any(0).nonzero().squeeze(-1)
+
     def resolved_noise(self, h: HyperparametersWithSlopes) -> Shaped[Tensor, "*B N"]:
         """Noise variances with the inferred ones filled in."""
         inferred = torch.full_like(self.weight, h.slope_noise)
@@ -147,11 +152,11 @@ def values_at(X: Tensor, features: Features, inverse_scale: Tensor) -> Functiona
 
 
 def values_and_slopes_at(
-    X: Tensor, direction: Tensor | None, features: Features, inverse_scale: Tensor
+    X: Tensor, directions: Tensor, features: Features, inverse_scale: Tensor
 ) -> Functionals:
-    """Value and all partials at points (*b, d), or the slope along a direction (*b, d): (*b, r)."""
-    D = torch.eye(X.shape[-1], dtype=X.dtype) if direction is None else direction.unsqueeze(-2)
-    D = torch.cat((torch.zeros_like(D[..., :1, :]), D), dim=-2)
+    """Value and k slopes at points (*b, d), r = 1 + k; directions are (k, d) or (*b, k, d)."""
+    none = directions.new_zeros(*directions.shape[:-2], 1, directions.shape[-1])
+    D = torch.cat((none, directions), dim=-2)
     weight = torch.zeros(D.shape[-2], dtype=X.dtype)
     weight[0] = 1.0
     Z = (features.of(X) * inverse_scale).unsqueeze(-2)

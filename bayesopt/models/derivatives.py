@@ -130,8 +130,10 @@ class DerivativeGaussianProcess(Model, FantasizeMixin):  # type: ignore[misc]
     def _values(self, X: Tensor) -> Functionals:
         return values_at(X, self.features, self.inverse_scale)
 
-    def _with_slopes(self, X: Tensor, direction: Tensor | None = None) -> Functionals:
-        return values_and_slopes_at(X, direction, self.features, self.inverse_scale)
+    def _with_slopes(self, X: Tensor, directions: Tensor | None = None) -> Functionals:
+        if directions is None:
+            directions = torch.eye(X.shape[-1], dtype=X.dtype)
+        return values_and_slopes_at(X, directions, self.features, self.inverse_scale)
 
     def _solve(self, k: Tensor) -> Tensor:
         """V' (*b, m, N) from k* (*b, m, N)."""
@@ -221,7 +223,7 @@ class DerivativeGaussianProcess(Model, FantasizeMixin):  # type: ignore[misc]
         return mean, self._covariances(asked, asked) - V @ V.mT
 
     def values_and_slopes(
-        self, X: Shaped[Tensor, "*b d"], direction: Shaped[Tensor, "*b d"] | None = None
+        self, X: Shaped[Tensor, "*b d"], directions: Shaped[Tensor, "*#b k d"] | None = None
     ) -> tuple[Shaped[Tensor, "*b r"], Shaped[Tensor, "*b r r"]]:
         """Joint posterior of the value and the slopes at every point on its own.
 
@@ -229,15 +231,15 @@ class DerivativeGaussianProcess(Model, FantasizeMixin):  # type: ignore[misc]
         ----------
         X
             (*b, d) points.
-        direction
-            theta (*b, d), for theta' grad f alone (r = 2); None for all partials (r = 1 + d).
+        directions
+            theta, (k, d) or (*b, k, d): the slopes are theta' grad f. None: all d partials.
 
         Returns
         -------
         mean, covariance
-            (*b, r) and (*b, r, r), the value first.
+            (*b, r) and (*b, r, r), the value first, r = 1 + k.
         """
-        return self._joint(self._with_slopes(X, direction))
+        return self._joint(self._with_slopes(X, directions))
 
     def joint_values_and_slopes(
         self, X: Shaped[Tensor, "*b q d"]
@@ -348,35 +350,36 @@ class DerivativeGaussianProcess(Model, FantasizeMixin):  # type: ignore[misc]
         Returns
         -------
         of_next
-            Maps X (*b, d) and a direction (*b, d) or None (see `values_and_slopes`) to the
-            posterior covariances C (*b, m, r) of f(A) with what is observed at X, and to the
-            covariance S (*b, r, r) of those observations, noise included; differentiable in both.
+            Maps X (*b, d) and directions (see `values_and_slopes`; None: the partials in all
+            columns where there was one) to the posterior covariances C (*b, m, r) of f(A) with
+            what is observed at X, and to the covariance S (*b, r, r) of those observations, noise
+            included; differentiable in both.
             Noise counts as at least 1e-8 of the prior variances: without any, C and S are rounding
             errors at a point that is known.
         """
         reported = self._values(A)
         solved = torch.cholesky_solve(self._covariances(self.observed, reported), self.L)
 
-        def of_next(X: Tensor, direction: Tensor | None = None) -> tuple[Tensor, Tensor]:
-            seen = self._with_slopes(X, direction)
+        observed = torch.eye(A.shape[-1], dtype=A.dtype)[self.rows.columns]
+
+        def of_next(X: Tensor, directions: Tensor | None = None) -> tuple[Tensor, Tensor]:
+            directions = observed if directions is None else directions
+            seen = self._with_slopes(X, directions)
             flat, (*batch, r) = joined(seen), seen.Z.shape[:-1]
             k = self._covariances(flat, self.observed)
             C = (self._covariances(flat, reported) - k @ solved).reshape(*batch, r, -1).mT
             V = self._solve(k).reshape(*batch, r, -1)
             prior = self._covariances(seen, seen)
-            noise = self._noise_of_next(direction, d=X.shape[-1])
+            noise = self._noise_of_next(directions)
             noise = noise.maximum(_LEAST_NOISE * prior.diagonal(dim1=-2, dim2=-1))
             return C, prior - V @ V.mT + torch.diag_embed(noise)
 
         return of_next
 
-    def _noise_of_next(self, direction: Tensor | None, d: int) -> Tensor:
-        """Noise variances (r,) or (*b, 2) of a value and slopes."""
-        value, slope = self.new_noise, self.new_slope_noise
-        if direction is None:
-            return torch.cat((value.reshape(1), slope.expand(d)))
-        along = slope * direction.square().sum(-1)
-        return torch.stack((value.expand(along.shape), along), dim=-1)
+    def _noise_of_next(self, directions: Tensor) -> Tensor:
+        """Noise variances (r,) or (*b, r) of a value and slopes."""
+        slopes = self.new_slope_noise * directions.square().sum(-1)
+        return torch.cat((self.new_noise.expand(*slopes.shape[:-1], 1), slopes), dim=-1)
 
     def condition_on_observations(
         self, X: Tensor, Y: Tensor, noise: Tensor | None = None, **kwargs: Any

@@ -545,16 +545,34 @@ def test_one_slope_along_a_direction_is_that_combination_of_the_partials():
     model, A, X = process(), points(4, 3, seed=4), points(5, 2, 3, seed=5)
     theta = points(5, 2, 3, seed=6) - 0.5
     of_next = model.covariances_with_next(A)
-    (C, S), (C_all, S_all) = of_next(X, theta), of_next(X, None)
+    (C, S), (C_all, S_all) = of_next(X, theta.unsqueeze(-2)), of_next(X, None)
     same(C[..., 0], C_all[..., 0], 1e-10)
     same(C[..., 1], (C_all[..., 1:] @ theta.unsqueeze(-1)).squeeze(-1), 1e-10)
     T = torch.zeros(5, 2, 2, 4, dtype=torch.float64)
     T[..., 0, 0], T[..., 1, 1:] = 1.0, theta
     same(S, T @ S_all @ T.mT, 1e-10)
-    mean, covariance = model.values_and_slopes(X, theta)
+    mean, covariance = model.values_and_slopes(X, theta.unsqueeze(-2))
     all_means, all_covariances = model.values_and_slopes(X)
     same(mean, (T @ all_means.unsqueeze(-1)).squeeze(-1), 1e-10)
     same(covariance, T @ all_covariances @ T.mT, 1e-10)
+
+
+def test_only_partials_that_came_before_are_expected_of_the_next_observation():
+    X, Y, Yvar, dY, dYvar = observations(noise="exact", categories=MIXED)
+    dY[:, 2] = torch.nan
+    h, A = hyperparameters("matern52"), points(4, 3, categories=MIXED, seed=4)
+    at = points(2, 3, categories=MIXED, seed=5)
+    model = DerivativeGaussianProcess(rows(X, Y, Yvar, dY, dYvar), h, MIXED)
+    C, S = model.covariances_with_next(A)(at, None)
+    given = model.covariances_with_next(A)(at, tensor([1.0, 0.0, 0.0]))
+    same(C, given[0], 0)
+    same(S, given[1], 0)
+    assert (C.shape, S.shape) == ((2, 4, 2), (2, 2, 2))
+    alone = DerivativeGaussianProcess(rows(X, Y, Yvar, dY * torch.nan, dYvar), h, MIXED)
+    C, S = alone.covariances_with_next(A)(at, None)
+    assert (C.shape, S.shape) == ((2, 4, 1), (2, 1, 1))
+    joint = alone.posterior(torch.cat((at[:1], A))).distribution.covariance_matrix
+    same(C[0, :, 0], joint[0, 1:], 1e-10)
 
 
 @pytest.mark.parametrize("along", [False, True])
@@ -565,7 +583,7 @@ def test_covariances_with_the_next_observation_are_differentiable(along):
     theta = (points(2, 3, seed=6) - 0.5).requires_grad_(True) if along else None
 
     def total():
-        C, S = of_next(X, theta)
+        C, S = of_next(X, None if theta is None else theta.unsqueeze(-2))
         return C.sum() + S.square().sum()
 
     parts = [X] if theta is None else [X, theta]
