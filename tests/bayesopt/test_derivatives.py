@@ -235,8 +235,9 @@ def test_slopes_say_what_pairs_of_close_values_say(kernel):
         Hyperparameters(lengthscale, 0.0, 0.0, kernel=kernel),
     )
     at = torch.linspace(0.0, 1.0, 101, dtype=torch.float64).unsqueeze(-1)
-    same(slopes.marginals(at)[0], values.marginals(at)[0], 3e-5)
-    same(slopes.marginals(at)[1], values.marginals(at)[1], 3e-5)
+    atol = {"rbf": 5e-6, "matern52": 3e-5}[kernel]
+    same(slopes.marginals(at)[0], values.marginals(at)[0], atol)
+    same(slopes.marginals(at)[1], values.marginals(at)[1], atol)
     slope_mean = slopes.values_and_slopes(X)[0][:, 1:]
     same(slope_mean, 6 * torch.cos(6 * X), 1e-7)
 
