@@ -2,7 +2,8 @@
 
 import logging
 import threading
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any, overload
 
@@ -11,16 +12,19 @@ from numpy.typing import ArrayLike, NDArray
 from bayesopt.arguments import whole_number
 from bayesopt.data import Direction, Noise
 from bayesopt.design import SpaceExhausted
+from bayesopt.execution.objective import Failure
 from bayesopt.ledger import Ledger
 from bayesopt.policy import Policy
 from bayesopt.region import Region
 from bayesopt.settings import Settings
 from bayesopt.space import Params, Space
+from bayesopt.storage.records import StorageError
 from bayesopt.suggestion import suggest
 from bayesopt.torch_settings import own_torch_settings
 from bayesopt.trial import Evaluation, NotFinite, Seen, Trial, TrialState, given_results
 
 Point = Mapping[str, Any] | Sequence[Any] | NDArray[Any]
+_PATIENCE_WITH_READING = 15.0  # seconds
 _LONGEST_REASON = 10_000  # characters; some exceptions show whole arrays
 _LONGEST_TRACEBACK = 100_000
 _log = logging.getLogger("bayesopt")
@@ -40,6 +44,7 @@ class AskTell:
     def __init__(self, settings: Settings, region: Region, ledger: Ledger) -> None:
         self._settings, self.region, self._ledger = settings, region, ledger
         self._lock = threading.RLock()
+        self._in_loops: set[int] = set()  # numbers that are evaluated by loops of this object
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in vars(self).items() if name != "_lock"}
@@ -79,9 +84,15 @@ class AskTell:
 
     @property
     def trials(self) -> list[Trial]:
-        """All trials that have a point, in the order of their numbers."""
+        """All trials that have a point, in the order of their numbers.
+
+        Where the storage cannot be read, those that were read before, with a warning in the log.
+        """
         with self._lock:
-            self._ledger.refresh()
+            try:
+                self._ledger.refresh(_PATIENCE_WITH_READING)
+            except StorageError as error:  # what we have read and told is still to be had
+                _log.warning("These are the trials as they were read before: %s", error)
             return [copied(trial) for trial in self._ledger.trials]
 
     @overload
@@ -132,22 +143,19 @@ class AskTell:
                 break
         return trials
 
-    def _ask(
-        self,
-        given: Sequence[Params] = (),
-        limit: int | None = None,
-        running: Collection[int] = (),
-    ) -> Trial | None:
-        """The next trial; None where the study has `limit` of them.
+    def _ask_in_loop(self, given: Sequence[Params], limit: int) -> Trial | None:
+        """The next trial of a loop; None where the study has `limit` of them."""
+        with self._lock:  # no other loop counts in between
+            trial = self._ask(given, limit)
+            if trial is not None:
+                self._in_loops.add(trial.number)
+            return trial
 
-        Parameters
-        ----------
-        given, limit, running
-            As in `bayesopt.trial_rules.claim`.
-        """
+    def _ask(self, given: Sequence[Params] = (), limit: int | None = None) -> Trial | None:
+        """The next trial; the arguments are those of `bayesopt.trial_rules.claim`."""
         with self._lock:
             while True:
-                claim = self._ledger.claim(given, limit, running)
+                claim = self._ledger.claim(given, limit, self._in_loops)
                 if claim is None or claim.trial is not None:
                     return None if claim is None else claim.trial
                 try:
@@ -232,12 +240,15 @@ class AskTell:
         StorageError
             If it cannot be saved; it is kept in memory, see `save`.
         """
-        if traceback is not None and len(traceback) > _LONGEST_TRACEBACK:
-            traceback = f"... {traceback[-_LONGEST_TRACEBACK:]}"
-        reason = str(reason)
-        if len(reason) > _LONGEST_REASON:
-            reason = f"{reason[:_LONGEST_REASON]} ..."
-        self._end(self._number(trial), TrialState.FAILED, reason=reason, traceback=traceback)
+        self._end(self._number(trial), TrialState.FAILED, **_why(reason, traceback))
+
+    def _record(self, number: int, outcome: Evaluation | Failure) -> None:
+        """How an evaluation of ours ended; kept as a late one where others have ended the trial."""
+        if isinstance(outcome, Failure):
+            why = _why(outcome.reason, outcome.traceback)
+            self._end(number, TrialState.FAILED, keep_late=True, **why)
+        else:
+            self._end(number, TrialState.COMPLETE, keep_late=True, evaluation=outcome)
 
     def save(self) -> None:
         """Write results that could not be saved when they were told.
@@ -255,15 +266,18 @@ class AskTell:
         number = trial.number if isinstance(trial, Trial) else whole_number(trial, "trial", 0)
         with self._lock:
             if isinstance(trial, Trial):  # its number may have been given back and taken meanwhile
-                self._ledger.refresh()
+                with suppress(StorageError):  # a result must be kept in any case
+                    self._ledger.refresh(_PATIENCE_WITH_READING)
             known = self._ledger.trial(number)
         if isinstance(trial, Trial) and trial.params != known.params:
             raise ValueError(f"Trial {number} of this study has other parameters; is it another's?")
         return number
 
-    def _end(self, number: int, state: TrialState, **fields: Any) -> None:
+    def _end(
+        self, number: int, state: TrialState, *, keep_late: bool = False, **fields: Any
+    ) -> None:
         with self._lock:
-            self._ledger.end(number, state, **fields)
+            self._ledger.end(number, state, keep_late=keep_late, **fields)
         result = {"state": state.value, **fields}
         evaluation = fields.get("evaluation")
         said = fields.get("reason") if evaluation is None else evaluation.value
@@ -325,3 +339,13 @@ def _as_seen(trials: Sequence[Trial], number: int, seen: Seen) -> list[Trial]:
         else t
         for t in known
     ]
+
+
+def _why(reason: str, traceback: str | None) -> dict[str, Any]:
+    """Reason and traceback of a failure, not endless."""
+    if traceback is not None and len(traceback) > _LONGEST_TRACEBACK:
+        traceback = f"... {traceback[-_LONGEST_TRACEBACK:]}"
+    reason = str(reason) or "no reason given"
+    if len(reason) > _LONGEST_REASON:
+        reason = f"{reason[:_LONGEST_REASON]} ..."
+    return {"reason": reason, "traceback": traceback}

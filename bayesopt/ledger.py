@@ -44,7 +44,7 @@ class Store(Protocol):
     is_shared: bool
     records: Records
 
-    def refresh(self) -> None:
+    def refresh(self, patience: float | None = None) -> None:
         """Read what others have written since."""
 
     def write(self, change: Callable[[Draft], T], durable: bool = True) -> T:
@@ -94,9 +94,16 @@ class Ledger:
         unsaved = {trial.number for trial in self._unsaved}
         return records.n_ended + len(unsaved & records.open)
 
-    def refresh(self) -> None:
-        """Read what other processes have written since."""
-        self.store.refresh()
+    def refresh(self, patience: float | None = None) -> None:
+        """Read what other processes have written since, if need be for so many seconds."""
+        self.store.refresh(patience)
+
+    def held_by_others(self) -> list[Record]:
+        """Trials that others work on, as far as we have read."""
+        by, now = self._us, time.time()
+        records = self.store.records
+        found = [records[number] for number in sorted(records.open)]
+        return [r for r in found if by.is_held(r, now) and not by.holds(r)]
 
     def trial(self, number: int) -> Trial:
         """The trial of a number; raises ValueError if there is none."""
@@ -158,7 +165,11 @@ class Ledger:
             ]
             absent = [record for record in still_open if record.trial is None]
             now = time.time()
-            before = [r for r in absent if r.number < number and by.is_held(r, now)]
+            before = [
+                r
+                for r in absent
+                if r.number < number and by.is_held(r, now) and now < _last_waited_for(r)
+            ]
             if not before or time.monotonic() > give_up:
                 break
             time.sleep(0.02)
@@ -200,7 +211,9 @@ class Ledger:
         by = self._us
         self._plan(lambda draft: trial_rules.give_back(draft, by, number))
 
-    def end(self, number: int, state: TrialState, **fields: Any) -> None:
+    def end(
+        self, number: int, state: TrialState, *, keep_late: bool = False, **fields: Any
+    ) -> None:
         """Record how a trial ended; the same again changes nothing.
 
         Raises
@@ -212,17 +225,19 @@ class Ledger:
         """
         before = self.trial(number)
         try:
-            self._write(lambda draft: trial_rules.end(draft, number, state, fields))
+            self._write(lambda draft: trial_rules.end(draft, number, state, fields, keep_late))
         except StorageError as error:
-            self._keep(before, state, fields)
+            self._keep(before, state, fields, keep_late)
             raise StorageError(_what_to_do(error, number, fields)) from error
         except (KeyboardInterrupt, SystemExit):  # while it waited for the storage
-            self._keep(before, state, fields)
+            self._keep(before, state, fields, keep_late)
             raise
 
-    def _keep(self, before: Trial, state: TrialState, fields: dict[str, Any]) -> None:
+    def _keep(
+        self, before: Trial, state: TrialState, fields: dict[str, Any], keep_late: bool
+    ) -> None:
         after = trial_rules.ended(before, state, {"ended": time.time(), **fields})
-        if before.state is not TrialState.RUNNING:
+        if before.state is not TrialState.RUNNING and not keep_late:
             trial_rules.check_may_follow(before, after)
         if after not in self._unsaved:
             self._unsaved.append(after)
@@ -286,6 +301,11 @@ class Ledger:
         """Show other machines that we live; False if we hold no trial."""
         by = self._us
         return self.store.write(lambda draft: trial_rules.renew_leases(draft, by), durable=False)
+
+
+def _last_waited_for(record: Record) -> float:
+    """Until when a point that is being chosen is waited for: its owner may be stopped."""
+    return record.lease_until - trial_rules.LEASE + _PATIENCE_WITH_CHOOSERS
 
 
 def _beat(ledger: "weakref.ref[Ledger]") -> None:

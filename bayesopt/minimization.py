@@ -234,7 +234,7 @@ def _kept(study: Study) -> Iterator[None]:
     """Nothing told is lost: whatever breaks, a callback or an acquisition, carries the study."""
     try:
         yield
-    except Exception as error:
+    except BaseException as error:
         error.study = study  # type: ignore[attr-defined]
         error.add_note("All trials so far are in the error's `study`.")
         raise

@@ -92,16 +92,17 @@ def maximize(
     if region.size is not None and region.size <= _LARGEST_GRID:
         X = region.grid()
         return _best_first(X, _values(acquisition, X))
-    X = _candidates(region, incumbents, effort, rng)
+    X = candidates(region, incumbents, effort, rng)
     v = _values(acquisition, X)
-    start = _spread_out(X, v, effort.n_starts)
+    start = spread_out(X, v, effort.n_starts)
     X_found, v_found = _climb(acquisition, region, X[start], v[start], effort.max_calls)
     return _best_first(np.concatenate((X_found, X)), np.concatenate((v_found, v)))
 
 
-def _candidates(
+def candidates(
     region: Region, incumbents: Array, effort: Effort, rng: np.random.Generator
 ) -> Array:
+    """Points (k, d) all over a region and around incumbents (m, d)."""
     if region.constrained:
         spread = region.draw(effort.n_global, rng)
         return np.concatenate((spread, region.around(incumbents, effort.n_local, rng)))
@@ -146,7 +147,7 @@ def _values(acquisition: Acquisition, X: Array) -> Array:
     return known
 
 
-def _spread_out(X: Array, v: Array, n: int) -> list[int]:
+def spread_out(X: Array, v: Array, n: int) -> list[int]:
     """Rows of the n best points that are not next to a better one."""
     order = np.argsort(-v, kind="stable")[: 50 * n]
     order = order[np.isfinite(v[order])]

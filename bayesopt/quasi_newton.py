@@ -63,6 +63,7 @@ def minimize_from(
     first_step: float = 0.1,
     value_tolerance: float = 1e-9,
     gradient_tolerance: float = 1e-6,
+    only_best: bool = True,
 ) -> tuple[Array, Array]:
     """Minimise from every row of `starts`.
 
@@ -84,13 +85,14 @@ def minimize_from(
         A start is done when two steps in a row lower its value by less than this.
     gradient_tolerance
         A start is done when no component of the projected gradient is larger.
+    only_best
+        Only the best point is meant to be a minimum: a start that could not catch up with it, by
+        ten times the decrease that its quadratic model predicts, is left where it is.
 
     Returns
     -------
     x, f
-        (b, d) points and (b,) values, never worse than at the starts. Only the best of them is
-        meant to be a minimum: a start that could not catch up with it, by ten times the decrease
-        that its quadratic model predicts, is left where it is.
+        (b, d) points and (b,) values, never worse than at the starts.
     """
     low, high = np.broadcast_to(low, starts.shape), np.broadcast_to(high, starts.shape)
     with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
@@ -106,7 +108,7 @@ def minimize_from(
             _choose_direction(state, accepted | (stuck & ~state.fresh), first_step)
             done = (stuck & state.fresh) | (state.small_steps >= 2)
             done |= accepted & (_projected_gradient(state) <= gradient_tolerance)
-            if call >= _PATIENCE:
+            if only_best and call >= _PATIENCE:
                 predicted = 0.5 * np.abs(np.einsum("bd,bd->b", state.g, state.p))
                 done |= state.f - 10.0 * predicted > best_f.min()
             state.fresh = stuck | (state.fresh & ~accepted)

@@ -5,8 +5,8 @@ what came back. Points are chosen while others are evaluated.
 """
 
 import logging
+import math
 import time
-from collections.abc import Collection
 from typing import Protocol
 
 from bayesopt.design import SpaceExhausted
@@ -18,20 +18,24 @@ from bayesopt.storage.records import StorageError
 from bayesopt.trial import Evaluation, Trial
 
 _LOOK_FOR_OTHERS = 0.2  # seconds between two looks at what other processes do
+_SECONDS_OF_SILENCE = 30.0
 _log = logging.getLogger("bayesopt")
 
 
 class TrialSource(Protocol):
     """Where trials come from and results go."""
 
-    def next_trial(self, running: Collection[int]) -> Trial | None:
-        """The next one, beside those that run here; None if there is none to start now."""
+    def next_trial(self) -> Trial | None:
+        """The next one; None if there is none to start now."""
 
     def record(self, number: int, outcome: Evaluation | Failure) -> None:
         """How a trial ended."""
 
     def give_back(self, number: int) -> None:
         """A trial that was begun here and is not going to end."""
+
+    def held_by_others(self) -> list[str]:
+        """Trials that other processes work on, in words."""
 
     def is_done(self) -> bool:
         """Whether there are as many results as are wanted, those of other processes included."""
@@ -65,9 +69,12 @@ def run_until_done(
     AllEvaluationsFailed
         If the first five evaluations fail alike.
     StorageError
-        If a result could not be saved; the running evaluations end first, and theirs are kept too.
+        If a result could not be saved.
     KeyboardInterrupt
         If a signal came.
+    Exception
+        Whatever kept the next trial from being chosen or started; as with a StorageError, the
+        running evaluations end first, and theirs are kept too.
     """
     loop = _Loop(source, workers, progress, timeout)
     with Interruption() as interruption:
@@ -76,6 +83,7 @@ def run_until_done(
         except KeyboardInterrupt as error:
             raise KeyboardInterrupt(interruption.reason) from error
         finally:
+            loop.keep_what_has_ended()
             workers.close()
             for number in sorted(loop.begun, reverse=True):
                 loop.give_back(number)
@@ -93,7 +101,8 @@ class _Loop:
         self.begun: set[int] = set()
         self.outcomes: list[Evaluation | Failure] = []
         self.why_no_more: str | None = None
-        self.trouble: StorageError | None = None
+        self.trouble: Exception | None = None
+        self.idle_since: float | None = None
 
     def run(self, interruption: Interruption) -> str:
         while True:
@@ -103,6 +112,7 @@ class _Loop:
                     raise self.trouble
                 if self.why_no_more is not None or self.source.is_done():
                     return self.why_no_more or ""
+                self._say_whom_we_wait_for()
             wait = None if self._is_full else _LOOK_FOR_OTHERS
             with interruption.allowed():
                 if self.workers.running:
@@ -110,8 +120,10 @@ class _Loop:
                 else:
                     finished = []
                     time.sleep(_LOOK_FOR_OTHERS)
-            for one in finished:
-                if not self._take(one):
+            # All of them before anything that may end the search.
+            taken = [one for one in finished if self._record(one)]
+            for one in taken:
+                if not self._report(one):
                     return "The callback ended the search."
 
     @property
@@ -128,17 +140,19 @@ class _Loop:
                 return
             try:
                 with self.progress.asking():
-                    trial = self.source.next_trial(self.workers.running)
+                    trial = self.source.next_trial()
+                if trial is None:
+                    return
+                self.idle_since = None
+                self.begun.add(trial.number)
+                self.workers.start(trial.number, trial.params)
             except SpaceExhausted as end:
-                self.why_no_more = str(end)
+                if not self.source.held_by_others():  # else one of theirs may come to us
+                    self.why_no_more = str(end)
                 return
-            except StorageError as error:
+            except Exception as error:
                 self.trouble = error
                 return
-            if trial is None:
-                return
-            self.begun.add(trial.number)
-            self.workers.start(trial.number, trial.params)
 
     def _is_late(self) -> bool:
         """Past the timeout; but one evaluation is had in any case."""
@@ -146,18 +160,39 @@ class _Loop:
         late = self.timeout is not None and time.monotonic() - self.started > self.timeout
         return late and (began or self.source.best_value() is not None)
 
-    def _take(self, finished: Finished) -> bool:
-        """Report one result; False if the user has had enough."""
+    def _say_whom_we_wait_for(self) -> None:
+        now = time.monotonic()
+        if self.idle_since is None:
+            self.idle_since = now
+        elif now - self.idle_since > _SECONDS_OF_SILENCE:
+            self.idle_since = math.inf  # once
+            held = ", ".join(self.source.held_by_others())
+            _log.warning("Nothing is left to start; waiting for others to end trial %s.", held)
+
+    def _record(self, finished: Finished) -> bool:
+        """Keep one result; False if it could only be kept in memory."""
         self.begun.discard(finished.key)
-        self.outcomes.append(finished.outcome)
         try:
             self.source.record(finished.key, finished.outcome)
         except StorageError as error:
             self.trouble = self.trouble or error
-            return True
+            return False
+        return True
+
+    def _report(self, finished: Finished) -> bool:
+        """Show one result; False if the user has had enough."""
+        self.outcomes.append(finished.outcome)  # one by one: the first few are counted exactly
         self.progress.advance(self.source.best_value(), finished.seconds)
         stop_if_hopeless(self.outcomes)
         return self.source.call_back(finished.key)
+
+    def keep_what_has_ended(self) -> None:
+        """Results that have come, but that nobody has looked at yet."""
+        try:
+            for finished in self.workers.ended():
+                self._record(finished)
+        except Exception as error:  # of a broken executor; what ends the search is told already
+            _log.warning("Results could not be fetched: %s", error)
 
     def give_back(self, number: int) -> None:
         try:

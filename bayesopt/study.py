@@ -1,7 +1,7 @@
 """A study: every trial of one problem, in memory or on disk; ask, tell, run, recommend."""
 
 import secrets
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from os import PathLike
 from typing import Any, Literal
 
@@ -315,6 +315,8 @@ class Study(AskTell):
         ------
         OSError
             If it cannot be written; a file that was there stays as it was.
+        ValueError
+            If there is another file than such a copy; it stays as it is.
         """
         write_study(path, self._settings.to_json(), self.trials)
 
@@ -355,20 +357,27 @@ class _Run:
         self.n_evals, self.callback = n_evals, callback
         self.given: Sequence[Params] = given
 
-    def next_trial(self, running: Collection[int]) -> Trial | None:
-        trial = self.study._ask(self.given, self.n_evals, running)
+    def next_trial(self) -> Trial | None:
+        trial = self.study._ask_in_loop(self.given, self.n_evals)
         if trial is not None and trial.seen is not None and trial.attempt == 1:
             self.given = ()  # a point was chosen, so none of these is missing
         return trial
 
     def record(self, number: int, outcome: Evaluation | Failure) -> None:
-        if isinstance(outcome, Failure):
-            self.study.fail(number, outcome.reason, traceback=outcome.traceback)
-        else:
-            self.study.tell(number, outcome)
+        self.study._record(number, outcome)
+        self.study._in_loops.discard(number)
 
     def give_back(self, number: int) -> None:
         self.ledger.give_back(number)
+        self.study._in_loops.discard(number)
+
+    def held_by_others(self) -> list[str]:
+        self.ledger.refresh()
+        return [
+            f"{record.number} (process {record.owner.pid} on {record.owner.host})"
+            for record in self.ledger.held_by_others()
+            if record.owner is not None
+        ]
 
     def is_done(self) -> bool:
         self.ledger.refresh()

@@ -18,6 +18,7 @@ from bayesopt.trial import Trial
 
 FORMAT = 1
 
+_BEGIN = b'{"file": "bayesopt study", '
 _FIRST_LINE = re.compile(
     rb'\{"file": "bayesopt study", "format": ([1-9][0-9]{0,8}), "sha256": "([0-9a-f]{64})",\n'
 )
@@ -42,13 +43,28 @@ def write_study(
     ------
     TypeError
         If something is no plain data; nothing is written then.
+    ValueError
+        If there is a file that is no study written so.
     OSError
         If it cannot be written; the file that was there stays as it was.
     """
+    _check_replaceable(path)
     below = _below(settings, trials)
     checksum = _checksum(FORMAT, below)
     first = f'{{"file": "bayesopt study", "format": {FORMAT}, "sha256": "{checksum}",\n'
     _replace(os.path.realpath(path), (first.encode(), below))
+
+
+def _check_replaceable(path: str | os.PathLike[str]) -> None:
+    try:
+        with open(path, "rb") as file:
+            begin = file.read(len(_BEGIN))
+    except FileNotFoundError:
+        return
+    if begin != _BEGIN and begin:
+        raise ValueError(
+            f"{os.fspath(path)!r} is no copy of a study. It is left as it is: choose another name."
+        )
 
 
 def read_study(path: str | os.PathLike[str]) -> tuple[dict[str, Any], list[Trial]]:

@@ -166,16 +166,37 @@ def commit(draft: Draft, by: Claimant, claim: Claim, trial: Trial, distinct: boo
 def give_back(draft: Draft, by: Claimant, number: int) -> None:
     """Undo a claim: the number is up for the next.
 
-    A given point stays with it, and one that was given out before, whose result may still come.
+    Its point stays with it where the user gave it, where it was given out before, so that a result
+    may still come, and where other points were chosen beside it.
     """
     record, trial = draft[number], draft[number].trial
     if by.holds(record):
-        stays = trial is not None and (trial.origin == "given" or trial.attempt > 1)
+        stays = trial is not None and (
+            trial.origin == "given" or trial.attempt > 1 or _was_seen(draft, number)
+        )
         draft.put(replace(record, owner=None, trial=trial if stays else None))
 
 
-def end(draft: Draft, number: int, state: TrialState, fields: Mapping[str, Any]) -> None:
+def _was_seen(draft: Draft, number: int) -> bool:
+    later = (record.trial for record in draft if record.trial is not None)
+    return any(trial.seen is not None and number in trial.seen.pending for trial in later)
+
+
+def end(
+    draft: Draft,
+    number: int,
+    state: TrialState,
+    fields: Mapping[str, Any],
+    keep_late: bool = False,
+) -> None:
     """How a trial ended; the same again changes nothing.
+
+    Parameters
+    ----------
+    draft, number, state, fields
+        The study, the trial, and how it ended, as fields of Trial.
+    keep_late
+        Keep a result as a late one also where somebody else has ended the only attempt.
 
     Raises
     ------
@@ -190,7 +211,8 @@ def end(draft: Draft, number: int, state: TrialState, fields: Mapping[str, Any])
     if before.state is TrialState.RUNNING:
         draft.put(replace(record, trial=after, owner=None, lease_until=0.0))
     else:
-        check_may_follow(before, after)
+        if not keep_late:
+            check_may_follow(before, after)
         _keep_late(draft, after)
 
 

@@ -71,7 +71,9 @@ def on_a_cluster(n_evals: int, n_workers: int) -> bo.Study:
     from dask.distributed import Client, LocalCluster
 
     with (
-        LocalCluster(n_workers=n_workers, threads_per_worker=1, dashboard_address=None) as cluster,
+        LocalCluster(
+            n_workers=n_workers, threads_per_worker=1, dashboard_address="127.0.0.1:0"
+        ) as cluster,
         Client(cluster) as client,
     ):
         result = bo.minimize(

@@ -1,13 +1,13 @@
-"""What a model says of a candidate together with points that are observed already.
+"""What a model says of a candidate together with fixed points, observed ones or others.
 
 Notation
 --------
-b, r    candidates, observed points
-A       (r, d) the observed points
+b, r    candidates, fixed points
+A       (r, d) the fixed points
 mean, variance      (b,) posterior moments of f(x)
 covariance          (b, r) posterior covariances of f(x) with f(A)
 
-Both noisy expected improvements are functions of these moments alone.
+Both noisy expected improvements and the knowledge gradient are functions of these moments alone.
 """
 
 from collections.abc import Callable
@@ -29,9 +29,8 @@ class Observed:
     Parameters
     ----------
     model
-        A botorch Model with one output. One that has ``marginals_and_covariances`` and was
-        conditioned on the points answers in closed form; of another one the joint posterior of
-        candidate and points is asked.
+        A botorch Model with one output. One that has ``marginals_and_covariances`` answers in
+        closed form; of another one the joint posterior of candidate and points is asked.
     A
         (r, d) points, without a graph.
     """
@@ -40,9 +39,7 @@ class Observed:
         self.model, self.A = model, A
         self.weights: Tensor | None = None
         if getattr(model, "factors", None) is not None:
-            same = (A.unsqueeze(1) == model.X).all(-1)
-            if bool(same.any(1).all()):
-                self.weights = model.covariance_weights(same.double().argmax(1))
+            self.factors, self.weights = model.beside(A)
 
     def moments(
         self, X: Shaped[Tensor, "*b 1 d"]
@@ -54,7 +51,9 @@ class Observed:
             return mean[..., -1], variance, covariance[..., -1, :-1]
         batch, r = X.shape[:-2], self.weights.shape[1]
         flat = X.reshape(-1, X.shape[-1])
-        mean, variance, cross = self.model.marginals_and_covariances(flat, self.weights)
+        mean, variance, cross = self.model.marginals_and_covariances(
+            flat, self.weights, self.factors
+        )
         return mean.reshape(batch), variance.reshape(batch), cross.reshape(*batch, r)
 
     def moments_with_pull_back(
@@ -63,7 +62,7 @@ class Observed:
         """`moments` of (b, d) points, and the map from derivatives in them to gradients in X."""
         if self.weights is not None:
             of_model: tuple[Tensor, Tensor, Tensor, Callable[[Tensor, Tensor, Tensor], Tensor]]
-            of_model = self.model.moments_with_pull_back(X, self.weights)
+            of_model = self.model.moments_with_pull_back(X, self.weights, self.factors)
             return of_model
         with torch.enable_grad():
             variable = X.detach().requires_grad_(True)

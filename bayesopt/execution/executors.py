@@ -4,7 +4,12 @@ import queue
 import uuid
 from collections import deque
 from collections.abc import Mapping
-from concurrent.futures import BrokenExecutor, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import (
+    BrokenExecutor,
+    Future,
+    ProcessPoolExecutor,
+    ThreadPoolExecutor,
+)
 from contextlib import suppress
 from time import monotonic
 from typing import Any
@@ -21,6 +26,8 @@ from bayesopt.execution.remote import evaluate_pickled, pickled, unpickled
 from bayesopt.space import Space
 
 _POLL = 0.1  # seconds between two looks at futures that do not call back
+_WATCH = 1.0  # seconds between two looks whether a pool still answers
+_GRACE = 2.0  # seconds for a broken pool to say so of each future
 
 
 class OnExecutor:
@@ -91,6 +98,11 @@ class OnExecutor:
                 return done
         return []
 
+    def ended(self) -> list[Finished]:
+        """What has ended already."""
+        settled = [self._settled(*one) for one in self._arrived(0.0)]
+        return [one for one in settled if one is not None]
+
     def close(self) -> None:
         """Cancel what has not started; what runs is not waited for."""
         for future in self._futures.values():
@@ -145,11 +157,13 @@ class OnExecutor:
             left = None if until is None else max(until - monotonic(), 0.0)
             if arrived:
                 left = 0.0
-            pause = left if not asked else _POLL if left is None else min(left, _POLL)
+            most = _POLL if asked else _WATCH
             with suppress(queue.Empty):
-                arrived.append(self._ended.get(timeout=pause))
+                arrived.append(self._ended.get(timeout=most if left is None else min(left, most)))
                 while True:
                     arrived.append(self._ended.get_nowait())
+            if not arrived and self._pool.gives_nothing_more():
+                arrived = [(key, _lost()) for key, f in self._futures.items() if not f.done()]
             if arrived or left == 0.0:
                 return arrived
 
@@ -165,7 +179,8 @@ class OnExecutor:
             outcome, seconds = returned if self._in_threads else unpickled(returned)
         except BrokenExecutor as error:
             self._pool.broken = error
-            if self._futures or (self._suspects and key != self._alone):
+            others = self._futures or self._suspects or isinstance(error, _Forgotten)
+            if self._futures or (others and key != self._alone):
                 self._suspects.append(key)
                 return None
             outcome = Failure("killed", "its process died and broke the pool of processes")
@@ -185,15 +200,51 @@ class OnExecutor:
             known.pop(key, None)
 
 
+class _Forgotten(BrokenExecutor):
+    """A pool broke, and this call may not even have begun."""
+
+
+def _lost() -> Future[Any]:
+    """The future of a call that a broken pool has forgotten."""
+    future: Future[Any] = Future()
+    future.set_exception(_Forgotten("The pool of processes broke, and never said so."))
+    return future
+
+
 class _Pool:
-    """An executor, and the one that replaces it when it breaks."""
+    """An executor, and the one that replaces it when it breaks.
+
+    A ProcessPoolExecutor that breaks just while something is submitted raises what comes, or
+    forgets the call: in Python 3.11 nothing keeps its threads apart then.
+    """
 
     def __init__(self, executor: Any) -> None:
         self._executor, self._is_ours = executor, False
         self.broken: BrokenExecutor | None = None
+        self._dead_since: float | None = None
 
     def submit(self, *call: Any) -> Any:
-        return self._executor.submit(*call)
+        try:
+            return self._executor.submit(*call)
+        except Exception as error:
+            if self._is_dead():
+                raise BrokenExecutor(f"The pool of processes broke: {error}") from error
+            raise
+
+    def _is_dead(self) -> bool:
+        if not isinstance(self._executor, ProcessPoolExecutor):
+            return False
+        thread = getattr(self._executor, "_executor_manager_thread", None)
+        has_ended = thread is not None and not thread.is_alive()
+        return has_ended or bool(getattr(self._executor, "_broken", False))
+
+    def gives_nothing_more(self) -> bool:
+        """Whether it has been broken for so long that no future of it will end."""
+        if not self._is_dead():
+            self._dead_since = None
+            return False
+        self._dead_since = self._dead_since or monotonic()
+        return monotonic() - self._dead_since > _GRACE
 
     def rebuild(self) -> None:
         """One like it; raises RuntimeError when that cannot be."""
@@ -203,6 +254,7 @@ class _Pool:
                 f"The {type(old).__name__} is broken ({self.broken}), and only a "
                 "ProcessPoolExecutor can be built anew: pass a new one and go on."
             ) from self.broken
+        self._kill_what_is_left()
         self.close()
         like: Any = old
         self._executor = ProcessPoolExecutor(
@@ -212,9 +264,18 @@ class _Pool:
             initargs=like._initargs,
             max_tasks_per_child=like._max_tasks_per_child,
         )
-        self._is_ours, self.broken = True, None
+        self._is_ours, self.broken, self._dead_since = True, None, None
+
+    def _kill_what_is_left(self) -> None:
+        """Workers that a broken pool started too late to end them; it waits for them forever."""
+        workers: dict[int, Any] = getattr(self._executor, "_processes", None) or {}
+        for worker in list(workers.values()):
+            with suppress(Exception):
+                worker.kill()
 
     def close(self) -> None:
         """Shut down what is ours."""
+        if self._is_dead():
+            self._kill_what_is_left()
         if self._is_ours:
             self._executor.shutdown(wait=False, cancel_futures=True)

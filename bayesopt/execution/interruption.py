@@ -1,5 +1,6 @@
 """Ctrl-C and SIGTERM: they interrupt where nothing can be lost, and wait elsewhere."""
 
+import os
 import signal
 import threading
 from collections.abc import Iterator
@@ -23,6 +24,7 @@ class Interruption:
 
     def __init__(self) -> None:
         self.reason = "Interrupted by the user."
+        self._pid = os.getpid()
         self._came = False
         self._raised = False
         self._allowed = False
@@ -61,6 +63,10 @@ class Interruption:
             self._allowed = False
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
+        if os.getpid() != self._pid:  # a process that the user's code has forked: not ours to hold
+            signal.signal(number, self._handlers[number])
+            os.kill(os.getpid(), number)
+            return
         if not self._came and number == signal.SIGTERM:
             self.reason = "Stopped by SIGTERM."
         again, self._came = self._came, True

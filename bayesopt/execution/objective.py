@@ -137,7 +137,7 @@ def call(fun: Objective, vector_of: tuple[str, ...] | None, params: Mapping[str,
         return Failure.of(error, _printed(error))
     try:
         return Evaluation.of(returned)
-    except (TypeError, ValueError) as error:
+    except Exception as error:  # whatever the object does when it is looked at
         return Failure("result", f"returned an unusable result: {error}", error=error)
 
 

@@ -17,6 +17,7 @@ from bayesopt.execution.remote import pickled, unpickled
 from bayesopt.execution.trial_process import Task, run
 from bayesopt.space import Space
 
+_PAUSES = (0.05, 0.2, 0.5)  # seconds between attempts to start a process
 GRACE = 2.0
 """Seconds for a process to leave, after SIGTERM or its result, before it is killed."""
 
@@ -58,13 +59,19 @@ class ProcessPerTrial:
     def start(self, key: int, params: Mapping[str, Any]) -> None:
         """Begin one evaluation."""
         task = Task(self._fun, self._vector_of, params, dict(os.environ))
+        for pause in _PAUSES:
+            try:
+                self._trials[key] = _TrialProcess(key, task, self._trial_timeout)
+                return
+            except OSError:  # the fork server may have died just now: then another is made
+                sleep(pause)
         self._trials[key] = _TrialProcess(key, task, self._trial_timeout)
 
     def finished(self, timeout: float | None) -> list[Finished]:
         """What ended; waits until something has, or so many seconds."""
         deadline = None if timeout is None else monotonic() + timeout
         while True:
-            done = self._ended()
+            done = self.ended()
             now = monotonic()
             if done or not self._trials or (deadline is not None and now >= deadline):
                 return done
@@ -74,7 +81,8 @@ class ProcessPerTrial:
             sources = [source for trial in trials for source in trial.sources()]
             wait(sources, None if until is None else max(until - now, 0.0))
 
-    def _ended(self) -> list[Finished]:
+    def ended(self) -> list[Finished]:
+        """What has ended already."""
         done = []
         for key, trial in list(self._trials.items()):
             ended = trial.ended()

@@ -34,6 +34,10 @@ class Workers(Protocol):
         """What ended; waits until something has, or so many seconds. Empty if nothing runs."""
         ...
 
+    def ended(self) -> list[Finished]:
+        """What has ended already, without waiting and without evaluating."""
+        ...
+
     def close(self) -> None:
         """Stop what runs, and give everything back."""
         ...
@@ -74,6 +78,10 @@ class Here:
             done.append(Finished(key, outcome, time.perf_counter() - start))
             del self._started[key]
         return done
+
+    def ended(self) -> list[Finished]:
+        """Nothing: evaluations end within `finished`."""
+        return []
 
     def close(self) -> None:
         """Forget what was started."""

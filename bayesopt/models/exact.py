@@ -34,6 +34,7 @@ from bayesopt.models.marginals import (
     Factors,
     by_distance,
     differentiable_moments,
+    joined,
     moments,
     pull_back,
 )
@@ -278,26 +279,46 @@ class ExactGaussianProcess(Model, FantasizeMixin):  # type: ignore[misc]
         unit[rows, torch.arange(len(rows))] = noise[rows, 0]
         return torch.cholesky_solve(unit, self.L)
 
+    def beside(self, A: Shaped[Tensor, "r d"]) -> tuple[Factors, Shaped[Tensor, "p r"]]:
+        """Factors and weights that covariances with any points are asked with.
+
+        Those of observed points are as in `covariance_weights`; the others join the factors.
+        """
+        factors = self._constant_factors()
+        same = (A.unsqueeze(1) == self.X).all(-1)
+        known = same.any(1)
+        wider, of_new = joined(factors, self._scaled(A[~known]))
+        weights = of_new.new_zeros(len(of_new), len(A))
+        weights[:, ~known] = of_new
+        weights[: len(self.X), known] = self.covariance_weights(same[known].double().argmax(1))
+        return wider, weights
+
     def marginals_and_covariances(
-        self, X: Shaped[Tensor, "b d"], weights: Shaped[Tensor, "n r"]
+        self,
+        X: Shaped[Tensor, "b d"],
+        weights: Shaped[Tensor, "p r"],
+        factors: Factors | None = None,
     ) -> tuple[Shaped[Tensor, " b"], Shaped[Tensor, " b"], Shaped[Tensor, "b r"]]:
-        """`marginals`, and the posterior covariances with some of the observed points.
+        """`marginals`, and the posterior covariances with other points.
 
         Parameters
         ----------
         X
             (b, d) points.
-        weights
-            (n, r) of the observed points, from `covariance_weights`.
+        weights, factors
+            (p, r) from `beside`, or (n, r) from `covariance_weights` and None.
         """
-        factors, Z = self._constant_factors(), self._scaled(X)
+        factors, Z = factors or self._constant_factors(), self._scaled(X)
         mean, variance, covariance = differentiable_moments(Z, weights, factors)
         if self.trend is not None:
             mean = mean + self.trend(X)
         return mean, variance, covariance
 
     def moments_with_pull_back(
-        self, X: Shaped[Tensor, "b d"], weights: Shaped[Tensor, "n r"]
+        self,
+        X: Shaped[Tensor, "b d"],
+        weights: Shaped[Tensor, "p r"],
+        factors: Factors | None = None,
     ) -> tuple[Tensor, Tensor, Tensor, Callable[[Tensor, Tensor, Tensor], Tensor]]:
         """`marginals_and_covariances` without a graph, and how their derivatives become one in X.
 
@@ -305,14 +326,14 @@ class ExactGaussianProcess(Model, FantasizeMixin):  # type: ignore[misc]
         to its gradient (b, d).
         """
         Z = self._scaled(X)
-        factors, trend = self._constant_factors(), self.trend
-        mean, variance, slope, V, k = moments(Z, factors)
+        known, trend = factors or self._constant_factors(), self.trend
+        mean, variance, slope, V, k = moments(Z, known)
         if trend is not None:
             mean = mean + trend(X)
 
         def to_gradient(by_mean: Tensor, by_variance: Tensor, by_covariance: Tensor) -> Tensor:
-            P = by_distance(factors, slope, V, by_mean, by_variance, by_covariance, weights)
-            gradient = self._by_column(pull_back(P, Z, factors))
+            P = by_distance(known, slope, V, by_mean, by_variance, by_covariance, weights)
+            gradient = self._by_column(pull_back(P, Z, known))
             if trend is not None:
                 gradient[:, trend.columns] += by_mean.unsqueeze(-1) * trend.slope(X)
             return gradient

@@ -8,13 +8,16 @@ s           (m, n) what the kernel falls with (see `kernels`)
 k*          (m, n) = a k(s),    slope = a dk/ds
 alpha, L    of the process (see `exact`),    V = k* L^-T
 M           (n, r) with Cov_n(f(x), f(X_r)) = k* M
+A, S        m points that were not observed, (n, m) = a k(X, A)
 
     mean       = c + k* alpha,          d mean / d s_i       = alpha_i slope_i
     variance   = a - |V|^2,             d variance / d s_i   = -2 (K^-1 k*)_i slope_i
     covariance = k* M,                  d covariance_r / d s_i = M_ir slope_i
+
+Points without observation join the others, with alpha = 0 and M = (-K^-1 S; I).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -67,6 +70,21 @@ def moments(Z: Tensor, factors: Factors) -> tuple[Tensor, ...]:
 def pull_back(P: Tensor, Z: Tensor, factors: Factors) -> Tensor:
     """Gradient in z (m, F) of sum_i P_i s_i, where s_i is what the kernel falls with."""
     return factors.kernel.pull_back(P, Z, factors.Z)
+
+
+def joined(factors: Factors, Z: Tensor) -> tuple[Factors, Tensor]:
+    """Factors that know points (m, F) without observation, and their M (n + m, m)."""
+    S = factors.kernel(factors.Z, Z)[0] * factors.signal
+    n, m = S.shape
+    nothing = S.new_zeros(n, m)
+    wider = replace(
+        factors,
+        Z=torch.cat((factors.Z, Z)),
+        alpha=torch.cat((factors.alpha, nothing.new_zeros(m))),
+        L_inverse=torch.cat((factors.L_inverse, nothing), dim=1),
+    )
+    solved = factors.L_inverse.T @ (factors.L_inverse @ S)
+    return wider, torch.cat((-solved, torch.eye(m, dtype=S.dtype)))
 
 
 def by_distance(

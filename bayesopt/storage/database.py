@@ -131,7 +131,8 @@ class Database:
                 sqlite_file.create(self._path, create_tables)
             except SQLAlchemyError as error:
                 raise self._explained(error) from error
-            sqlite_file.check(self._path)
+            if not sqlite_file.check(self._path):
+                raise StorageError(f"{self._path} cannot be made: is it a link that leads nowhere?")
         return sqlite_engine(self._path)
 
     @property
@@ -175,8 +176,13 @@ class Database:
             raise StorageError(f"it is damaged: {lost} trials belong to no study of {names}")
         return names
 
-    def refresh(self) -> None:
+    def refresh(self, patience: float | None = None) -> None:
         """Read what others have written since.
+
+        Parameters
+        ----------
+        patience
+            Seconds for which it is tried; None: `PATIENCE`.
 
         Raises
         ------
@@ -184,7 +190,7 @@ class Database:
             If it cannot be read, or is damaged.
         """
         with self._lock:
-            self._retry(lambda connection: self._read(connection, writing=False), READ)
+            self._retry(lambda connection: self._read(connection, writing=False), READ, patience)
 
     def write(self, change: Callable[[Draft], T], durable: bool = True) -> T:
         """Do all that `change` puts into its draft in one transaction, or nothing.
@@ -280,9 +286,16 @@ class Database:
         )
         return saved
 
-    def _retry(self, action: Callable[[Connection], T], access: Access) -> T:
+    def _retry(
+        self,
+        action: Callable[[Connection], T],
+        access: Access,
+        patience: float | None = None,
+    ) -> T:
         """Run `action` in a transaction, again while the database is busy or away."""
-        deadline = time.monotonic() + (_PATIENCE_AT_FIRST if self._is_opening else PATIENCE)
+        if patience is None:
+            patience = _PATIENCE_AT_FIRST if self._is_opening else PATIENCE
+        deadline = time.monotonic() + patience
         wait = 0.05
         while True:
             try:

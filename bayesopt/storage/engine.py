@@ -33,6 +33,8 @@ def path_of(storage: str | Path) -> Path | None:
         If the address cannot be read, or names no file.
     """
     text = str(storage)
+    if text == ":memory:":
+        raise StorageError("A study in memory needs no storage: leave `storage` out.")
     if "://" not in text:
         try:
             return Path(storage).expanduser().absolute()
@@ -40,6 +42,8 @@ def path_of(storage: str | Path) -> Path | None:
             raise StorageError(f"{text!r} cannot be read: {error}") from error
     if not text.startswith("sqlite"):
         return None
+    if url_of(text).query or "#" in text:
+        raise StorageError(f"{text!r} holds more than a path: pass the path of the file itself.")
     path = url_of(text).database
     if not path or path == ":memory:":
         raise StorageError("A study in memory needs no storage: leave `storage` out.")

@@ -28,7 +28,7 @@ class Memory:
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state, _lock=threading.RLock())
 
-    def refresh(self) -> None:
+    def refresh(self, patience: float | None = None) -> None:
         """Nothing comes from elsewhere."""
 
     def write(self, change: Callable[[Draft], T], durable: bool = True) -> T:

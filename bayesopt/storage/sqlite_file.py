@@ -49,6 +49,11 @@ def check(path: Path) -> bool:
             f"{path} is an SQLite file of another program, or its header is damaged. It is left as "
             "it is: choose another name."
         )
+    if not (os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)):
+        raise StorageError(
+            f"You may not write to {path}, or not to its folder, which even readers need. Copy the "
+            "file to a folder of your own, and open the copy."
+        )
     _quick_check(path)
     return True
 

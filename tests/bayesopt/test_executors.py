@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor as Threads
 
 import pytest
 
+from bayesopt.execution import executors
 from bayesopt.execution.executors import OnExecutor
 from bayesopt.execution.trial_processes import ProcessPerTrial
 from bayesopt.execution.workers import Here, workers_for
@@ -232,7 +233,7 @@ def dask():
     import distributed
 
     with distributed.LocalCluster(
-        n_workers=2, threads_per_worker=1, dashboard_address=None
+        n_workers=2, threads_per_worker=1, dashboard_address="127.0.0.1:0"
     ) as cluster:
         with distributed.Client(cluster) as client:
             yield client
@@ -278,3 +279,29 @@ def test_a_function_that_cannot_be_sent_is_refused(pool):
     lock = threading.Lock()
     with pytest.raises(TypeError, match="cannot be sent to another process"):
         OnExecutor(lambda x: lock.locked(), LINE, 2, pool)
+
+
+def test_a_pool_that_breaks_without_a_word_is_noticed(monkeypatch):
+    """Python 3.11 may forget what is submitted while it marks the calls of a broken pool."""
+    monkeypatch.setattr(executors, "_WATCH", 0.05)
+    monkeypatch.setattr(executors, "_GRACE", 0.1)
+    with ProcessPoolExecutor(1) as pool:
+        real, forgotten = pool.submit, []
+
+        def submit(*call):
+            if not forgotten:
+                pool._broken = "a process died"
+                forgotten.append(Future())
+                return forgotten[0]
+            return real(*call)
+
+        pool.submit = submit
+        workers = OnExecutor(lambda x: x[0], LINE, 2, pool)
+        workers.start(0, {"x0": 0.25})
+        workers.start(1, {"x0": 0.75})
+        done = {}
+        while len(done) < 2:
+            done |= {one.key: one.outcome for one in workers.finished(None)}
+        workers.close()
+        pool._broken = False
+    assert done == {0: Evaluation(0.25), 1: Evaluation(0.75)}

@@ -142,3 +142,16 @@ except KeyboardInterrupt:
         os.kill(one.pid, signal.SIGTERM)
         assert one.stdout.read() == "Stopped by SIGTERM.\n"
     assert one.returncode == 0 and time.monotonic() - started < 50
+
+
+def test_a_forked_process_is_not_held():
+    is_up, say = os.pipe()
+    with Interruption():
+        child = os.fork()
+        if child == 0:
+            os.write(say, b"!")
+            time.sleep(30)
+            os._exit(0)
+        os.read(is_up, 1)
+        os.kill(child, signal.SIGTERM)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGTERM

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from botorch_twin import twin_of
+from golden_instance import GOLDEN, data_of, golden_model
 from processes import KERNELS, MIXED, points, process
 
 from bayesopt.acquisition.expected_improvement import ExpectedImprovement
@@ -11,34 +12,12 @@ from bayesopt.acquisition.expected_max import expected_gain
 from bayesopt.acquisition.letham_expected_improvement import LethamExpectedImprovement
 from bayesopt.acquisition.noisy_expected_improvement import NoisyExpectedImprovement, build
 from bayesopt.acquisition.pending import fantasies
-from bayesopt.data import Dataset, Scaling
-from bayesopt.models.exact import ExactGaussianProcess, Hyperparameters
 
-# lambda, x, noisy EI, knowledge gradient on a grid of 2001 points
-GOLDEN = [
-    (0.1, 0.4, 0.00318275, 0.00530230),
-    (0.1, 0.5, 0.04984126, 0.03797594),
-    (0.1, 0.55, 0.05668229, 0.05549943),
-    (0.1, 0.95, 0.06338905, 0.09444862),
-    (0.01, 0.55, 0.08721736, 0.08553145),
-    (1e-6, 0.5, 0.09511336, 0.09719371),
-]
 BASELINES = ["observed", "observed_and_candidate"]
 
 
 def tensor(*values):
     return torch.tensor(values, dtype=torch.float64)
-
-
-def golden_model(noise):
-    X, Y = tensor(0.1, 0.4, 0.75).unsqueeze(-1), tensor(0.2, 0.9, 0.5).unsqueeze(-1)
-    h = Hyperparameters(tensor(0.25), 0.0, mean=0.0, kernel="rbf")
-    return ExactGaussianProcess(X, Y, torch.full_like(Y, noise), h)
-
-
-def data_of(model):
-    categories = model.features.categories
-    return Dataset(model.X, model.Y, model.Yvar, categories, Scaling(1.0, 1.0, 0.0, 1.0))
 
 
 def noisy_ei(model, noise, **options):

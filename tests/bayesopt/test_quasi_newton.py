@@ -267,3 +267,23 @@ def test_scalar_bounds_bounds_by_column_and_by_row_agree():
     ):
         for one, other in zip(minimize_from(function, starts, low, high), expected, strict=True):
             np.testing.assert_array_equal(one, other)
+
+
+def test_starts_that_mean_different_functions_all_end_at_their_minimum():
+    """What a row minimises is told by a variable that stays: here how deep its valley lies."""
+    depth = np.array([0.0, 50.0, 100.0])
+
+    def valleys(x):
+        gap = x[:, :2] - 0.3
+        slope = np.concatenate((200.0 * gap * np.abs(gap), np.zeros((len(x), 1))), axis=1)
+        return 200.0 / 3.0 * (np.abs(gap) ** 3).sum(1) - x[:, 2], slope
+
+    start = np.column_stack((np.full((3, 2), 0.9), depth))
+    bounds = np.array([0.0, 0.0, np.nan]), np.array([1.0, 1.0, np.nan])
+    low, high = (np.where(np.isnan(end), start, end) for end in bounds)
+    every, _ = minimize_from(valleys, start, low, high, only_best=False)
+    np.testing.assert_allclose(every[:, :2], 0.3, atol=5e-3)
+    np.testing.assert_array_equal(every[:, 2], depth)
+    best, _ = minimize_from(valleys, start, low, high)
+    np.testing.assert_allclose(best[2, :2], 0.3, atol=5e-3)
+    assert np.abs(best[0, :2] - 0.3).max() > 5e-3

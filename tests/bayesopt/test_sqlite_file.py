@@ -116,7 +116,7 @@ def test_without_permission_the_error_says_so(open_folder):
     assert refused_to_another_user(path, "cannot be read: .*Permission denied")
     os.chmod(path, 0o444)
     os.chmod(open_folder, 0o555)
-    assert refused_to_another_user(path, "cannot be used: .*readonly")
+    assert refused_to_another_user(path, "may not write to .*runs.db.*open the copy")
     assert refused_to_another_user(path.with_name("new.db"), "cannot be used: unable to open")
     os.chmod(open_folder, 0)
     assert refused_to_another_user(path, "cannot be read: .*Permission denied")

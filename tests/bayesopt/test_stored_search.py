@@ -126,7 +126,7 @@ def test_dask(tmp_path):
     search = Search(tmp_path, Bowl(tmp_path, 0.02), 10, options)
     with (
         distributed.LocalCluster(
-            n_workers=2, threads_per_worker=1, dashboard_address=None
+            n_workers=2, threads_per_worker=1, dashboard_address="127.0.0.1:0"
         ) as cluster,
         distributed.Client(cluster) as client,
     ):

@@ -3,6 +3,7 @@
 import logging
 import os
 import pickle
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -12,6 +13,7 @@ from problems import MIXED, SQUARE, bowl, mixed_bowl
 from scipy.optimize import LinearConstraint, NonlinearConstraint
 
 import bayesopt as bo
+from bayesopt import search_loop
 from bayesopt.trial import TrialState
 
 RANDOM = bo.Policy(acquisition="random")
@@ -376,3 +378,163 @@ def test_no_password_in_what_is_said_of_another_study(postgres_url):
     with pytest.raises(ValueError, match="is another one") as refused:
         bo.Study(SQUARE, seed=1, storage=url)
     assert "open-sesame" not in str(refused.value) and "***" in str(refused.value)
+
+
+def test_a_trial_that_another_has_ended_does_not_end_the_search(path):
+    other = bo.Study(SQUARE, policy=RANDOM, seed=0, storage=path)
+
+    def fun(x):
+        running = [t for t in other.trials if t.state is TrialState.RUNNING]
+        if running and running[0].number == 1:
+            other.fail(running[0], "looked hung")
+        return bowl(x)
+
+    result = bo.minimize(fun, SQUARE, 5, storage=path, seed=0)
+    trials = result.study.trials
+    assert trials[1].reason == "looked hung"
+    late = [trial for trial in trials if trial.origin == "late"]
+    assert [trial.params for trial in late] == [trials[1].params]
+
+
+@pytest.mark.parametrize("error", [StopIteration, RuntimeError("my plot failed")])
+def test_what_has_ended_is_kept_when_a_callback_ends_the_search(error):
+    study = bo.Study(SQUARE, policy=RANDOM, seed=0)
+    begun = []
+
+    def callback(study, trial):
+        while len(begun) < 3:
+            time.sleep(0.01)
+        time.sleep(0.3)  # the others end meanwhile
+        raise error
+
+    def fun(x):
+        begun.append(x)
+        return bowl(x)
+
+    with ThreadPoolExecutor(3) as pool:
+        try:
+            study.run(fun, 9, n_parallel=3, executor=pool, callback=callback)
+        except RuntimeError:
+            pass
+    assert len(begun) == 3
+    assert [trial.state for trial in study.trials] == [TrialState.COMPLETE] * 3
+
+
+def test_a_broken_policy_lets_the_running_evaluations_end():
+    asked = []
+
+    def acquisition(model, data, X_pending):
+        asked.append(len(data.X))
+        raise RuntimeError("no acquisition")
+
+    study = bo.Study(SQUARE, policy=bo.Policy(acquisition=acquisition), n_initial=3, seed=0)
+    slow = iter([0.0, 0.4, 0.4])
+
+    def fun(x):
+        time.sleep(next(slow))
+        return bowl(x)
+
+    with ThreadPoolExecutor(3) as pool, pytest.raises(RuntimeError, match="no acquisition"):
+        study.run(fun, 9, n_parallel=3, executor=pool)
+    assert asked and [trial.state for trial in study.trials] == [TrialState.COMPLETE] * 3
+
+
+def test_replay_after_an_interrupt_in_parallel():
+    study = bo.Study(SQUARE, noise=False, seed=0)
+    count = iter(range(100))
+
+    def fun(x):
+        if next(count) == 1:
+            time.sleep(0.5)
+        return bowl(x)
+
+    def enough(study, trial):
+        if trial.number == 5:
+            raise StopIteration
+
+    with ThreadPoolExecutor(2) as pool:
+        study.run(fun, 12, n_parallel=2, executor=pool, callback=enough)
+        given_back = [t.number for t in study.trials if t.state is TrialState.RUNNING]
+        study.run(fun, 9, n_parallel=2, executor=pool)
+    assert given_back == [1]
+    for trial in study.trials:
+        assert study.replay(trial) == trial.params
+
+
+def test_what_was_read_is_there_when_the_file_is_not(path, tmp_path):
+    study = bo.Study(SQUARE, policy=RANDOM, seed=0, storage=path)
+    study.run(bowl, 3)
+    trials, running = study.trials, study.ask()
+    path.unlink()
+    with pytest.raises(bo.StorageError, match="was removed.*kept in memory"):
+        study.tell(running, 0.5)
+    assert study.trials[:3] == trials and study.trials[3].value == 0.5
+    study.export(tmp_path / "study.json")
+    assert len(bo.Study.load(tmp_path / "study.json").trials) == 4
+
+
+def test_a_copy_does_not_take_the_place_of_another_file(path):
+    study = bo.Study(SQUARE, policy=RANDOM, seed=0, storage=path)
+    before = path.read_bytes()
+    with pytest.raises(ValueError, match="runs.db' is no copy of a study"):
+        study.export(path)
+    assert path.read_bytes() == before
+
+
+def test_whom_a_search_waits_for_is_said(path, monkeypatch, caplog):
+    monkeypatch.setattr(search_loop, "_SECONDS_OF_SILENCE", 0.3)
+    other = bo.Study(SQUARE, policy=RANDOM, seed=0, storage=path)
+    other.ask()
+    bo.minimize(bowl, SQUARE, 3, storage=path, seed=0, timeout=1.5)
+    said = [record.message for record in caplog.records if "waiting" in record.message]
+    assert len(said) == 1 and f"trial 0 (process {os.getpid()} on " in said[0]
+
+
+def test_threads_that_run_one_study_do_not_exceed_the_number():
+    study = bo.Study(SQUARE, policy=RANDOM, seed=0)
+    with ThreadPoolExecutor(4) as pool:
+        for done in [pool.submit(study.run, bowl, 30) for _ in range(4)]:
+            done.result()
+    assert [trial.number for trial in study.trials] == list(range(30))
+
+
+def test_an_exhausted_space_is_waited_for_until_others_have_ended(path):
+    space = bo.Space(n=bo.Int(0, 3))
+    other = bo.Study(space, noise=False, policy=RANDOM, seed=0, storage=path)
+    trial = other.ask()
+    with ThreadPoolExecutor(1) as pool:
+        search = pool.submit(bo.minimize, float_of, space, 9, noise=False, seed=0, storage=path)
+        while len(other.trials) < 4:
+            time.sleep(0.02)
+        time.sleep(0.3)
+        assert not search.done()
+        other.tell(trial, 0.5)
+        assert search.result().nfev == 4
+
+
+def float_of(n):
+    return float(n)
+
+
+def test_many_that_fail_alike_at_once_stop_the_search():
+    together = threading.Barrier(8)
+    calls = []
+
+    def fun(x):
+        calls.append(x)
+        together.wait(30)
+        raise ValueError("no licence")
+
+    study = bo.Study(SQUARE, policy=RANDOM, seed=0)
+
+    def slow_asking(number, known):
+        time.sleep(0.1)  # several end while the next point is chosen
+        return choose(number, known)
+
+    choose, study._choose = study._choose, slow_asking
+    with ThreadPoolExecutor(8) as pool, pytest.raises(bo.AllEvaluationsFailed, match="no licence"):
+        try:
+            study.run(fun, 24, n_parallel=8, executor=pool)
+        finally:
+            together.abort()
+    assert len(calls) <= 16

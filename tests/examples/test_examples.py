@@ -27,7 +27,7 @@ TINY = {
     "roof_truss": (["--budget", "160"], ["sag above", "39 mm", "Plain Monte Carlo", "load"]),
     "simplex_mixture": (["--n-evals", "12"], ["true best", "Length-scales", "limit 1.6"]),
     "many_machines": (
-        ["--n-evals", "8", "--n-workers", "2"],
+        ["--n-evals", "8", "--n-workers", "1"],
         ["a Dask cluster: 8 trials, 8 different", "one database: 8 trials, 8 different"],
     ),
 }
