@@ -93,6 +93,27 @@ class Functionals:
         """The points (*b, P, F), each of them once where that is known."""
         return self.Z if self.distinct is None else self.Z[..., self.distinct[0], :]
 
+    def followed_by(self, other: "Functionals") -> "Functionals":
+        """These functionals and then those of another set, both without batch."""
+        N, both = len(self.weight), (self, other)
+        first, at = zip(*(part._distinct for part in both), strict=True)
+        directions = None
+        if self.direction is not None or other.direction is not None:
+            directions = torch.cat(
+                [part.Z * 0.0 if part.direction is None else part.direction for part in both]
+            )
+        return Functionals(
+            torch.cat([part.Z for part in both]),
+            torch.cat([part.weight for part in both]),
+            directions,
+            (torch.cat((first[0], first[1] + N)), torch.cat((at[0], at[1] + len(first[0])))),
+        )
+
+    @property
+    def _distinct(self) -> tuple[Tensor, Tensor]:
+        every = torch.arange(len(self.weight))
+        return (every, every) if self.distinct is None else self.distinct
+
 
 class CrossCovariance:
     """Cov(A, B) for a signal variance of 1, and the way back from its derivatives to z and u.

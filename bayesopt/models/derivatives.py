@@ -33,7 +33,14 @@ from jaxtyping import Float as Shaped
 from jaxtyping import Int as Indices
 from torch import Tensor
 
-from bayesopt.models.derivative_kernels import SMOOTH, CrossCovariance, Functionals, covariances
+from bayesopt.models.derivative_kernels import SMOOTH, Functionals, covariances
+from bayesopt.models.derivative_marginals import (
+    DerivativeFactors,
+    by_covariances,
+    differentiable_moments,
+    moments,
+    with_others,
+)
 from bayesopt.models.derivative_rows import (
     HyperparametersWithSlopes,
     Rows,
@@ -43,11 +50,11 @@ from bayesopt.models.derivative_rows import (
     values_only,
 )
 from bayesopt.models.kernels import Features
-from bayesopt.models.posterior import SMALLEST_VARIANCE, ExactPosterior, cholesky
+from bayesopt.models.posterior import ExactPosterior, cholesky
 
 _LEAST_NOISE = 1e-8  # relative to the prior variances
 
-OfNext = Callable[[Tensor, Tensor | None], tuple[Tensor, Tensor]]
+OfNext = Callable[[Tensor, Tensor | None], tuple[Tensor, Tensor, Tensor]]
 
 
 class DerivativeGaussianProcess(Model, FantasizeMixin):  # type: ignore[misc]
@@ -110,18 +117,28 @@ class DerivativeGaussianProcess(Model, FantasizeMixin):  # type: ignore[misc]
         self.L = self._factor() if L is None else L
         residual = observations.y - hyperparameters.mean * observations.weight
         self.alpha = torch.cholesky_solve(residual.unsqueeze(-1), self.L).squeeze(-1)
+        # With constant data the triangular inverse makes each of many small posteriors two
+        # products; with a graph or a batch behind the data only the solves are differentiable.
         constant = observations.X.dim() == 2 and not self.L.requires_grad
-        self.L_inverse = self._inverse() if constant and not self.alpha.requires_grad else None
+        self.factors = self._factors() if constant and not self.alpha.requires_grad else None
         self.eval()
 
     def _factor(self) -> Tensor:
         K = self._covariances(self.observed, self.observed)
         return cholesky(K + torch.diag_embed(self.noise), K.diagonal(dim1=-2, dim2=-1))
 
-    def _inverse(self) -> Tensor:
+    def _factors(self) -> DerivativeFactors:
         eye = torch.eye(len(self.L), dtype=self.L.dtype)
-        inverse: Tensor = torch.linalg.solve_triangular(self.L, eye, upper=False)
-        return inverse.contiguous()
+        L_inverse = torch.linalg.solve_triangular(self.L, eye, upper=False).contiguous()
+        h = self.hyperparameters
+        return DerivativeFactors(
+            self.correlation, h.signal, h.mean, self.observed, self.alpha, L_inverse
+        )
+
+    def _constant_factors(self) -> DerivativeFactors:
+        if self.factors is None:
+            raise ValueError("Closed-form gradients need observations without batch and graph.")
+        return self.factors
 
     def _covariances(self, A: Functionals, B: Functionals) -> Tensor:
         k: Tensor = self.hyperparameters.signal * covariances(self.correlation, A, B)
@@ -137,15 +154,10 @@ class DerivativeGaussianProcess(Model, FantasizeMixin):  # type: ignore[misc]
 
     def _solve(self, k: Tensor) -> Tensor:
         """V' (*b, m, N) from k* (*b, m, N)."""
-        if self.L_inverse is not None:
-            return k @ self.L_inverse.T
+        if self.factors is not None:
+            return k @ self.factors.L_inverse.T
         V: Tensor = torch.linalg.solve_triangular(self.L, k.mT, upper=False)
         return V.mT
-
-    @property
-    def factors(self) -> Tensor | None:
-        """L^-1; None where the observations have a batch or a graph, without closed forms."""
-        return self.L_inverse
 
     @property
     def num_outputs(self) -> int:
@@ -201,7 +213,7 @@ class DerivativeGaussianProcess(Model, FantasizeMixin):  # type: ignore[misc]
         posterior_transform: Any = None,
     ) -> GPyTorchPosterior:
         """Joint posterior of the values at q points of every batch; see botorch's `posterior`."""
-        if X.shape[-2] == 1 and self.L_inverse is not None:
+        if X.shape[-2] == 1 and self.factors is not None:
             mean, variance = self.marginals(X)
             covariance = variance.unsqueeze(-1)
         else:
@@ -251,7 +263,7 @@ class DerivativeGaussianProcess(Model, FantasizeMixin):  # type: ignore[misc]
         self, X: Shaped[Tensor, "*b d"]
     ) -> tuple[Shaped[Tensor, "*b"], Shaped[Tensor, "*b"]]:
         """Posterior mean and variance of the value at every point on its own, differentiable."""
-        if self.L_inverse is None:
+        if self.factors is None:
             mean, covariance = self._joint(self._values(X.unsqueeze(-2)))
             return mean.squeeze(-1), covariance.squeeze(-1, -2)
         nothing = self.alpha.new_empty(len(self.alpha), 0)
@@ -274,30 +286,66 @@ class DerivativeGaussianProcess(Model, FantasizeMixin):  # type: ignore[misc]
         return mean, variance, to_gradient(one, zero, none), to_gradient(zero, one, none)
 
     def covariance_weights(self, points: Indices[Tensor, " r"]) -> Shaped[Tensor, "N r"]:
-        """M with Cov_n(f(x), f(X_points)) = k* M for any x, for some of the points `X`."""
+        """M with Cov_n(f(x), f(X_points)) = k* M for any x, for some of the points `X`.
+
+        K^-1 diag(noise), where k* - k* K^-1 (K - diag(noise)) would cancel.
+        """
         index = self.rows.of_values[points]
         unit = torch.zeros(len(self.alpha), len(index), dtype=self.alpha.dtype)
         unit[index, torch.arange(len(index))] = self.noise[index]
         return torch.cholesky_solve(unit, self.L)
 
+    def beside(self, A: Shaped[Tensor, "m d"]) -> tuple[DerivativeFactors, Shaped[Tensor, "p m"]]:
+        """Factors and weights that covariances with the values at any points are asked with.
+
+        Those of observed points are as in `covariance_weights`; the others join the factors.
+        """
+        same = (A.unsqueeze(1) == self.X).all(-1)
+        known = same.any(1)
+        wider, of_new = with_others(self._constant_factors(), self._values(A[~known]))
+        weights = of_new.new_zeros(len(of_new), len(A))
+        weights[:, ~known] = of_new
+        of_known = self.covariance_weights(same[known].double().argmax(1))
+        weights[: len(self.alpha), known] = of_known
+        return wider, weights
+
+    def beside_slopes(
+        self, A: Shaped[Tensor, "m d"], directions: Shaped[Tensor, "*#m k d"] | None = None
+    ) -> tuple[DerivativeFactors, Shaped[Tensor, "p s"]]:
+        """The same for values and slopes at points, s = m (1 + k), point by point.
+
+        Parameters
+        ----------
+        A
+            (m, d) points.
+        directions
+            As in `values_and_slopes`; None: the partials in all columns where there was one.
+        """
+        directions = self._next_directions if directions is None else directions
+        return with_others(self._constant_factors(), joined(self._with_slopes(A, directions)))
+
     def marginals_and_covariances(
-        self, X: Shaped[Tensor, "b d"], weights: Shaped[Tensor, "N r"]
+        self,
+        X: Shaped[Tensor, "b d"],
+        weights: Shaped[Tensor, "p r"],
+        factors: DerivativeFactors | None = None,
     ) -> tuple[Shaped[Tensor, " b"], Shaped[Tensor, " b"], Shaped[Tensor, "b r"]]:
-        """`marginals`, and the posterior covariances with some of the observed points.
+        """`marginals`, and the posterior covariances with other points.
 
         Parameters
         ----------
         X
             (b, d) points.
-        weights
-            (N, r) of the observed points, from `covariance_weights`.
+        weights, factors
+            (p, r) from `beside` or `beside_slopes`, or (N, r) from `covariance_weights` and None.
         """
-        k = self._covariances(self._values(X), self.observed)
-        mean, variance, _ = self._moments(k)
-        return mean, variance, k @ weights
+        return differentiable_moments(self._values(X), weights, factors or self._constant_factors())
 
     def moments_with_pull_back(
-        self, X: Shaped[Tensor, "b d"], weights: Shaped[Tensor, "N r"]
+        self,
+        X: Shaped[Tensor, "b d"],
+        weights: Shaped[Tensor, "p r"],
+        factors: DerivativeFactors | None = None,
     ) -> tuple[Tensor, Tensor, Tensor, Callable[[Tensor, Tensor, Tensor], Tensor]]:
         """`marginals_and_covariances` without a graph, and how their derivatives become one in X.
 
@@ -309,30 +357,14 @@ class DerivativeGaussianProcess(Model, FantasizeMixin):  # type: ignore[misc]
         ValueError
             As `marginals_with_gradients` does.
         """
-        L_inverse, signal = self.L_inverse, self.hyperparameters.signal
-        if L_inverse is None:
-            raise ValueError("Closed-form gradients need observations without batch and graph.")
-        pair = CrossCovariance(self.correlation, self._values(X), self.observed)
-        k = signal * pair.value
-        mean, variance, V = self._moments(k)
+        known = factors or self._constant_factors()
+        pair, mean, variance, V, k = moments(self._values(X), known)
 
         def to_gradient(by_mean: Tensor, by_variance: Tensor, by_covariance: Tensor) -> Tensor:
-            by_k = (V @ L_inverse) * (-2.0 * by_variance).unsqueeze(-1)
-            by_k = by_k.addcmul_(by_mean.unsqueeze(-1), self.alpha)
-            by_k = by_k.addmm_(by_covariance, weights.T)
-            return self._by_column(pair.pull_back(by_k * signal)[0])
+            by_k = by_covariances(known, V, by_mean, by_variance, by_covariance, weights)
+            return self._by_column(pair.pull_back(by_k)[0])
 
         return mean, variance, k @ weights, to_gradient
-
-    def _moments(self, k: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Mean (b,) and variance (b,) of values from k* (b, N), and V' without rounding."""
-        signal = self.hyperparameters.signal
-        mean = torch.mv(k, self.alpha) + self.hyperparameters.mean
-        V = self._solve(k)
-        variance = signal - torch.linalg.vecdot(V, V)
-        smallest = SMALLEST_VARIANCE * signal
-        V = V.masked_fill((variance < smallest).unsqueeze(-1), 0.0)  # no slope where it is rounding
-        return mean, variance.clamp_min(smallest), V
 
     def _by_column(self, by_feature: Tensor) -> Tensor:
         """Gradients (m, d) in the unit cube from those (m, F) in scaled features."""
@@ -344,42 +376,61 @@ class DerivativeGaussianProcess(Model, FantasizeMixin):  # type: ignore[misc]
         gradient[:, plain] = by_feature[:, : len(plain)]
         return gradient
 
-    def covariances_with_next(self, A: Shaped[Tensor, "m d"]) -> OfNext:
+    @property
+    def _next_directions(self) -> Tensor:
+        """Directions (k, d) of the partials that the next observation is expected to have."""
+        return torch.eye(self.rows.X.shape[-1], dtype=self.alpha.dtype)[self.rows.columns]
+
+    def moments_with_next(
+        self,
+        A: Shaped[Tensor, "m d"],
+        noise: float | None = None,
+        slope_noise: float | None = None,
+    ) -> OfNext:
         """What the next observation with slopes tells about the values at fixed points A.
+
+        Parameters
+        ----------
+        A
+            (m, d) points.
+        noise, slope_noise
+            Variances of the noise of the next value and of each of its partial derivatives; None:
+            `new_noise` and `new_slope_noise`. They count as at least 1e-8 of the prior variances:
+            without any, C and S are rounding errors at a point that is known.
 
         Returns
         -------
         of_next
             Maps X (*b, d) and directions (see `values_and_slopes`; None: the partials in all
-            columns where there was one) to the posterior covariances C (*b, m, r) of f(A) with
-            what is observed at X, and to the covariance S (*b, r, r) of those observations, noise
-            included; differentiable in both.
-            Noise counts as at least 1e-8 of the prior variances: without any, C and S are rounding
-            errors at a point that is known.
+            columns where there was one) to the posterior mean (*b,) of the value at X, to the
+            posterior covariances C (*b, m + 1, r) of f(A) and f(X) with what is observed at X, and
+            to the covariance S (*b, r, r) of those observations, noise included; differentiable in
+            both.
         """
         reported = self._values(A)
         solved = torch.cholesky_solve(self._covariances(self.observed, reported), self.L)
+        tied = torch.cat((self.alpha.unsqueeze(-1), solved), dim=-1)
+        of_value = self.new_noise if noise is None else torch.as_tensor(noise).double()
+        of_slope = self.new_slope_noise if slope_noise is None else torch.as_tensor(slope_noise)
 
-        observed = torch.eye(A.shape[-1], dtype=A.dtype)[self.rows.columns]
-
-        def of_next(X: Tensor, directions: Tensor | None = None) -> tuple[Tensor, Tensor]:
-            directions = observed if directions is None else directions
+        def of_next(X: Tensor, directions: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
+            directions = self._next_directions if directions is None else directions
             seen = self._with_slopes(X, directions)
             flat, (*batch, r) = joined(seen), seen.Z.shape[:-1]
             k = self._covariances(flat, self.observed)
-            C = (self._covariances(flat, reported) - k @ solved).reshape(*batch, r, -1).mT
+            known = (k @ tied).reshape(*batch, r, -1)
+            C = self._covariances(flat, reported).reshape(*batch, r, -1) - known[..., 1:]
             V = self._solve(k).reshape(*batch, r, -1)
             prior = self._covariances(seen, seen)
-            noise = self._noise_of_next(directions)
+            S = prior - V @ V.mT
+            slopes = of_slope.to(X.dtype) * directions.square().sum(-1)
+            noise = torch.cat((of_value.expand(*slopes.shape[:-1], 1), slopes), dim=-1)
             noise = noise.maximum(_LEAST_NOISE * prior.diagonal(dim1=-2, dim2=-1))
-            return C, prior - V @ V.mT + torch.diag_embed(noise)
+            both = torch.cat((C, S[..., :1]), dim=-1).mT
+            mean = known[..., 0, 0] + self.hyperparameters.mean
+            return mean, both, S + torch.diag_embed(noise)
 
         return of_next
-
-    def _noise_of_next(self, directions: Tensor) -> Tensor:
-        """Noise variances (r,) or (*b, r) of a value and slopes."""
-        slopes = self.new_slope_noise * directions.square().sum(-1)
-        return torch.cat((self.new_noise.expand(*slopes.shape[:-1], 1), slopes), dim=-1)
 
     def condition_on_observations(
         self, X: Tensor, Y: Tensor, noise: Tensor | None = None, **kwargs: Any

@@ -474,7 +474,7 @@ def test_awkward_data_are_fitted_all_the_same(what, kernel, noise):
     )
     at = torch.cat((X[:2], points(5, 2, seed=6)))
     moments = [*model.marginals_with_gradients(at), *model.values_and_slopes(at)]
-    moments += model.covariances_with_next(at)(at, None)
+    moments += model.moments_with_next(at)(at, None)
     assert all(bool(moment.isfinite().all()) for moment in moments)
     assert np.isfinite(theta).all() and float(moments[1].min()) > 0.0
 
@@ -489,6 +489,12 @@ def golden_model():
     return DerivativeGaussianProcess(seen, h)
 
 
+def with_next(model, A, X, directions=None):
+    """C of A alone, and S."""
+    _, C, S = model.moments_with_next(A)(X, directions)
+    return C[..., :-1, :], S
+
+
 def expected_gain(a, b):
     """h(a, b) (n,) of n sets of lines (n, m)."""
     return np.exp(log_gain_and_partials(a.numpy(), b.numpy())[0])
@@ -496,7 +502,7 @@ def expected_gain(a, b):
 
 def knowledge_gradients(model, A, X, slope_noise=None):
     """KG of the value alone, and of value and slope by quadrature over one of two normals."""
-    C, S = model.covariances_with_next(A)(X, None)
+    C, S = with_next(model, A, X)
     if slope_noise is not None:
         S[:, 1, 1] += slope_noise - model.new_slope_noise
     a, _ = model.marginals(A)
@@ -526,14 +532,14 @@ def test_golden_numbers_of_the_knowledge_gradient_with_slopes():
 def test_an_exact_observation_that_is_known_changes_nothing():
     X, Y, Yvar, dY, dYvar = observations(noise="exact", absent=0.0)
     model = DerivativeGaussianProcess(rows(X, Y, Yvar, dY, dYvar), hyperparameters("matern52"))
-    C, S = model.covariances_with_next(points(6, 3, seed=4))(X, None)
+    C, S = with_next(model, points(6, 3, seed=4), X)
     changes = torch.linalg.solve_triangular(torch.linalg.cholesky(S), C.mT, upper=False)
     assert float(changes.abs().max()) < 1e-6
 
 
 def test_covariances_with_the_next_observation_are_those_of_the_joint_posterior():
     model, A, X = process(noise="mixed"), points(4, 3, seed=4), points(2, 3, seed=5)
-    C, S = model.covariances_with_next(A)(X, None)
+    C, S = with_next(model, A, X)
     assert (C.shape, S.shape) == ((2, 4, 4), (2, 4, 4))
     noise = torch.diag(tensor(0.02, 0.07, 0.07, 0.07))
     for i in range(2):
@@ -545,8 +551,8 @@ def test_covariances_with_the_next_observation_are_those_of_the_joint_posterior(
 def test_one_slope_along_a_direction_is_that_combination_of_the_partials():
     model, A, X = process(), points(4, 3, seed=4), points(5, 2, 3, seed=5)
     theta = points(5, 2, 3, seed=6) - 0.5
-    of_next = model.covariances_with_next(A)
-    (C, S), (C_all, S_all) = of_next(X, theta.unsqueeze(-2)), of_next(X, None)
+    C, S = with_next(model, A, X, theta.unsqueeze(-2))
+    C_all, S_all = with_next(model, A, X)
     same(C[..., 0], C_all[..., 0], 1e-10)
     same(C[..., 1], (C_all[..., 1:] @ theta.unsqueeze(-1)).squeeze(-1), 1e-10)
     T = torch.zeros(5, 2, 2, 4, dtype=torch.float64)
@@ -564,13 +570,13 @@ def test_only_partials_that_came_before_are_expected_of_the_next_observation():
     h, A = hyperparameters("matern52"), points(4, 3, categories=MIXED, seed=4)
     at = points(2, 3, categories=MIXED, seed=5)
     model = DerivativeGaussianProcess(rows(X, Y, Yvar, dY, dYvar), h, MIXED)
-    C, S = model.covariances_with_next(A)(at, None)
-    given = model.covariances_with_next(A)(at, tensor([1.0, 0.0, 0.0]))
+    C, S = with_next(model, A, at)
+    given = with_next(model, A, at, tensor([1.0, 0.0, 0.0]))
     same(C, given[0], 0)
     same(S, given[1], 0)
     assert (C.shape, S.shape) == ((2, 4, 2), (2, 2, 2))
     alone = DerivativeGaussianProcess(rows(X, Y, Yvar, dY * torch.nan, dYvar), h, MIXED)
-    C, S = alone.covariances_with_next(A)(at, None)
+    C, S = with_next(alone, A, at)
     assert (C.shape, S.shape) == ((2, 4, 1), (2, 1, 1))
     joint = alone.posterior(torch.cat((at[:1], A))).distribution.covariance_matrix
     same(C[0, :, 0], joint[0, 1:], 1e-10)
@@ -579,13 +585,13 @@ def test_only_partials_that_came_before_are_expected_of_the_next_observation():
 @pytest.mark.parametrize("along", [False, True])
 def test_covariances_with_the_next_observation_are_differentiable(along):
     model, A = process("rbf"), points(3, 3, seed=4)
-    of_next = model.covariances_with_next(A)
+    of_next = model.moments_with_next(A)
     X = points(2, 3, seed=5).requires_grad_(True)
     theta = (points(2, 3, seed=6) - 0.5).requires_grad_(True) if along else None
 
     def total():
-        C, S = of_next(X, None if theta is None else theta.unsqueeze(-2))
-        return C.sum() + S.square().sum()
+        mean, C, S = of_next(X, None if theta is None else theta.unsqueeze(-2))
+        return mean.sum() + C.sum() + S.square().sum()
 
     parts = [X] if theta is None else [X, theta]
     for part, gradient in zip(parts, torch.autograd.grad(total(), parts), strict=True):
@@ -602,7 +608,7 @@ def test_the_next_mean_is_that_of_the_process_with_the_observation():
     """mean + C S^-1 (observed - expected), whatever is observed."""
     seen, X, A = observations(), points(1, 3, seed=5), points(4, 3, seed=4)
     model = DerivativeGaussianProcess(rows(*seen), hyperparameters("matern52"))
-    C, S = model.covariances_with_next(A)(X, None)
+    C, S = with_next(model, A, X)
     surprise = tensor(0.3, -1.0, 0.5, 2.0)
     expected = model.values_and_slopes(X)[0][0]
     observed = expected + surprise
