@@ -145,6 +145,30 @@ def values_only(X: Tensor, Y: Tensor, Yvar: Tensor, batch: tuple[int, ...]) -> R
     )
 
 
+def expected_rows(X: Tensor, directions: Tensor, noise: float, slope_noise: float) -> Rows:
+    """Rows of value and k slopes at each of m points (m, d), none of them observed yet.
+
+    Parameters
+    ----------
+    X, directions
+        (m, d) points, and (k, d) directions of the slopes.
+    noise, slope_noise
+        Variances of the noise of a value and of a slope.
+    """
+    m, r = len(X), 1 + len(directions)
+    at_each = torch.full((r,), slope_noise, dtype=X.dtype)
+    weight = torch.zeros(r, dtype=X.dtype)
+    at_each[0], weight[0] = noise, 1.0
+    return Rows(
+        X=X.repeat_interleave(r, 0),
+        weight=weight.repeat(m),
+        direction=torch.cat((torch.zeros_like(X[:1]), directions)).repeat(m, 1),
+        y=X.new_full((m * r,), torch.nan),
+        noise=at_each.repeat(m),
+        at=(torch.arange(m) * r).repeat_interleave(r),
+    )
+
+
 def values_at(X: Tensor, features: Features, inverse_scale: Tensor) -> Functionals:
     """The values at points (*b, m, d)."""
     Z = features.of(X) * inverse_scale

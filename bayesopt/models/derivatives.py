@@ -14,15 +14,11 @@ k*          (*b, m, N) = a Cov(what is asked, rows)
     mean       = c w* + k* alpha                                        Wu et al. (2017), Section 3
     covariance = a Cov(*, *) - V' V,    V = L^-1 k*'
 
-What an observation of (f, grad f)(x), or of (f, theta' grad f)(x), does to the mean at points x':
-
-    mean_{n+1}(x') = mean_n(x') + C S^(-1/2) Z,    C = Cov_n(f(x'), (f, grad f)(x)),
-    S = Cov_n((f, grad f)(x)) + diag(noise),    Z standard normal                           ibid.
-
 Slopes are in units of the unit cube. Columns of categories have none.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -41,9 +37,11 @@ from bayesopt.models.derivative_marginals import (
     moments,
     with_others,
 )
+from bayesopt.models.derivative_next import Told
 from bayesopt.models.derivative_rows import (
     HyperparametersWithSlopes,
     Rows,
+    expected_rows,
     joined,
     values_and_slopes_at,
     values_at,
@@ -51,8 +49,6 @@ from bayesopt.models.derivative_rows import (
 )
 from bayesopt.models.kernels import Features
 from bayesopt.models.posterior import ExactPosterior, cholesky
-
-_LEAST_NOISE = 1e-8  # relative to the prior variances
 
 OfNext = Callable[[Tensor, Tensor | None], tuple[Tensor, Tensor, Tensor]]
 
@@ -406,31 +402,59 @@ class DerivativeGaussianProcess(Model, FantasizeMixin):  # type: ignore[misc]
             posterior covariances C (*b, m + 1, r) of f(A) and f(X) with what is observed at X, and
             to the covariance S (*b, r, r) of those observations, noise included; differentiable in
             both.
-        """
-        reported = self._values(A)
-        solved = torch.cholesky_solve(self._covariances(self.observed, reported), self.L)
-        tied = torch.cat((self.alpha.unsqueeze(-1), solved), dim=-1)
-        of_value = self.new_noise if noise is None else torch.as_tensor(noise).double()
-        of_slope = self.new_slope_noise if slope_noise is None else torch.as_tensor(slope_noise)
 
-        def of_next(X: Tensor, directions: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
-            directions = self._next_directions if directions is None else directions
-            seen = self._with_slopes(X, directions)
-            flat, (*batch, r) = joined(seen), seen.Z.shape[:-1]
-            k = self._covariances(flat, self.observed)
-            known = (k @ tied).reshape(*batch, r, -1)
-            C = self._covariances(flat, reported).reshape(*batch, r, -1) - known[..., 1:]
-            V = self._solve(k).reshape(*batch, r, -1)
-            prior = self._covariances(seen, seen)
-            S = prior - V @ V.mT
-            slopes = of_slope.to(X.dtype) * directions.square().sum(-1)
-            noise = torch.cat((of_value.expand(*slopes.shape[:-1], 1), slopes), dim=-1)
-            noise = noise.maximum(_LEAST_NOISE * prior.diagonal(dim1=-2, dim2=-1))
-            both = torch.cat((C, S[..., :1]), dim=-1).mT
-            mean = known[..., 0, 0] + self.hyperparameters.mean
-            return mean, both, S + torch.diag_embed(noise)
+        Raises
+        ------
+        ValueError
+            As `marginals_with_gradients` does.
+        """
+        directions = self._next_directions
+        of_value = self.new_noise if noise is None else torch.as_tensor(noise)
+        of_slope = self.new_slope_noise if slope_noise is None else torch.as_tensor(slope_noise)
+        told = Told(self._constant_factors(), self._values(A), of_value, of_slope)
+
+        def of_next(X: Tensor, along: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
+            along = directions if along is None else along
+            return told.by(self._with_slopes(X, along), along)
 
         return of_next
+
+    def after_next(
+        self,
+        X: Shaped[Tensor, "m d"],
+        Z: Shaped[Tensor, "s p"],
+        noise: float | None = None,
+        slope_noise: float | None = None,
+    ) -> list["DerivativeGaussianProcess"]:
+        """The process after each of s draws of the observations with slopes at m points.
+
+        Parameters
+        ----------
+        X
+            (m, d) points.
+        Z
+            (s, m r) standard normal numbers, r = 1 + k as for `beside_slopes`; zeros stand for
+            what is expected.
+        noise, slope_noise
+            As in `moments_with_next`.
+        """
+        of_value = float(self.new_noise if noise is None else noise)
+        of_slope = float(self.new_slope_noise if slope_noise is None else slope_noise)
+        new = expected_rows(X, self._next_directions, of_value, of_slope)
+        asked = new.functionals(self.features, self.inverse_scale)
+        mean, covariance = self._joint(asked)
+        scale = self._covariances(asked, asked).diagonal()
+        of_draws = cholesky(covariance + torch.diag(new.noise), scale)
+        L = self._extended(asked, new.noise, ())
+        return [
+            DerivativeGaussianProcess(
+                self.rows.followed_by(replace(new, y=y), ()),
+                self.hyperparameters,
+                self.features.categories,
+                L,
+            )
+            for y in mean + Z @ of_draws.T
+        ]
 
     def condition_on_observations(
         self, X: Tensor, Y: Tensor, noise: Tensor | None = None, **kwargs: Any
@@ -461,8 +485,9 @@ class DerivativeGaussianProcess(Model, FantasizeMixin):  # type: ignore[misc]
         """The Cholesky factor with rows more, (*batch, N + m, N + m)."""
         N, m = self.L.shape[-1], len(new.weight)
         lower = self._solve(self._covariances(new, self.observed))
-        C = self._covariances(new, new) + torch.diag_embed(noise)
+        prior = self._covariances(new, new)
         L = torch.zeros(*batch, N + m, N + m, dtype=self.L.dtype)
         L[..., :N, :N], L[..., N:, :N] = self.L, lower
-        L[..., N:, N:] = cholesky(C - lower @ lower.mT, self.hyperparameters.signal)
+        corner = prior + torch.diag_embed(noise) - lower @ lower.mT
+        L[..., N:, N:] = cholesky(corner, prior.diagonal(dim1=-2, dim2=-1))
         return L

@@ -363,6 +363,36 @@ def test_acquisitions_work_on_it_as_on_any_model(noise):
     assert v[0] >= float(ours(points(200, 1, 3, seed=6)).max())
 
 
+def test_what_covariances_are_asked_with_may_be_observed_or_not_and_have_slopes():
+    model, at = process("rbf"), points(4, 3, seed=3)
+    A = torch.cat((model.X[[2]], points(2, 3, seed=4), model.X[[0]]))
+    joint = model.posterior(torch.cat((at, A))).distribution.covariance_matrix[:4, 4:]
+    factors, weights = model.beside(A)
+    same(model.marginals_and_covariances(at, weights, factors)[2], joint, 1e-10)
+    factors, weights = model.beside_slopes(A)
+    _, all_at_once = model.joint_values_and_slopes(torch.cat((at, A)))
+    mean, variance, cross = model.marginals_and_covariances(at, weights, factors)
+    same(cross, all_at_once[0:16:4, 16:], 1e-10)
+    same(mean, model.marginals(at)[0], 1e-12)
+    same(variance, model.marginals(at)[1], 1e-12)
+
+
+def test_expected_observations_with_slopes_change_no_mean_and_drawn_ones_are_conditioned_on():
+    seen, X, at = observations(), points(2, 3, seed=5), points(4, 3, seed=4)
+    model = DerivativeGaussianProcess(rows(*seen), hyperparameters("matern52"))
+    (expected,) = model.after_next(X, torch.zeros(1, 8, dtype=torch.float64))
+    same(expected.marginals(at)[0], model.marginals(at)[0], 1e-9)
+    Z = points(3, 8, seed=6) - 0.5
+    for after in model.after_next(X, Z, noise=0.02, slope_noise=0.03):
+        own = after.rows.y[-8:].reshape(2, 4)
+        noise = torch.full_like(X, 0.03)
+        new = (X, own[:, :1], torch.full_like(X[:, :1], 0.02), own[:, 1:], noise)
+        together = [torch.cat(pair) for pair in zip(seen, new, strict=True)]
+        theirs = DerivativeGaussianProcess(rows(*together), model.hyperparameters)
+        same(after.marginals(at)[0], theirs.marginals(at)[0], 1e-8)
+        same(after.marginals(at)[1], theirs.marginals(at)[1], 1e-8)
+
+
 # -- fit -------------------------------------------------------------------------------------------
 
 
