@@ -48,9 +48,10 @@ from bayesopt.region import Region
 
 _N_FANTASIES = 4
 _N_NODES = 25
+_N_NODES_UNDER_NOISE = 17  # the more there is to compute at each; kinks are softer, too
 _N_ROUGH_NODES = 9
 _REACH = 4.0  # of the nodes
-_BEYOND = 8.5  # Phi(-8.5) is below 1e-16: what happens farther out cannot be seen
+_BEYOND = 6.0  # Phi(-6) is 1e-9: what happens farther out hardly counts
 _N_COMPARED = 3
 _NOTHING = -1e15  # the logarithm of no gain, which has a slope unlike that of zero
 _CHUNK = 64
@@ -200,7 +201,7 @@ class Lookahead(AcquisitionFunction):  # type: ignore[misc]
         """log g_1 (b, K, J) of second candidates from mu_1 and Sigma_1 of all that is reported."""
         if self.certain:
             variance = variance.clamp_min(_SMALLEST_VARIANCE)
-            return _floored(log_expected_improvement(mean, variance, best.unsqueeze(-1)))
+            return _floored(log_expected_improvement(mean - best.unsqueeze(-1), variance, 0.0))
         root = (variance + self.noise).sqrt().unsqueeze(-1)
         a = torch.cat((after.unsqueeze(-2).expand(*root.shape[:-1], -1), mean[..., None]), dim=-1)
         b = torch.cat((beside.movedim(1, -1), variance.unsqueeze(-1)), dim=-1) / root
@@ -259,12 +260,14 @@ def build(
     """
     region = region or cube_of(data)
     noise = noise_of_next(model, data)
+    n_nodes = _N_NODES if noise == 0.0 else _N_NODES_UNDER_NOISE
     if X_pending is None or len(X_pending) == 0:
-        return Lookahead(model, data.X, _seconds_of(model, data.X, noise, region), noise)
+        B = _seconds_of(model, data.X, noise, region)
+        return Lookahead(model, data.X, B, noise, n_nodes=n_nodes)
     A = torch.cat((data.X, X_pending))
     B = _seconds_of(believe(model, data, X_pending), A, noise, region)
     models = fantasies(model, data, X_pending, _N_FANTASIES)
-    return Average([Lookahead(m, A, B, noise) for m in models])
+    return Average([Lookahead(m, A, B, noise, n_nodes=n_nodes) for m in models])
 
 
 def _seconds_of(model: Model, A: Tensor, noise: float, region: Region) -> Tensor:
