@@ -30,6 +30,8 @@ are largest. While x moves, x' stays as it is: by the envelope theorem that is a
 of the maximum over the whole space, wherever B holds its maximisers.
 """
 
+from collections.abc import Iterator
+
 import torch
 from botorch.acquisition import AcquisitionFunction
 from botorch.models.model import Model
@@ -123,8 +125,8 @@ class Lookahead(AcquisitionFunction):  # type: ignore[misc]
             return self.observed.value(self._log_value_and_partials, X, self.log)
         mean, variance, covariance = self.observed.moments(X)
         flat = mean.reshape(-1), variance.reshape(-1), covariance.reshape(mean.numel(), -1)
-        chunks = zip(*(moment.split(_CHUNK) for moment in flat), strict=True)
-        value = torch.cat([self._log_value(*chunk) for chunk in chunks]).reshape(mean.shape)
+        value = torch.cat([self._log_value(*chunk) for chunk in _chunks(*flat)])
+        value = value.reshape(mean.shape)
         return value if self.log else value.exp()
 
     def _log_value_and_partials(
@@ -132,7 +134,7 @@ class Lookahead(AcquisitionFunction):  # type: ignore[misc]
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """The logarithm (b,), and its derivatives in the moments (b,), (b,), (b, r + m)."""
         parts = []
-        for chunk in zip(*(x.split(_CHUNK) for x in (mean, variance, covariance)), strict=True):
+        for chunk in _chunks(mean, variance, covariance):
             with torch.enable_grad():
                 moments = [moment.detach().requires_grad_() for moment in chunk]
                 value = self._log_value(*moments)
@@ -191,8 +193,8 @@ class Lookahead(AcquisitionFunction):  # type: ignore[misc]
             chosen = bound.topk(min(self.n_compared, m), dim=-1).indices  # (b, K, J)
         J, r = chosen.shape[-1], after.shape[-1]
         flat = chosen.flatten(-2)
-        mean, s, variance = (x.gather(-1, flat).unflatten(-1, (K, J)) for x in (mean, s, variance))
-        beside = beside.gather(-1, flat.unsqueeze(-2).expand(-1, r, -1)).unflatten(-1, (K, J))
+        mean, s, variance = (x.gather(-1, flat).reshape(chosen.shape) for x in (mean, s, variance))
+        beside = beside.gather(-1, flat.unsqueeze(-2).expand(-1, r, -1)).reshape(-1, r, K, J)
         return self._log_second_of(after, best, mean + z * s, variance, beside).amax(-1)
 
     def _log_second_of(
@@ -206,6 +208,11 @@ class Lookahead(AcquisitionFunction):  # type: ignore[misc]
         a = torch.cat((after.unsqueeze(-2).expand(*root.shape[:-1], -1), mean[..., None]), dim=-1)
         b = torch.cat((beside.movedim(1, -1), variance.unsqueeze(-1)), dim=-1) / root
         return _log_gain(a, b, mean - best.unsqueeze(-1))
+
+
+def _chunks(*moments: Tensor) -> Iterator[tuple[Tensor, ...]]:
+    """The same moments of a few candidates at a time: what is made of them is large."""
+    return zip(*(torch.split(moment, _CHUNK) for moment in moments), strict=True)
 
 
 def _log_gain(a: Tensor, b: Tensor, lead: Tensor) -> Tensor:

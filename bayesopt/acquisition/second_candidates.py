@@ -18,7 +18,7 @@ rounds. Everything is drawn from a fixed seed. All rows are climbed at once.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import torch
