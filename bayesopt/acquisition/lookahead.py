@@ -56,6 +56,7 @@ _REACH = 4.0  # of the nodes
 _BEYOND = 6.0  # Phi(-6) is 1e-9: what happens farther out hardly counts
 _N_COMPARED = 3
 _NOTHING = -1e15  # the logarithm of no gain, which has a slope unlike that of zero
+_KNOWN = 1e-6  # share of a variance
 _CHUNK = 64
 _SMALLEST_VARIANCE = 1e-15  # a second candidate may be the first one, up to rounding
 
@@ -98,12 +99,13 @@ class Lookahead(AcquisitionFunction):  # type: ignore[misc]
         with torch.no_grad():
             A = within_reach(model, A)
             self.r = len(A)
-            self.certain = noise == 0.0 and self.r == 1  # no mean moves but that of the candidate
-            self.n_compared = 1 if self.certain else n_compared
             self.observed = Observed(model, torch.cat((A, B)))
-            self.mean = model.posterior(A.unsqueeze(-2)).mean[:, 0, 0]
+            self.mean, variance, _ = self.observed.moments(A.unsqueeze(-2))
             self.mean_of_B, self.variance_of_B, covariance = self.observed.moments(B.unsqueeze(-2))
             self.of_A_with_B = covariance[:, : self.r].T
+            known = float(variance.max()) <= _KNOWN * float(self.variance_of_B.max())
+            self.certain = noise == 0.0 and known  # no mean moves but that of the candidate
+            self.n_compared = 1 if self.certain else n_compared
 
     def value_and_gradient(
         self, X: Shaped[Tensor, "b d"]
@@ -279,7 +281,7 @@ def build(
 
 def _seconds_of(model: Model, A: Tensor, noise: float, region: Region) -> Tensor:
     def of_seconds(B: Tensor) -> Lookahead:
-        return Lookahead(model, A, B, noise, n_nodes=_N_ROUGH_NODES)
+        return Lookahead(model, A, B, noise, n_nodes=_N_ROUGH_NODES, n_compared=1)
 
     with torch.no_grad():
         A = within_reach(model, A)

@@ -167,8 +167,9 @@ def test_a_second_look_at_the_first_point_counts_under_noise():
 
 
 @pytest.mark.parametrize("noise", ["exact", "inferred"])
-@pytest.mark.parametrize("mean", ["constant", "quadratic"])
-@pytest.mark.parametrize("correlation", KERNELS)
+@pytest.mark.parametrize(
+    ("correlation", "mean"), [*((kernel, "constant") for kernel in KERNELS), ("rbf", "quadratic")]
+)
 def test_gradients_agree_with_finite_differences(correlation, mean, noise):
     model = process(correlation, mean=mean, noise=noise)
     variance = 0.0 if noise == "exact" else 0.05
@@ -227,7 +228,7 @@ def test_it_takes_one_point_at_a_time_in_batches_of_any_shape():
 )
 def test_the_maximiser_is_that_of_a_dense_grid_of_second_candidates(d, n, lengthscale, noise):
     model = wavy(n, d, lengthscale, noise)
-    grid = grid_of(101 if d == 1 else 21, d)
+    grid = grid_of(101 if d == 1 else 17, d)
     with torch.no_grad():
         dense = Lookahead(model, model.X, grid, noise)
         x, v = found_by(build(model, data_of(model)), cube_of(data_of(model)), model)
@@ -242,7 +243,7 @@ def test_the_second_candidates_are_the_same_every_time():
     torch.manual_seed(1)
     first = build(model, data_of(model))
     torch.manual_seed(2)
-    second = build(model, data_of(model))
+    second = build(model, data_of(model), points(0, 2))
     torch.testing.assert_close(first.B, second.B, rtol=0, atol=0)
     torch.testing.assert_close(first(X), second(X), rtol=0, atol=0)
 
@@ -267,12 +268,12 @@ def test_second_candidates_of_a_mixed_space_stand_for_values():
     )
     X = torch.from_numpy(space.snap(points(12, 4, seed=15).numpy()))
     Y = torch.sin(5 * X.sum(-1, keepdim=True))
-    h = Hyperparameters(torch.tensor([0.4, 0.8, 0.6, 0.5]).double(), 0.05, mean=0.0)
-    model = ExactGaussianProcess(X, Y, torch.full_like(Y, torch.nan), h, space.categories)
+    h = Hyperparameters(torch.tensor([0.4, 0.8, 0.6, 0.5]).double(), 0.0, mean=0.0)
+    model = ExactGaussianProcess(X, Y, torch.zeros_like(Y), h, space.categories)
     acquisition = build(model, data_of(model), region=Region(space))
     np.testing.assert_array_equal(space.snap(acquisition.B.numpy()), acquisition.B.numpy())
     x, v = found_by(acquisition, Region(space), model)
-    some = torch.from_numpy(space.snap(points(400, 4, seed=16).numpy())).unsqueeze(-2)
+    some = torch.from_numpy(space.snap(points(200, 4, seed=16).numpy())).unsqueeze(-2)
     assert v > float(acquisition(some).max())
 
 
@@ -296,13 +297,11 @@ def test_a_small_finite_space_is_programmed_as_a_whole():
 @pytest.mark.parametrize("noise", ["exact", "inferred"])
 def test_a_pending_point_is_not_asked_again(noise):
     model = process(noise=noise, n=5)
-    data, X = data_of(model), points(200, 1, 2, seed=17)
+    data, X = data_of(model), points(60, 1, 2, seed=17)
     with torch.no_grad():
         free = build(model, data)(X)
         pending = X[free.argmax()]
         busy = build(model, data, pending)(X)
-        same = build(model, data, points(0, 2))(X)
-    torch.testing.assert_close(same, free, rtol=0, atol=0)
     assert bool(busy.isfinite().all())
     assert float(busy[free.argmax()]) < float(busy.max()) - 0.02
     assert int(busy.argmax()) != int(free.argmax())
