@@ -28,6 +28,9 @@ closed form: of all that may be reported, only x' and what is best after x are c
 Without noise that is no bound but g_1 itself. Under noise g_1 is computed for the few whose bounds
 are largest. While x moves, x' stays as it is: by the envelope theorem that is also the gradient
 of the maximum over the whole space, wherever B holds its maximisers.
+
+Asked after every evaluation it always counts on one more, and prefers what tells where that should
+be: it explores first. A search must take its gains by other means (see `policy.Search`).
 """
 
 from collections.abc import Iterator
@@ -55,7 +58,7 @@ _N_ROUGH_NODES = 9
 _REACH = 4.0  # of the nodes
 _BEYOND = 6.0  # Phi(-6) is 1e-9: what happens farther out hardly counts
 _N_COMPARED = 3
-_NOTHING = -1e15  # the logarithm of no gain, which has a slope unlike that of zero
+_NOTHING = -1e15  # stands for the logarithm of zero, which has no slope
 _KNOWN = 1e-6  # share of a variance
 _CHUNK = 64
 _SMALLEST_VARIANCE = 1e-15  # a second candidate may be the first one, up to rounding
@@ -203,8 +206,8 @@ class Lookahead(AcquisitionFunction):  # type: ignore[misc]
         self, after: Tensor, best: Tensor, mean: Tensor, variance: Tensor, beside: Tensor
     ) -> Tensor:
         """log g_1 (b, K, J) of second candidates from mu_1 and Sigma_1 of all that is reported."""
+        variance = variance.clamp_min(_SMALLEST_VARIANCE)
         if self.certain:
-            variance = variance.clamp_min(_SMALLEST_VARIANCE)
             return _floored(log_expected_improvement(mean - best.unsqueeze(-1), variance, 0.0))
         root = (variance + self.noise).sqrt().unsqueeze(-1)
         a = torch.cat((after.unsqueeze(-2).expand(*root.shape[:-1], -1), mean[..., None]), dim=-1)
@@ -251,8 +254,8 @@ def build(
 ) -> AcquisitionFunction:
     """Log of the gain that two evaluations promise, on a fitted model.
 
-    The candidates of the second one are made once, from a fixed seed: what is returned is a
-    continuous function of the candidate, for any search.
+    The candidates of the second one are made once, from a fixed seed: what is returned is one
+    function of the candidate, for any search.
 
     Parameters
     ----------

@@ -68,6 +68,15 @@ def test_it_equals_dynamic_programming(noise):
     np.testing.assert_allclose(default, exact, rtol=0.03 if noise == 1.0 else 0.005)
 
 
+def test_it_equals_dynamic_programming_where_only_old_observations_were_noisy():
+    golden = golden_model(0.0)
+    Yvar = column(0.0, 0.2, 0.1)
+    model = ExactGaussianProcess(golden.X, golden.Y, Yvar, golden.hyperparameters)
+    problem, space = programmed(model, column(0.25, 0.55, 0.95), 0.0)
+    values = gain(model, model.X, space, 0.0)(space.unsqueeze(-2))
+    np.testing.assert_allclose(values, problem.gains(2), rtol=0.01)
+
+
 @pytest.mark.parametrize("noise", ["exact", "known"])
 def test_it_equals_dynamic_programming_in_two_dimensions(noise):
     model = process(noise=noise, n=3)
