@@ -122,13 +122,13 @@ def test_the_bound_is_exact_without_noise_and_below_the_gain_with_it():
 @pytest.mark.parametrize("noise", [0.0, 0.02])
 def test_two_steps_are_worth_at_least_one(noise):
     model = process(noise="exact" if noise == 0.0 else "inferred")
-    X, B = points(100, 1, 2, seed=3), points(30, 2, seed=4)
+    X, B = points(30, 1, 2, seed=3), points(15, 2, seed=4)
     one = NoisyExpectedImprovement(model, model.X, noise, log=False)
     two = gain(model, model.X, B, noise)(X)
     assert bool((two >= one(X)).all())
     assert bool((two >= 0.99 * one(B.unsqueeze(-2)).max()).all())
-    more = gain(model, model.X, torch.cat((B, points(30, 2, seed=5))), noise, n_compared=60)(X)
-    fewer = gain(model, model.X, B, noise, n_compared=30)(X)
+    more = gain(model, model.X, torch.cat((B, points(15, 2, seed=5))), noise, n_compared=30)(X)
+    fewer = gain(model, model.X, B, noise, n_compared=15)(X)
     assert bool((more >= fewer - 1e-12).all())
 
 
@@ -289,14 +289,14 @@ def test_second_candidates_of_a_mixed_space_stand_for_values():
     space = bo.Space(
         x=bo.Float(0, 1), kind=bo.Categorical(["a", "b", "c"]), n=bo.Int(0, 4), y=bo.Float(0, 1)
     )
-    X = torch.from_numpy(space.snap(points(12, 4, seed=15).numpy()))
+    X = torch.from_numpy(space.snap(points(8, 4, seed=15).numpy()))
     Y = torch.sin(5 * X.sum(-1, keepdim=True))
     h = Hyperparameters(torch.tensor([0.4, 0.8, 0.6, 0.5]).double(), 0.0, mean=0.0)
     model = ExactGaussianProcess(X, Y, torch.zeros_like(Y), h, space.categories)
     acquisition = build(model, data_of(model), region=Region(space))
     np.testing.assert_array_equal(space.snap(acquisition.B.numpy()), acquisition.B.numpy())
     x, v = found_by(acquisition, Region(space), model)
-    some = torch.from_numpy(space.snap(points(200, 4, seed=16).numpy())).unsqueeze(-2)
+    some = torch.from_numpy(space.snap(points(100, 4, seed=16).numpy())).unsqueeze(-2)
     assert v > float(acquisition(some).max())
 
 
