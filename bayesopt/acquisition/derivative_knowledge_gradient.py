@@ -25,16 +25,24 @@ from collections.abc import Callable
 import torch
 from botorch.acquisition import AcquisitionFunction
 from botorch.models.model import Model
+from botorch.utils.sampling import draw_sobol_normal_samples
 from jaxtyping import Float as Shaped
 from torch import Tensor
 
+from bayesopt.acquisition.average import Average
 from bayesopt.acquisition.expected_max_of_planes import (
     log_expected_gain_of_planes,
     mirrored_sample,
 )
+from bayesopt.acquisition.pending import noise_of_next
+from bayesopt.acquisition.report_set import cube_of, extended, report_set
+from bayesopt.data import Dataset
 from bayesopt.optimize import by_autograd
+from bayesopt.region import Region
 
 _N_SAMPLES = 32
+_N_HYPOTHETICAL = 16
+_N_FANTASIES = 8
 _LARGEST_CHUNK = 1 << 21  # numbers in one array, when no graph is built
 
 
@@ -116,3 +124,72 @@ class DerivativeKnowledgeGradient(AcquisitionFunction):  # type: ignore[misc]
         z = mirrored_sample(self.n_samples, B.shape[1] - 1)
         log_value = log_expected_gain_of_planes(a, B, z)
         return log_value if self.log else log_value.exp()
+
+
+def build(
+    model: Model,
+    data: Dataset,
+    X_pending: Shaped[Tensor, "m d"] | None = None,
+    *,
+    region: Region | None = None,
+) -> AcquisitionFunction:
+    """Log d-KG on a fitted process, over a report set that is found first.
+
+    Parameters
+    ----------
+    model
+        A process on values and slopes, fitted to `data` and their partial derivatives.
+    data
+        Its points are where the search for reportable ones looks first.
+    X_pending
+        Points that are being evaluated: what they return, slopes included, is averaged over.
+    region
+        Where a point may be reported: the space and its constraints. None: anywhere in the unit
+        cube, with the categories of `data`.
+
+    Raises
+    ------
+    TypeError
+        If the model knows nothing of slopes.
+    """
+    if not hasattr(model, "moments_with_next"):
+        raise TypeError(
+            "The knowledge gradient with derivatives needs a process on values and slopes, but "
+            f"the model is a {type(model).__name__}; take `knowledge_gradient.build` for it."
+        )
+    region = region or cube_of(data)
+    noises = noise_of_next(model, data), float(model.new_slope_noise)
+    if X_pending is None or len(X_pending) == 0:
+        A = _report_set(model, noises, data, region)
+        return DerivativeKnowledgeGradient(model, A, *noises)
+    with torch.no_grad():
+        mean, L = model.law_of_next(X_pending, *noises)
+        Z = draw_sobol_normal_samples(len(mean), _N_FANTASIES, dtype=L.dtype, seed=0)
+        (believed,) = model.after_next(X_pending, mean.unsqueeze(0), *noises)
+        fantasies = model.after_next(X_pending, mean + Z @ L.T, *noises)
+    A = _report_set(believed, noises, data, region)
+    W = torch.linalg.solve_triangular(L.T, Z.T, upper=True).T
+    A = extended(model, X_pending, W, region, A, slopes=True)
+    return Average([DerivativeKnowledgeGradient(m, A, *noises) for m in fantasies])
+
+
+def _report_set(
+    model: Model, noises: tuple[float, float], data: Dataset, region: Region
+) -> Shaped[Tensor, "m d"]:
+    told = model.moments_with_next(data.X[:0], *noises)
+
+    def hypothetical(P: Tensor) -> Tensor:
+        with torch.no_grad():
+            _, _, S = told(P, None)
+            Z = mirrored_sample(_N_HYPOTHETICAL, S.shape[-1])
+            W = torch.linalg.solve_triangular(torch.linalg.cholesky(S).mT, Z.T, upper=True)
+            return torch.block_diag(*W.mT)
+
+    return report_set(
+        model,
+        noises[0],
+        data,
+        region,
+        lambda A: DerivativeKnowledgeGradient(model, A, *noises),
+        hypothetical,
+    )

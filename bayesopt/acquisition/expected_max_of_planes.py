@@ -18,6 +18,8 @@ has the mean 0, so that the plane that is subtracted has its true mean, and no t
 Since the integrand is convex, the sum is at least its value at z = 0: h(a, B_1).
 """
 
+from functools import cache
+
 import numpy as np
 import torch
 from botorch.utils.sampling import draw_sobol_normal_samples
@@ -30,6 +32,7 @@ _WITHIN_REACH = 8.0  # standard deviations in which a plane must overtake the hi
 _AT_LEAST = 8  # planes are kept whatever their reach, for logarithms of what is hardly there
 
 
+@cache
 def mirrored_sample(n: int, r: int) -> Shaped[Tensor, "n r"]:
     """A quasi-Monte Carlo sample of n/2 normal vectors, always the same, and its mirror image."""
     if r == 0:

@@ -419,42 +419,29 @@ class DerivativeGaussianProcess(Model, FantasizeMixin):  # type: ignore[misc]
 
         return of_next
 
-    def after_next(
-        self,
-        X: Shaped[Tensor, "m d"],
-        Z: Shaped[Tensor, "s p"],
-        noise: float | None = None,
-        slope_noise: float | None = None,
-    ) -> list["DerivativeGaussianProcess"]:
-        """The process after each of s draws of the observations with slopes at m points.
+    def law_of_next(
+        self, X: Shaped[Tensor, "m d"], noise: float, slope_noise: float
+    ) -> tuple[Shaped[Tensor, " p"], Shaped[Tensor, "p p"]]:
+        """Mean and Cholesky factor of the covariance of the observations with slopes at m points.
 
-        Parameters
-        ----------
-        X
-            (m, d) points.
-        Z
-            (s, m r) standard normal numbers, r = 1 + k as for `beside_slopes`; zeros stand for
-            what is expected.
-        noise, slope_noise
-            As in `moments_with_next`.
+        There are p = m r of them, r = 1 + k as for `beside_slopes`, point by point; the noise
+        counts.
         """
-        of_value = float(self.new_noise if noise is None else noise)
-        of_slope = float(self.new_slope_noise if slope_noise is None else slope_noise)
-        new = expected_rows(X, self._next_directions, of_value, of_slope)
+        new = expected_rows(X, self._next_directions, noise, slope_noise)
         asked = new.functionals(self.features, self.inverse_scale)
         mean, covariance = self._joint(asked)
-        scale = self._covariances(asked, asked).diagonal()
-        of_draws = cholesky(covariance + torch.diag(new.noise), scale)
-        L = self._extended(asked, new.noise, ())
-        return [
-            DerivativeGaussianProcess(
-                self.rows.followed_by(replace(new, y=y), ()),
-                self.hyperparameters,
-                self.features.categories,
-                L,
-            )
-            for y in mean + Z @ of_draws.T
-        ]
+        prior = self._covariances(asked, asked).diagonal()
+        return mean, cholesky(covariance + torch.diag(new.noise), prior)
+
+    def after_next(
+        self, X: Shaped[Tensor, "m d"], Y: Shaped[Tensor, "s p"], noise: float, slope_noise: float
+    ) -> list["DerivativeGaussianProcess"]:
+        """The process after each of s results at m points, numbers as in `law_of_next`."""
+        new = expected_rows(X, self._next_directions, noise, slope_noise)
+        L = self._extended(new.functionals(self.features, self.inverse_scale), new.noise, ())
+        h, categories = self.hyperparameters, self.features.categories
+        after = (self.rows.followed_by(replace(new, y=y), ()) for y in Y)
+        return [DerivativeGaussianProcess(both, h, categories, L) for both in after]
 
     def condition_on_observations(
         self, X: Tensor, Y: Tensor, noise: Tensor | None = None, **kwargs: Any

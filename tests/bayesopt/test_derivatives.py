@@ -377,20 +377,23 @@ def test_what_covariances_are_asked_with_may_be_observed_or_not_and_have_slopes(
     same(variance, model.marginals(at)[1], 1e-12)
 
 
-def test_expected_observations_with_slopes_change_no_mean_and_drawn_ones_are_conditioned_on():
+def test_expected_observations_with_slopes_change_no_mean_and_others_are_conditioned_on():
     seen, X, at = observations(), points(2, 3, seed=5), points(4, 3, seed=4)
     model = DerivativeGaussianProcess(rows(*seen), hyperparameters("matern52"))
-    (expected,) = model.after_next(X, torch.zeros(1, 8, dtype=torch.float64))
-    same(expected.marginals(at)[0], model.marginals(at)[0], 1e-9)
-    Z = points(3, 8, seed=6) - 0.5
-    for after in model.after_next(X, Z, noise=0.02, slope_noise=0.03):
-        own = after.rows.y[-8:].reshape(2, 4)
+    mean, L = model.law_of_next(X, 0.02, 0.03)
+    expected, covariance = model.joint_values_and_slopes(X)
+    same(mean, expected, 1e-10)
+    same(L @ L.T - covariance, torch.diag(tensor(0.02, 0.03, 0.03, 0.03).repeat(2)), 1e-10)
+    results = torch.stack((mean, mean + L @ points(8, seed=6), mean - L @ points(8, seed=7)))
+    after = model.after_next(X, results, 0.02, 0.03)
+    same(after[0].marginals(at)[0], model.marginals(at)[0], 1e-9)
+    for ours, result in zip(after, results.reshape(3, 2, 4), strict=True):
         noise = torch.full_like(X, 0.03)
-        new = (X, own[:, :1], torch.full_like(X[:, :1], 0.02), own[:, 1:], noise)
+        new = (X, result[:, :1], torch.full_like(X[:, :1], 0.02), result[:, 1:], noise)
         together = [torch.cat(pair) for pair in zip(seen, new, strict=True)]
         theirs = DerivativeGaussianProcess(rows(*together), model.hyperparameters)
-        same(after.marginals(at)[0], theirs.marginals(at)[0], 1e-8)
-        same(after.marginals(at)[1], theirs.marginals(at)[1], 1e-8)
+        same(ours.marginals(at)[0], theirs.marginals(at)[0], 1e-8)
+        same(ours.marginals(at)[1], theirs.marginals(at)[1], 1e-8)
 
 
 # -- fit -------------------------------------------------------------------------------------------
