@@ -14,8 +14,8 @@ theta       (d,) a direction
     d-KG        = E[max over A of mu_{n+1}] - max over A of mu             Wu et al. (2017), Eq. (3)
 
 The value comes first: without the other variables of Z these are the lines of the knowledge
-gradient, and d-KG is at least as large, for every sample of them. With a slope theta' grad f alone
-r = 2; the best theta is part of the search.
+gradient, and d-KG is at least as large, for every sample of them. A slope theta' grad f may stand
+for the gradient (see `directional_knowledge_gradient`).
 
 Only slopes in columns where some have come so far are expected of the next evaluation.
 """
@@ -41,7 +41,7 @@ from bayesopt.optimize import by_autograd
 from bayesopt.region import Region
 
 _N_SAMPLES = 32
-_N_HYPOTHETICAL = 16
+_N_HYPOTHETICAL = 8
 _N_FANTASIES = 8
 _LARGEST_CHUNK = 1 << 21  # numbers in one array, when no graph is built
 
@@ -65,7 +65,7 @@ class DerivativeKnowledgeGradient(AcquisitionFunction):  # type: ignore[misc]
     log
         Return the logarithm, which has the same maximiser and a usable gradient everywhere.
     n_samples
-        Size of the quasi-Monte Carlo sample, even; one variable is exact.
+        Size of the sample, even; the value is integrated exactly.
     """
 
     def __init__(
@@ -114,16 +114,22 @@ class DerivativeKnowledgeGradient(AcquisitionFunction):  # type: ignore[misc]
             (k, d) or (b, k, d), of any length: the noise of a slope grows with it. None: all
             partial derivatives that are expected.
         """
+        a, B, _ = self.planes(X, directions)
+        log_value = log_expected_gain_of_planes(a, B, self.n_samples)
+        return log_value if self.log else log_value.exp()
+
+    def planes(
+        self, X: Shaped[Tensor, "b d"], directions: Shaped[Tensor, "*#b k d"] | None = None
+    ) -> tuple[Shaped[Tensor, "b m"], Shaped[Tensor, "b r m"], Shaped[Tensor, "b r r"]]:
+        """The planes a, B of every candidate, and L; see `along`."""
         mean, C, S = self.of_next(X, directions)
         a = self.mean.expand(len(X), -1)
         if self.with_candidate:
             a = torch.cat((a, mean.unsqueeze(-1)), dim=-1)
         else:
             C = C[:, :-1]
-        B = torch.linalg.solve_triangular(torch.linalg.cholesky(S), C.mT, upper=False)
-        z = mirrored_sample(self.n_samples, B.shape[1] - 1)
-        log_value = log_expected_gain_of_planes(a, B, z)
-        return log_value if self.log else log_value.exp()
+        L = torch.linalg.cholesky(S)
+        return a, torch.linalg.solve_triangular(L, C.mT, upper=False), L
 
 
 def build(
@@ -181,7 +187,7 @@ def _report_set(
     def hypothetical(P: Tensor) -> Tensor:
         with torch.no_grad():
             _, _, S = told(P, None)
-            Z = mirrored_sample(_N_HYPOTHETICAL, S.shape[-1])
+            Z = mirrored_sample(_N_HYPOTHETICAL, S.shape[-1]).z
             W = torch.linalg.solve_triangular(torch.linalg.cholesky(S).mT, Z.T, upper=True)
             return torch.block_diag(*W.mT)
 
