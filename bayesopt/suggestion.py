@@ -5,7 +5,7 @@ No formula lives here.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -18,6 +18,7 @@ from bayesopt.acquisition.average import Average
 from bayesopt.acquisition.posterior_mean import PosteriorMeanWithGradient
 from bayesopt.data import Dataset, Direction, Noise, complete, dataset
 from bayesopt.design import SpaceExhausted, Taken, start, uniform
+from bayesopt.models.derivative_fit import fit_with_derivatives
 from bayesopt.models.fit import fit
 from bayesopt.models.fully_bayesian import FullyBayesianGaussianProcess, Surrogate, sample
 from bayesopt.parameter import Array
@@ -30,7 +31,7 @@ _N_INCUMBENTS = 5
 _EFFORT_FOR_THE_MEAN = optimize.Effort(n_global=128, n_local=128, n_starts=2)  # it has few peaks
 _LEAST_PROMISE = 1e-7  # in standard deviations of the observed scores
 _NEGLIGIBLE_NOISE = 1e-6  # in the same unit, squared: repeating a point shows nothing new
-_N_MEMBERS_BESIDE_PENDING = 4
+_FEW_MEMBERS = 4
 _FAILURE_NOISE = 1e-3  # variance of a score
 
 
@@ -108,7 +109,7 @@ def fit_model(
 ) -> tuple[Surrogate, Dataset, tuple[float, ...]]:
     """Fit the policy's model to the complete trials, from where the last fit ended.
 
-    Nothing is drawn from `rng` unless hyperparameters are sampled.
+    It learns from partial derivatives where there are any. Nothing is drawn from `rng` unless hyperparameters are sampled.
     """
     data = dataset(space, trials, direction, noise, truncate)
     fits = [trial.hyperparameters for trial in trials if trial.hyperparameters is not None]
@@ -116,7 +117,14 @@ def fit_model(
     if policy.hyperparameters == "slice":
         ensemble, theta = sample(data, policy.process, rng, start=start)
         return ensemble, data, theta
-    model, theta = fit(data, policy.process, method=policy.hyperparameters, start=start)
+    method = policy.hyperparameters
+    if data.dY is not None and data.dYvar is not None:
+        slopes = (data.dY, data.dYvar)
+        with_slopes, theta = fit_with_derivatives(
+            data, *slopes, policy.process, method=method, start=start
+        )
+        return with_slopes, data, theta
+    model, theta = fit(data, policy.process, method=method, start=start)
     return model, data, theta
 
 
@@ -140,7 +148,8 @@ def _by_model(
     if _is_turn_to_exploit(policy, n_ended, pending):
         X = _promising(model, region, incumbents, rng)
     if X is None:
-        acquisition = _acquisition(policy, model, data, pending if len(pending) > 0 else None)
+        beside = pending if len(pending) > 0 else None
+        acquisition = _acquisition(policy, region, model, data, beside)
         X, _ = optimize.maximize(acquisition, region, incumbents, rng, effort=search.effort)
     if noise == "auto" and 0.0 < model.hyperparameters.noise < _NEGLIGIBLE_NOISE:
         everything = _taken(region, trials, False)
@@ -150,15 +159,17 @@ def _by_model(
 
 
 def _acquisition(
-    policy: Policy, model: Surrogate, data: Dataset, X_pending: Tensor | None
+    policy: Policy, region: Region, model: Surrogate, data: Dataset, X_pending: Tensor | None
 ) -> AcquisitionFunction:
     """Built-in ones are averaged over drawn hyperparameters; those of botorch do so themselves."""
+    build = policy.builder(region)
     if isinstance(model, FullyBayesianGaussianProcess) and not callable(policy.acquisition):
         members = model.models
-        if X_pending is not None:  # each averages over fantasies of its own: fewer members do
-            members = members[:: max(1, len(members) // _N_MEMBERS_BESIDE_PENDING)]
-        return Average([policy.builder(member, data, X_pending) for member in members])
-    acquisition = policy.builder(model, data, X_pending)
+        # Where each has fantasies of its own, or points of its own to look for, fewer members do.
+        if X_pending is not None or policy.looks_around:
+            members = members[:: max(1, len(members) // _FEW_MEMBERS)]
+        return Average([build(member, data, X_pending) for member in members])
+    acquisition = build(model, data, X_pending)
     if callable(policy.acquisition):
         _check_own(acquisition, data.X[:1].unsqueeze(-2))
     return acquisition
@@ -236,7 +247,7 @@ def _inside(region: Region, data: Dataset) -> Dataset:
     mask = torch.from_numpy(region.holds(data.X.numpy())) if region.constrained else None
     if mask is None or bool(mask.all()) or not bool(mask.any()):
         return data
-    return replace(data, X=data.X[mask], Y=data.Y[mask], Yvar=data.Yvar[mask])
+    return data.at(mask)
 
 
 def _taken(region: Region, trials: Sequence[Trial], noise: Noise) -> Taken:

@@ -98,7 +98,7 @@ class DerivativeKnowledgeGradient(AcquisitionFunction):  # type: ignore[misc]
         size = len(flat)
         if not (torch.is_grad_enabled() and X.requires_grad):
             size = max(1, _LARGEST_CHUNK // (self.n_samples * (len(self.A) + 1)))
-        values = [self.along(chunk) for chunk in flat.split(max(1, size))]
+        values = [self.along(chunk) for chunk in torch.split(flat, max(1, size))]
         return torch.cat(values).reshape(X.shape[:-2])
 
     def along(
@@ -188,8 +188,9 @@ def _report_set(
         with torch.no_grad():
             _, _, S = told(P, None)
             Z = mirrored_sample(_N_HYPOTHETICAL, S.shape[-1]).z
-            W = torch.linalg.solve_triangular(torch.linalg.cholesky(S).mT, Z.T, upper=True)
-            return torch.block_diag(*W.mT)
+            each = torch.linalg.solve_triangular(torch.linalg.cholesky(S).mT, Z.T, upper=True)
+            W: Tensor = torch.block_diag(*each.mT)  # type: ignore[no-untyped-call]
+            return W
 
     return report_set(
         model,

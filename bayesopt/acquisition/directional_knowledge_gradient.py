@@ -72,7 +72,8 @@ class DirectionalKnowledgeGradient(AcquisitionFunction):  # type: ignore[misc]
 
     def forward(self, X: Shaped[Tensor, "*b 1 d"]) -> Shaped[Tensor, "*b"]:
         """Value of every candidate."""
-        values = [self._log_value(chunk) for chunk in X.reshape(-1, X.shape[-1]).split(_CHUNK)]
+        chunks = torch.split(X.reshape(-1, X.shape[-1]), _CHUNK)
+        values = [self._log_value(chunk) for chunk in chunks]
         log_value = torch.cat(values).reshape(X.shape[:-2])
         return log_value if self.whole.log else log_value.exp()
 

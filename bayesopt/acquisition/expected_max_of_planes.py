@@ -102,7 +102,7 @@ def distances(a: Tensor, B: Tensor) -> Tensor:
     """How far every plane (b, m) is from being the highest one, in standard deviations."""
     top = a.argmax(-1, keepdim=True)
     of_top = B.gather(-1, top.unsqueeze(1).expand(-1, B.shape[1], 1))
-    distance = (a.amax(-1, keepdim=True) - a) / (B - of_top).norm(dim=-2)
+    distance: Tensor = (a.amax(-1, keepdim=True) - a) / torch.linalg.vector_norm(B - of_top, dim=-2)
     return distance.nan_to_num(nan=torch.inf).scatter(-1, top, 0.0)
 
 

@@ -229,7 +229,7 @@ def _best_of(observed: Observed, W: Tensor, pool: Array) -> Array:
 def _climbed(observed: Observed, W: Tensor, X: Array, real: list[int]) -> Array:
     """Local maximisers (R, d) of f_W from X (R, d), in the real columns."""
     d = X.shape[1]
-    start = np.concatenate((X, np.arange(len(W))[:, None]), axis=1)
+    start = np.concatenate((X, np.arange(float(len(W)))[:, None]), axis=1)
     low, high = start.copy(), start.copy()
     low[:, real], high[:, real] = 0.0, 1.0
 

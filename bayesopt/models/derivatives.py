@@ -32,7 +32,7 @@ from bayesopt.models.derivative_rows import (
     joined,
     values_only,
 )
-from bayesopt.models.posterior import ExactPosterior, cholesky
+from bayesopt.models.posterior import ExactPosterior
 
 OfNext = Callable[[Tensor, Tensor | None], tuple[Tensor, Tensor, Tensor]]
 
