@@ -38,6 +38,7 @@ from bayesopt.region import Region
 
 _N_SAMPLES = 16  # of one variable beside the exact one
 _MAX_CALLS = 4
+_TOLERANCE = 1e-4
 _CHUNK = 256
 
 
@@ -121,7 +122,13 @@ def _best(a: Tensor, B: Tensor) -> Tensor:
     low, high = begin.copy(), begin.copy()
     low[:, :-1], high[:, :-1] = -2.0, 2.0
     found, _ = minimize_from(
-        negative, begin, low, high, max_calls=_MAX_CALLS, value_tolerance=1e-4, only_best=False
+        negative,
+        begin,
+        low,
+        high,
+        max_calls=_MAX_CALLS,
+        value_tolerance=_TOLERANCE,
+        only_best=False,
     )
     return torch.nn.functional.normalize(torch.from_numpy(found[:, :-1]), dim=-1)
 

@@ -32,6 +32,7 @@ from bayesopt.acquisition.expected_max import log_expected_gain, log_gain_and_pa
 
 _WITHIN_REACH = 8.0  # standard deviations in which a plane must overtake the highest one
 _GROUPS = 8
+_MOST_NODES = 64
 _AT_LEAST = 8  # planes are kept whatever their reach, for logarithms of what is hardly there
 
 
@@ -53,9 +54,9 @@ class Sample:
 
 @cache
 def mirrored_sample(n: int, k: int) -> Sample:
-    """The n nodes of Gauss and Hermite for k = 1; else n/2 quasi-random vectors, mirrored."""
+    """The n nodes of Gauss and Hermite for k = 1, at most 64; else n/2 quasi-random vectors, mirrored."""
     if k == 1:
-        nodes, weight = np.polynomial.hermite_e.hermegauss(n)
+        nodes, weight = np.polynomial.hermite_e.hermegauss(min(n, _MOST_NODES))
         log_weight = np.log(weight / weight.sum())
         return Sample(torch.from_numpy(nodes).unsqueeze(-1), torch.from_numpy(log_weight))
     half = draw_sobol_normal_samples(k, n // 2, dtype=torch.float64, seed=0)
