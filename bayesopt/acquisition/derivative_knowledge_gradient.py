@@ -21,6 +21,7 @@ Only slopes in columns where some have come so far are expected of the next eval
 """
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from botorch.acquisition import AcquisitionFunction
@@ -41,8 +42,9 @@ from bayesopt.optimize import by_autograd
 from bayesopt.region import Region
 
 _N_SAMPLES = 32
-_N_HYPOTHETICAL = 8
+_N_HYPOTHETICAL = 12
 _N_FANTASIES = 8
+_N_SAMPLES_OF_EACH = 16
 _LARGEST_CHUNK = 1 << 21  # numbers in one array, when no graph is built
 
 
@@ -176,7 +178,8 @@ def build(
     A = _report_set(believed, noises, data, region)
     W = torch.linalg.solve_triangular(L.T, Z.T, upper=True).T
     A = extended(model, X_pending, W, region, A, slopes=True)
-    return Average([DerivativeKnowledgeGradient(m, A, *noises) for m in fantasies])
+    each = partial(DerivativeKnowledgeGradient, n_samples=_N_SAMPLES_OF_EACH)
+    return Average([each(m, A, *noises) for m in fantasies])
 
 
 def _report_set(

@@ -54,7 +54,7 @@ class Sample:
 
 @cache
 def mirrored_sample(n: int, k: int) -> Sample:
-    """The n nodes of Gauss and Hermite for k = 1, at most 64; else n/2 quasi-random vectors, mirrored."""
+    """Gauss-Hermite nodes for k = 1, at most 64; else n/2 quasi-random vectors, mirrored."""
     if k == 1:
         nodes, weight = np.polynomial.hermite_e.hermegauss(min(n, _MOST_NODES))
         log_weight = np.log(weight / weight.sum())

@@ -310,8 +310,7 @@ BUILDERS = {
 }
 
 
-@pytest.mark.parametrize("n_pending", [0, 2])
-@pytest.mark.parametrize("noise", ["exact", "inferred"])
+@pytest.mark.parametrize(("noise", "n_pending"), [("exact", 0), ("inferred", 1)])
 @pytest.mark.parametrize("name", BUILDERS)
 def test_acquisitions_have_their_gradients_on_it(name, noise, n_pending):
     categories = MIXED if n_pending else ()
