@@ -200,6 +200,6 @@ def _report_set(
         noises[0],
         data,
         region,
-        lambda A: DerivativeKnowledgeGradient(model, A, *noises),
+        lambda A: DerivativeKnowledgeGradient(model, A, *noises, n_samples=_N_SAMPLES_OF_EACH),
         hypothetical,
     )

@@ -30,10 +30,9 @@ from torch import Tensor
 
 from bayesopt.acquisition.expected_max import log_expected_gain, log_gain_and_partials
 
-_WITHIN_REACH = 8.0  # standard deviations in which a plane must overtake the highest one
-_GROUPS = 8
+_BEYOND = 40.0  # a plane whose squared distance is larger by this adds exp(-20) of the gain
+_GROUPS = 8  # of candidates that move about as many planes
 _MOST_NODES = 64
-_AT_LEAST = 8  # planes are kept whatever their reach, for logarithms of what is hardly there
 
 
 @dataclass(frozen=True)
@@ -80,7 +79,8 @@ def log_expected_gain_of_planes(
         return log_expected_gain(a, B[:, 0])
     sample = mirrored_sample(n_samples, B.shape[1] - 1)
     distance = distances(a.detach(), B.detach())
-    count = (distance <= _WITHIN_REACH).sum(-1).clamp_min(min(_AT_LEAST, a.shape[-1]))
+    nearest = distance.topk(min(2, a.shape[-1]), largest=False).values[:, -1:]
+    count = (distance.square() <= nearest.square() + _BEYOND).sum(-1)
     # Candidates that move many planes come together: they would hold up the others.
     order = torch.argsort(count, stable=True)
     parts = []
