@@ -21,12 +21,13 @@ from bayesopt.acquisition import (
     noisy_expected_improvement,
 )
 from bayesopt.acquisition.expected_max import log_gain_and_partials
+from bayesopt.models.derivative_draws import sample_with_derivatives
 from bayesopt.models.derivative_fit import DerivativeMarginalLikelihood, fit_with_derivatives
 from bayesopt.models.derivative_kernels import SMOOTH, Functionals, covariances
 from bayesopt.models.derivative_rows import HyperparametersWithSlopes, rows
 from bayesopt.models.derivatives import DerivativeGaussianProcess
 from bayesopt.models.exact import ExactGaussianProcess, Hyperparameters
-from bayesopt.models.fit import fit
+from bayesopt.models.fit import NegativeLogPosterior, fit
 from bayesopt.models.gaussian_process import GaussianProcess, Priors
 from bayesopt.models.prior import LogNormal
 from bayesopt.space import Float, Space
@@ -34,6 +35,10 @@ from bayesopt.space import Float, Space
 KERNELS = list(SMOOTH)
 NOISES = ["inferred", "known", "exact", "mixed"]
 MIXED = ((1, 3),)
+
+
+def axis(low, high, n):
+    return np.linspace(low, high, n)
 
 
 def same(a, b, atol=1e-9):
@@ -457,6 +462,31 @@ def test_a_fit_recovers_what_the_data_were_drawn_with(kernel):
         np.array([[math.log(v) for v in (0.25, 0.6, 1.0, 1e-3, 0.05)], theta])
     )[0]
     assert 0.0 < of_truth - of_fit < 8.0  # half a chi-squared of 5 degrees of freedom
+
+
+@pytest.mark.parametrize("noise", ["exact", "inferred"])
+def test_drawn_hyperparameters_scatter_around_the_mode_as_the_posterior_says(noise):
+    X, Y, Yvar, dY, dYvar = observations(n=5, d=1, noise=noise, absent=0.0)
+    data = dataset(X, Y, Yvar)
+    mixture, theta = sample_with_derivatives(data, dY, dYvar, n_draws=160)
+    likelihood = DerivativeMarginalLikelihood(data, dY, dYvar, GaussianProcess())
+    objective = NegativeLogPosterior(data, GaussianProcess(), "map", likelihood)
+    fitted, of_fit = fit_with_derivatives(data, dY, dYvar)
+    np.testing.assert_allclose(theta, of_fit)
+    drawn = [math.log(float(m.hyperparameters.lengthscale)) for m in mixture.models]
+    others = [axis(-9.0, 3.0, 25) for _ in range(sum(likelihood.learnt) - 1)]
+    grid = np.stack(np.meshgrid(axis(-3.0, 2.0, 41), *others, indexing="ij"), -1)
+    log_density = objective.log_density(grid.reshape(-1, grid.shape[-1])).reshape(grid.shape[:-1])
+    density = np.exp(log_density - log_density.max()).reshape(41, -1).sum(1)
+    mean = float(density @ axis(-3.0, 2.0, 41) / density.sum())
+    sd = float((density @ (axis(-3.0, 2.0, 41) - mean) ** 2 / density.sum()) ** 0.5)
+    assert np.mean(drawn) == pytest.approx(mean, abs=0.3 * sd)
+    assert np.std(drawn) == pytest.approx(sd, rel=0.3)
+    at = points(4, 1, seed=6)
+    same(
+        mixture.marginals(at)[0], torch.stack([m.marginals(at)[0] for m in mixture.models]).mean(0)
+    )
+    assert mixture.hyperparameters.slope_noise >= 0.0
 
 
 AWKWARD = {
