@@ -14,7 +14,9 @@ the normal law. Which candidates promise something is asked of the acquisition o
 so far: a few rounds of looking for candidates and for the reports they may lead to. Everything is
 drawn from a fixed seed.
 
-All f_W are climbed at once, as one function of (x, W) whose W stay where they are.
+An observation may have slopes: P then stands for the value and the slopes at each point.
+
+All f_W are climbed at once, as one function of x and the row of W, which stays as it is.
 """
 
 from collections.abc import Callable
@@ -57,9 +59,17 @@ _SEEN = 0.01  # a report that adds a smaller share to a gain is not worth its li
 OfReports = Callable[[Tensor], optimize.Acquisition]
 """Maps a report set (m, d) to the acquisition over it."""
 
+Hypothetical = Callable[[Tensor], Tensor]
+"""Maps points (p, d) to coefficients W (R, p r) of observations at each of them alone."""
+
 
 def report_set(
-    model: Model, noise: float, data: Dataset, region: Region, of_reports: OfReports
+    model: Model,
+    noise: float,
+    data: Dataset,
+    region: Region,
+    of_reports: OfReports,
+    with_slopes: Hypothetical | None = None,
 ) -> Shaped[Tensor, "m d"]:
     """Points of a region that one of the next evaluations may make the best one.
 
@@ -75,6 +85,8 @@ def report_set(
         Where reportable points lie. All of them are reported where they are few.
     of_reports
         What tells promising candidates, over a report set.
+    with_slopes
+        The hypothetical observations, where they have slopes; None: some quantiles of the values.
     """
     if region.size is not None and region.size <= _LARGEST_GRID:
         return torch.from_numpy(region.grid())
@@ -93,17 +105,19 @@ def report_set(
         if not rows:  # nothing is worth anything
             break
         P = torch.from_numpy(X[rows])
-        W = _one_by_one(model, noise, P)
-        A = over = extended(model, P, W, region, A)
+        W = with_slopes(P) if with_slopes else _one_by_one(model, noise, P)
+        A = over = extended(model, P, W, region, A, slopes=with_slopes is not None)
     return A
 
 
 def extended(
     model: Model,
     P: Shaped[Tensor, "p d"],
-    W: Shaped[Tensor, "R p"],
+    W: Shaped[Tensor, "R s"],
     region: Region,
     A: Shaped[Tensor, "m d"],
+    *,
+    slopes: bool = False,
 ) -> Shaped[Tensor, "k d"]:
     """A report set and the maximisers of f_W that are worth more than any point before them.
 
@@ -119,8 +133,10 @@ def extended(
         Where to look.
     A
         The report set; the search looks at its points and around them.
+    slopes
+        At every point the value and its slopes are observed, in this order (see `Observed`).
     """
-    observed = Observed(model, P)
+    observed = Observed(model, P, slopes)
     both = torch.cat((A, torch.from_numpy(_maximisers(observed, W, region, A))))
     f, mean = _hypothetical(observed, W, both)
     now, best = f[int(mean[: len(A)].argmax())], f[: len(A)].amax(0)
@@ -213,16 +229,16 @@ def _best_of(observed: Observed, W: Tensor, pool: Array) -> Array:
 def _climbed(observed: Observed, W: Tensor, X: Array, real: list[int]) -> Array:
     """Local maximisers (R, d) of f_W from X (R, d), in the real columns."""
     d = X.shape[1]
-    start = np.concatenate((X, W.numpy()), axis=1)
+    start = np.concatenate((X, np.arange(float(len(W)))[:, None]), axis=1)
     low, high = start.copy(), start.copy()
     low[:, real], high[:, real] = 0.0, 1.0
 
     def negative(at: Array) -> tuple[Array, Array]:
-        x, w = (torch.from_numpy(np.ascontiguousarray(part)) for part in (at[:, :d], at[:, d:]))
+        x, w = torch.from_numpy(np.ascontiguousarray(at[:, :d])), W[at[:, d].astype(int)]
         mean, variance, covariance, pull_back = observed.moments_with_pull_back(x)
         slope = pull_back(torch.ones_like(mean), torch.zeros_like(variance), w)
         value = mean + (covariance * w).sum(-1)
-        return -value.numpy(), -torch.cat((slope, torch.zeros_like(w)), dim=1).numpy()
+        return -value.numpy(), -torch.cat((slope, torch.zeros_like(w[:, :1])), dim=1).numpy()
 
     found, _ = minimize_from(
         negative, start, low, high, max_calls=_MAX_CALLS, first_step=0.05, only_best=False

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -9,21 +10,24 @@ import torch
 from botorch.acquisition import LogExpectedImprovement
 from botorch.sampling import SobolQMCNormalSampler
 from processes import points
+from slopes import dataset, golden_model, hyperparameters, observations, process, tensor
 
 from bayesopt import optimize
 from bayesopt.acquisition import (
+    derivative_knowledge_gradient,
     expected_improvement,
+    knowledge_gradient,
     letham_expected_improvement,
     noisy_expected_improvement,
 )
 from bayesopt.acquisition.expected_max import log_gain_and_partials
-from bayesopt.data import Dataset, Scaling
+from bayesopt.models.derivative_draws import sample_with_derivatives
 from bayesopt.models.derivative_fit import DerivativeMarginalLikelihood, fit_with_derivatives
 from bayesopt.models.derivative_kernels import SMOOTH, Functionals, covariances
 from bayesopt.models.derivative_rows import HyperparametersWithSlopes, rows
 from bayesopt.models.derivatives import DerivativeGaussianProcess
 from bayesopt.models.exact import ExactGaussianProcess, Hyperparameters
-from bayesopt.models.fit import fit
+from bayesopt.models.fit import NegativeLogPosterior, fit
 from bayesopt.models.gaussian_process import GaussianProcess, Priors
 from bayesopt.models.prior import LogNormal
 from bayesopt.space import Float, Space
@@ -33,50 +37,12 @@ NOISES = ["inferred", "known", "exact", "mixed"]
 MIXED = ((1, 3),)
 
 
-def tensor(*values):
-    return torch.tensor(values, dtype=torch.float64)
+def axis(low, high, n):
+    return np.linspace(low, high, n)
 
 
 def same(a, b, atol=1e-9):
     torch.testing.assert_close(a, b, rtol=0, atol=atol)
-
-
-def some_function(X):
-    return torch.sin(4.0 * X[..., 0]) + X[..., 0] * X[..., -1] ** 2
-
-
-def observations(n=7, d=3, noise="known", categories=(), absent=0.3, seed=0):
-    """X, Y, Yvar, dY, dYvar, with some partials that are not there."""
-    X = points(n, d, categories=categories, seed=seed).requires_grad_(True)
-    Y = some_function(X)
-    (dY,) = torch.autograd.grad(Y.sum(), X)
-    dY[points(n, d, seed=seed + 1) < absent] = torch.nan
-    for column, _ in categories:
-        dY[:, column] = torch.nan
-    Yvar = torch.linspace(0.01, 0.05, n, dtype=torch.float64).unsqueeze(-1)
-    dYvar = Yvar * torch.linspace(2.0, 9.0, d, dtype=torch.float64)
-    if noise == "inferred":
-        Yvar, dYvar = torch.full_like(Yvar, torch.nan), torch.full_like(dYvar, torch.nan)
-    elif noise == "exact":
-        Yvar, dYvar = torch.zeros_like(Yvar), torch.zeros_like(dYvar)
-    elif noise == "mixed":
-        Yvar[::2], dYvar[1::2] = torch.nan, torch.nan
-    return X.detach(), Y.detach().unsqueeze(-1), Yvar, dY, dYvar
-
-
-def hyperparameters(kernel, d=3, signal=1.3):
-    lengthscale = torch.linspace(0.4, 0.9, d, dtype=torch.float64)
-    return HyperparametersWithSlopes(lengthscale, 0.02, 0.3, signal, kernel, slope_noise=0.07)
-
-
-def process(kernel="matern52", **options):
-    seen, categories = observations(**options), options.get("categories", ())
-    h = hyperparameters(kernel, seen[0].shape[-1])
-    return DerivativeGaussianProcess(rows(*seen), h, categories)
-
-
-def dataset(X, Y, Yvar, *_, categories=()):
-    return Dataset(X, Y, Yvar, categories, Scaling(1.0, 1.0, 0.0, 1.0))
 
 
 # -- covariances -----------------------------------------------------------------------------------
@@ -303,9 +269,9 @@ def test_a_kernel_without_slopes_and_a_trend_are_refused():
     with pytest.raises(ValueError, match="and a trend"):
         DerivativeGaussianProcess(rows(*observations()), with_trend)
     X, Y, Yvar, dY, dYvar = observations()
-    for process in (GaussianProcess("matern32"), GaussianProcess(mean="linear")):
+    for refused in (GaussianProcess("matern32"), GaussianProcess(mean="linear")):
         with pytest.raises(ValueError, match="Derivatives need a kernel of 'rbf', 'matern52'"):
-            fit_with_derivatives(dataset(X, Y, Yvar), dY, dYvar, process)
+            fit_with_derivatives(dataset(X, Y, Yvar), dY, dYvar, refused)
 
 
 # -- as a Model ------------------------------------------------------------------------------------
@@ -338,28 +304,45 @@ def test_fantasies_keep_the_mean_on_average():
     same(fantasies.posterior(at).mean.mean(0), model.posterior(at).mean, 5e-3)
 
 
-@pytest.mark.parametrize("noise", ["exact", "inferred"])
-def test_acquisitions_work_on_it_as_on_any_model(noise):
-    seen = observations(noise=noise)
-    model, data = process(noise=noise), dataset(*seen)
-    at, pending = points(6, 3, seed=3), points(2, 3, seed=4)
-    for build in (
-        expected_improvement.build,
-        noisy_expected_improvement.build,
-        letham_expected_improvement.build,
-    ):
-        for X_pending in (None, pending):
-            acquisition = build(model, data, X_pending)
-            value, gradient = acquisition.value_and_gradient(at)
-            theirs, by_autograd = optimize.by_autograd(acquisition, at)
-            same(value, theirs, 1e-7)
-            same(gradient, by_autograd, 1e-6)
-    best = float(data.Y.max())
+BUILDERS = {
+    "ei": expected_improvement.build,
+    "noisy_ei": noisy_expected_improvement.build,
+    "kgcp": partial(noisy_expected_improvement.build, baseline="observed_and_candidate"),
+    "nei": letham_expected_improvement.build,
+    "kg": knowledge_gradient.build,
+    "d-KG": derivative_knowledge_gradient.build,
+    **expected_improvement.AD_HOC,
+}
+
+
+@pytest.mark.parametrize(("noise", "n_pending"), [("exact", 0), ("inferred", 1)])
+@pytest.mark.parametrize("name", BUILDERS)
+def test_acquisitions_have_their_gradients_on_it(name, noise, n_pending):
+    categories = MIXED if n_pending else ()
+    seen = observations(noise=noise, categories=categories)
+    model = process(noise=noise, categories=categories)
+    pending = points(n_pending, 3, categories=categories, seed=4)
+    acquisition = BUILDERS[name](model, dataset(*seen, categories=categories), pending)
+    at = points(4, 3, categories=categories, seed=3)
+    value, gradient = acquisition.value_and_gradient(at)
+    theirs, by_autograd = optimize.by_autograd(acquisition, at)
+    same(value, theirs, 1e-7)
+    same(gradient, by_autograd, 1e-6)
+    for j in model.features.plain:
+        move = torch.zeros(3, dtype=torch.float64)
+        move[j] = 1e-6
+        with torch.no_grad():
+            ahead, behind = (acquisition((at + sign * move).unsqueeze(-2)) for sign in (1, -1))
+        torch.testing.assert_close((ahead - behind) / 2e-6, gradient[:, j], rtol=1e-4, atol=1e-4)
+
+
+def test_expected_improvement_on_it_is_that_of_botorch_and_can_be_searched():
+    model, best = process(noise="exact"), float(observations()[1].max())
     ours = expected_improvement.ExpectedImprovement(model, best)
-    same(ours(at.unsqueeze(-2)), LogExpectedImprovement(model, best)(at.unsqueeze(-2)), 1e-5)
+    at = points(6, 1, 3, seed=3)
+    same(ours(at), LogExpectedImprovement(model, best)(at), 1e-5)
     space = Space(a=Float(0, 1), b=Float(0, 1), c=Float(0, 1))
-    rng = np.random.default_rng(0)
-    X, v = optimize.maximize(ours, space, data.X[:2].numpy(), rng)
+    X, v = optimize.maximize(ours, space, model.X[:2].numpy(), np.random.default_rng(0))
     assert v[0] >= float(ours(points(200, 1, 3, seed=6)).max())
 
 
@@ -377,20 +360,23 @@ def test_what_covariances_are_asked_with_may_be_observed_or_not_and_have_slopes(
     same(variance, model.marginals(at)[1], 1e-12)
 
 
-def test_expected_observations_with_slopes_change_no_mean_and_drawn_ones_are_conditioned_on():
+def test_expected_observations_with_slopes_change_no_mean_and_others_are_conditioned_on():
     seen, X, at = observations(), points(2, 3, seed=5), points(4, 3, seed=4)
     model = DerivativeGaussianProcess(rows(*seen), hyperparameters("matern52"))
-    (expected,) = model.after_next(X, torch.zeros(1, 8, dtype=torch.float64))
-    same(expected.marginals(at)[0], model.marginals(at)[0], 1e-9)
-    Z = points(3, 8, seed=6) - 0.5
-    for after in model.after_next(X, Z, noise=0.02, slope_noise=0.03):
-        own = after.rows.y[-8:].reshape(2, 4)
+    mean, L = model.law_of_next(X, 0.02, 0.03)
+    expected, covariance = model.joint_values_and_slopes(X)
+    same(mean, expected, 1e-10)
+    same(L @ L.T - covariance, torch.diag(tensor(0.02, 0.03, 0.03, 0.03).repeat(2)), 1e-10)
+    results = torch.stack((mean, mean + L @ points(8, seed=6), mean - L @ points(8, seed=7)))
+    after = model.after_next(X, results, 0.02, 0.03)
+    same(after[0].marginals(at)[0], model.marginals(at)[0], 1e-9)
+    for ours, result in zip(after, results.reshape(3, 2, 4), strict=True):
         noise = torch.full_like(X, 0.03)
-        new = (X, own[:, :1], torch.full_like(X[:, :1], 0.02), own[:, 1:], noise)
+        new = (X, result[:, :1], torch.full_like(X[:, :1], 0.02), result[:, 1:], noise)
         together = [torch.cat(pair) for pair in zip(seen, new, strict=True)]
         theirs = DerivativeGaussianProcess(rows(*together), model.hyperparameters)
-        same(after.marginals(at)[0], theirs.marginals(at)[0], 1e-8)
-        same(after.marginals(at)[1], theirs.marginals(at)[1], 1e-8)
+        same(ours.marginals(at)[0], theirs.marginals(at)[0], 1e-8)
+        same(ours.marginals(at)[1], theirs.marginals(at)[1], 1e-8)
 
 
 # -- fit -------------------------------------------------------------------------------------------
@@ -478,6 +464,31 @@ def test_a_fit_recovers_what_the_data_were_drawn_with(kernel):
     assert 0.0 < of_truth - of_fit < 8.0  # half a chi-squared of 5 degrees of freedom
 
 
+@pytest.mark.parametrize("noise", ["exact", "inferred"])
+def test_drawn_hyperparameters_scatter_around_the_mode_as_the_posterior_says(noise):
+    X, Y, Yvar, dY, dYvar = observations(n=5, d=1, noise=noise, absent=0.0)
+    data = dataset(X, Y, Yvar)
+    mixture, theta = sample_with_derivatives(data, dY, dYvar, n_draws=160)
+    likelihood = DerivativeMarginalLikelihood(data, dY, dYvar, GaussianProcess())
+    objective = NegativeLogPosterior(data, GaussianProcess(), "map", likelihood)
+    fitted, of_fit = fit_with_derivatives(data, dY, dYvar)
+    np.testing.assert_allclose(theta, of_fit)
+    drawn = [math.log(float(m.hyperparameters.lengthscale)) for m in mixture.models]
+    others = [axis(-9.0, 3.0, 25) for _ in range(sum(likelihood.learnt) - 1)]
+    grid = np.stack(np.meshgrid(axis(-3.0, 2.0, 41), *others, indexing="ij"), -1)
+    log_density = objective.log_density(grid.reshape(-1, grid.shape[-1])).reshape(grid.shape[:-1])
+    density = np.exp(log_density - log_density.max()).reshape(41, -1).sum(1)
+    mean = float(density @ axis(-3.0, 2.0, 41) / density.sum())
+    sd = float((density @ (axis(-3.0, 2.0, 41) - mean) ** 2 / density.sum()) ** 0.5)
+    assert np.mean(drawn) == pytest.approx(mean, abs=0.3 * sd)
+    assert np.std(drawn) == pytest.approx(sd, rel=0.3)
+    at = points(4, 1, seed=6)
+    same(
+        mixture.marginals(at)[0], torch.stack([m.marginals(at)[0] for m in mixture.models]).mean(0)
+    )
+    assert mixture.hyperparameters.slope_noise >= 0.0
+
+
 AWKWARD = {
     "nothing varies": lambda X, Y, dY: (X, 0 * Y, 0 * dY),
     "one point": lambda X, Y, dY: (X[:1], Y[:1], dY[:1]),
@@ -510,13 +521,6 @@ def test_awkward_data_are_fitted_all_the_same(what, kernel, noise):
 
 
 # -- what the next observation tells ---------------------------------------------------------------
-
-
-def golden_model():
-    X, Y, dY = (tensor(v).mT for v in ([0.1, 0.4, 0.75], [0.2, 0.9, 0.5], [3.0, 0.0, -2.0]))
-    seen = rows(X, Y, torch.full_like(Y, 1e-4), dY, torch.full_like(dY, 1e-2))
-    h = HyperparametersWithSlopes(tensor(0.25), 0.0, 0.0, kernel="rbf")
-    return DerivativeGaussianProcess(seen, h)
 
 
 def with_next(model, A, X, directions=None):
