@@ -10,9 +10,12 @@ from functools import partial
 from typing import Literal, get_args
 
 from botorch.acquisition import AcquisitionFunction
+from botorch.models.model import Model
+from torch import Tensor
 
 from bayesopt import optimize
 from bayesopt.acquisition import (
+    derivative_knowledge_gradient,
     expected_improvement,
     knowledge_gradient,
     letham_expected_improvement,
@@ -22,11 +25,12 @@ from bayesopt.acquisition import (
 from bayesopt.acquisition.expected_improvement import Builder
 from bayesopt.arguments import check_name, finite_number, whole_number
 from bayesopt.data import Dataset
+from bayesopt.models.derivatives import DerivativeGaussianProcess
 from bayesopt.models.gaussian_process import GaussianProcess, KernelName
+from bayesopt.models.surrogate import HyperparametersName
 from bayesopt.region import Region
 
 ModelName = Literal["auto"] | KernelName
-HyperparametersName = Literal["map", "mle", "slice"]
 AcquisitionName = Literal[
     "auto",
     "ei",
@@ -49,8 +53,19 @@ _BUILDERS: dict[str, Builder] = {
     "nei": letham_expected_improvement.build,
     **expected_improvement.AD_HOC,
 }
+
+
+def _knowledge_gradient(
+    model: Model, data: Dataset, X_pending: Tensor | None, *, region: Region
+) -> AcquisitionFunction:
+    """Counting on the gradient that will come, where some have come."""
+    with_slopes = isinstance(model, DerivativeGaussianProcess)
+    kind = derivative_knowledge_gradient if with_slopes else knowledge_gradient
+    return kind.build(model, data, X_pending, region=region)
+
+
 _LOOK_AROUND: dict[str, Callable[..., AcquisitionFunction]] = {
-    "kg": knowledge_gradient.build,
+    "kg": _knowledge_gradient,
     "lookahead": lookahead.build,
 }
 """Those that look for other points than the candidate, and are told where: ``region=``."""
@@ -129,7 +144,8 @@ class Policy:
         - "noisy_ei": what the best reportable mean will gain, exactly (Frazier 2018, Eq. 13).
         - "kgcp": the same where a candidate is reportable already (Scott et al. 2011).
         - "kg": knowledge gradient, what the best posterior mean anywhere will gain (Frazier et al.
-          2009); for noise that is large.
+          2009); for noise that is large. Where gradients come, it counts on the next one too (Wu
+          et al. 2017).
         - "lookahead": what two evaluations will gain, the second chosen after the first (ibid.,
           Section 4.4).
         - "ei_posterior_mean", "ei_next_mean", "ei_next_observation": expected improvement of the

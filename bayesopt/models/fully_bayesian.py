@@ -187,9 +187,6 @@ class FullyBayesianGaussianProcess(Model, FantasizeMixin):  # type: ignore[misc]
         )
 
 
-Surrogate = ExactGaussianProcess | FullyBayesianGaussianProcess
-
-
 class MixturePosterior(ExactPosterior):
     """Normal laws (*b, J, q) of the J members of a mixture.
 
