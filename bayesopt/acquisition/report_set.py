@@ -121,7 +121,7 @@ def extended(
         The report set; the search looks at its points and around them.
     """
     observed = Observed(model, P)
-    both = torch.cat((A, torch.from_numpy(_maximisers(observed, W, region, A))))
+    both = torch.cat((A, torch.from_numpy(maximisers(observed, W, region, A))))
     f, mean = _hypothetical(observed, W, both)
     now, best = f[int(mean[: len(A)].argmax())], f[: len(A)].amax(0)
     kept = list(range(len(A)))
@@ -179,8 +179,8 @@ def _one_by_one(model: Model, noise: float, P: Tensor) -> Tensor:
     return torch.diag(1.0 / sd).repeat_interleave(len(z), 0) * z.repeat(len(P)).unsqueeze(-1)
 
 
-def _maximisers(observed: Observed, W: Tensor, region: Region, A: Tensor) -> Array:
-    """Where every f_W is largest (R, d)."""
+def maximisers(observed: Observed, W: Tensor, region: Region, A: Tensor) -> Array:
+    """Where every f_W is largest (R, d), looking from A and from the points P of the model."""
     rng = np.random.default_rng(1)
     P = observed.A.numpy()
     guesses = np.concatenate((A.numpy(), P[region.holds(P)]))

@@ -1,0 +1,142 @@
+"""Where the best point may lie and how good it may be: maxima of sampled functions.
+
+Notation
+--------
+S           number of samples
+P           (p, d) points all over the region and around good ones
+L           Cholesky factor of the posterior covariance of f(P)
+f_s         one sampled function
+x*_s, f*_s  its maximiser and maximum
+
+    f_s(x) = mu(x) + Sigma(x, P) L^-T z_s,    z_s standard normal
+
+is the posterior sample at P, and between these points its conditional mean. It is a smooth function
+whose maximum is climbed from the best of many points. Everything is drawn from a fixed seed.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from botorch.acquisition import AcquisitionFunction
+from botorch.models.model import Model
+from jaxtyping import Float as Shaped
+from torch import Tensor
+
+from bayesopt import optimize
+from bayesopt.acquisition.average import Average
+from bayesopt.acquisition.observed import Observed
+from bayesopt.acquisition.pending import fantasies
+from bayesopt.acquisition.posterior_mean import PosteriorMeanWithGradient
+from bayesopt.acquisition.report_set import cube_of, maximisers
+from bayesopt.data import Dataset
+from bayesopt.models.posterior import cholesky
+from bayesopt.region import Region
+
+_LARGEST_GRID = 256
+_N_INCUMBENTS = 5
+_N_OF_MEAN = 2
+_EFFORT_FOR_THE_MEAN = optimize.Effort(n_global=128, n_local=128, n_starts=3)
+_EFFORT_FOR_SUPPORT = optimize.Effort(n_global=256, n_local=256)
+_N_FANTASIES = 4
+
+
+@dataclass(frozen=True)
+class OptimalSamples:
+    """Maximisers X (S, d) of sampled functions, and their maxima f (S,)."""
+
+    X: Shaped[Tensor, "S d"]
+    f: Shaped[Tensor, " S"]
+
+
+def optimal_samples(
+    model: Model, data: Dataset, region: Region, n: int, seed: int = 0
+) -> OptimalSamples:
+    """Maximise n functions that are drawn from the posterior, over a region.
+
+    Parameters
+    ----------
+    model
+        A botorch Model with one output, to be maximised. Between the points of the sample only
+        one that has closed forms is climbed.
+    data
+        Its best points are looked around.
+    region
+        Where the maximum may lie; a small finite one is sampled as a whole.
+    n
+        Number of samples.
+    seed
+        Of the samples.
+    """
+    rng = np.random.default_rng(seed)
+    if region.size is not None and region.size <= _LARGEST_GRID:
+        P = good = torch.from_numpy(region.grid())
+    else:
+        good = _good_points(model, data, region)
+        spread = optimize.candidates(region, good.numpy(), _EFFORT_FOR_SUPPORT, rng)
+        P = torch.cat((good, torch.from_numpy(spread))).unique(dim=0)
+    z = torch.from_numpy(rng.standard_normal((n, len(P))))
+    mean, L = sampled_at(model, P)
+    f = mean + z @ L.T
+    best = f.argmax(1)
+    on_P = OptimalSamples(P[best], f.gather(1, best.unsqueeze(1)).squeeze(1))
+    if good is P or getattr(model, "factors", None) is None:
+        return on_P
+    observed = Observed(model, P)
+    W = torch.linalg.solve_triangular(L.T, z.T, upper=True).T
+    X = torch.from_numpy(maximisers(observed, W, region, good))
+    with torch.no_grad():
+        at_X, _, covariance = observed.moments(X.unsqueeze(-2))
+    value = at_X + (covariance * W).sum(-1)
+    higher = value > on_P.f
+    return OptimalSamples(
+        torch.where(higher.unsqueeze(-1), X, on_P.X), torch.where(higher, value, on_P.f)
+    )
+
+
+def sampled_at(
+    model: Model, P: Shaped[Tensor, "p d"]
+) -> tuple[Shaped[Tensor, " p"], Shaped[Tensor, "p p"]]:
+    """Mean and Cholesky factor of f(P): mean + L z is a sample."""
+    with torch.no_grad():
+        posterior = model.posterior(P)
+        covariance = posterior.distribution.covariance_matrix
+        scale = _signal(model, covariance)
+        return posterior.mean.squeeze(-1), cholesky(covariance, scale)
+
+
+def averaged_over_pending(
+    model: Model,
+    data: Dataset,
+    X_pending: Shaped[Tensor, "m d"] | None,
+    region: Region | None,
+    of_model: Callable[[Model, Region], AcquisitionFunction],
+) -> AcquisitionFunction:
+    """An acquisition on the model, or its logarithmic mean over what pending points may return."""
+    region = region or cube_of(data)
+    if X_pending is None or len(X_pending) == 0:
+        return of_model(model, region)
+    models = fantasies(model, data, X_pending, _N_FANTASIES)
+    return Average([of_model(fantasy, region) for fantasy in models])
+
+
+def _good_points(model: Model, data: Dataset, region: Region) -> Tensor:
+    """The best observed points (k, d) of the region, and the maximisers of the posterior mean."""
+    mean = PosteriorMeanWithGradient(model)
+    with torch.no_grad():
+        order = torch.argsort(mean(data.X.unsqueeze(-2)), descending=True, stable=True)
+    incumbents = data.X[order[:_N_INCUMBENTS]].numpy()
+    rng = np.random.default_rng(0)
+    X, v = optimize.maximize(mean, region, incumbents, rng, effort=_EFFORT_FOR_THE_MEAN)
+    found = X[optimize.spread_out(X, v, _N_OF_MEAN)]
+    return torch.from_numpy(np.concatenate((found, incumbents[region.holds(incumbents)])))
+
+
+def _signal(model: Model, covariance: Tensor) -> float:
+    """What rounding errors of a covariance are proportional to."""
+    hyperparameters = getattr(model, "hyperparameters", None)
+    if hyperparameters is None:
+        return float(covariance.diagonal().max())
+    signal: float = hyperparameters.signal
+    return signal
