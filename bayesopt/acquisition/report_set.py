@@ -14,7 +14,7 @@ the normal law. Which candidates promise something is asked of the acquisition o
 so far: a few rounds of looking for candidates and for the reports they may lead to. Everything is
 drawn from a fixed seed.
 
-All f_W are climbed at once, as one function of (x, W) whose W stay where they are.
+All f_W are climbed at once, as one function of x and of the number of W, which stays as it is.
 """
 
 from collections.abc import Callable
@@ -211,18 +211,21 @@ def _best_of(observed: Observed, W: Tensor, pool: Array) -> Array:
 
 
 def _climbed(observed: Observed, W: Tensor, X: Array, real: list[int]) -> Array:
-    """Local maximisers (R, d) of f_W from X (R, d), in the real columns."""
+    """Local maximisers (R, d) of f_W from X (R, d), in the real columns.
+
+    Every start carries the number of its W, as a column that stays where it is.
+    """
     d = X.shape[1]
-    start = np.concatenate((X, W.numpy()), axis=1)
+    start = np.concatenate((X, np.arange(len(X))[:, None]), axis=1)
     low, high = start.copy(), start.copy()
     low[:, real], high[:, real] = 0.0, 1.0
 
     def negative(at: Array) -> tuple[Array, Array]:
-        x, w = (torch.from_numpy(np.ascontiguousarray(part)) for part in (at[:, :d], at[:, d:]))
+        x, w = torch.from_numpy(np.ascontiguousarray(at[:, :d])), W[at[:, d].astype(np.int64)]
         mean, variance, covariance, pull_back = observed.moments_with_pull_back(x)
         slope = pull_back(torch.ones_like(mean), torch.zeros_like(variance), w)
         value = mean + (covariance * w).sum(-1)
-        return -value.numpy(), -torch.cat((slope, torch.zeros_like(w)), dim=1).numpy()
+        return -value.numpy(), -np.pad(slope.numpy(), ((0, 0), (0, 1)))
 
     found, _ = minimize_from(
         negative, start, low, high, max_calls=_MAX_CALLS, first_step=0.05, only_best=False
