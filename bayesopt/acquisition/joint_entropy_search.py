@@ -30,6 +30,7 @@ from bayesopt.acquisition.optimal_samples import (
     OptimalSamples,
     averaged_over_pending,
     optimal_samples,
+    resolved_noise,
 )
 from bayesopt.acquisition.pending import noise_of_next
 from bayesopt.acquisition.truncated_entropy import log_entropy_lost
@@ -136,6 +137,6 @@ def build(
 
     def of_model(model: Model, region: Region) -> JointEntropySearch:
         samples = optimal_samples(model, data, region, _N_SAMPLES)
-        return JointEntropySearch(model, samples, noise)
+        return JointEntropySearch(model, samples, resolved_noise(model, samples, noise))
 
     return averaged_over_pending(model, data, X_pending, region, of_model)

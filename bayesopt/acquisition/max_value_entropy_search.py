@@ -23,7 +23,11 @@ from scipy.special import logsumexp
 from torch import Tensor
 
 from bayesopt.acquisition.observed import Observed
-from bayesopt.acquisition.optimal_samples import averaged_over_pending, optimal_samples
+from bayesopt.acquisition.optimal_samples import (
+    averaged_over_pending,
+    optimal_samples,
+    resolved_noise,
+)
 from bayesopt.acquisition.pending import noise_of_next
 from bayesopt.acquisition.truncated_entropy import log_entropy_lost
 from bayesopt.data import Dataset
@@ -104,7 +108,7 @@ def build(
     noise = noise_of_next(model, data)
 
     def of_model(model: Model, region: Region) -> MaxValueEntropySearch:
-        maxima = optimal_samples(model, data, region, _N_SAMPLES).f
-        return MaxValueEntropySearch(model, maxima, noise)
+        samples = optimal_samples(model, data, region, _N_SAMPLES)
+        return MaxValueEntropySearch(model, samples.f, resolved_noise(model, samples, noise))
 
     return averaged_over_pending(model, data, X_pending, region, of_model)

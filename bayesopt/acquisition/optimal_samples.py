@@ -31,7 +31,7 @@ from bayesopt.acquisition.pending import fantasies
 from bayesopt.acquisition.posterior_mean import PosteriorMeanWithGradient
 from bayesopt.acquisition.report_set import cube_of, maximisers
 from bayesopt.data import Dataset
-from bayesopt.models.posterior import cholesky
+from bayesopt.models.posterior import SingularCovariance, cholesky
 from bayesopt.region import Region
 
 _LARGEST_GRID = 256
@@ -40,6 +40,9 @@ _N_OF_MEAN = 2
 _EFFORT_FOR_THE_MEAN = optimize.Effort(n_global=128, n_local=128, n_starts=3)
 _EFFORT_FOR_SUPPORT = optimize.Effort(n_global=256, n_local=256)
 _N_FANTASIES = 4
+_PER_SIGNAL = 1e-6  # jitter where rounding has made a covariance indefinite
+_RESOLUTION = 0.01
+_LEAST_NOISE = 1e-10  # relative to the signal
 
 
 @dataclass(frozen=True)
@@ -102,8 +105,24 @@ def sampled_at(
     with torch.no_grad():
         posterior = model.posterior(P)
         covariance = posterior.distribution.covariance_matrix
-        scale = _signal(model, covariance)
-        return posterior.mean.squeeze(-1), cholesky(covariance, scale)
+        mean, scale = posterior.mean.squeeze(-1), _signal(model, covariance)
+        try:
+            return mean, cholesky(covariance, scale)
+        except SingularCovariance:  # exact observations all but on one another
+            lowest = float(torch.linalg.eigvalsh(covariance)[0])
+            eye = torch.eye(len(P), dtype=P.dtype)
+            return mean, cholesky(covariance + (_PER_SIGNAL * scale - lowest) * eye, scale)
+
+
+def resolved_noise(model: Model, samples: OptimalSamples, noise: float) -> float:
+    """lambda, raised to what is small beside the spread of the maxima.
+
+    An exact observation at a place where hardly anything is left to know would tell as much as
+    any other: information has no scale. The scale is how well the maximum is known.
+    """
+    signal = getattr(getattr(model, "hyperparameters", None), "signal", 1.0)
+    spread = float(samples.f.var(correction=0))
+    return max(noise, _RESOLUTION**2 * spread, _LEAST_NOISE * signal)
 
 
 def averaged_over_pending(
@@ -136,7 +155,4 @@ def _good_points(model: Model, data: Dataset, region: Region) -> Tensor:
 def _signal(model: Model, covariance: Tensor) -> float:
     """What rounding errors of a covariance are proportional to."""
     hyperparameters = getattr(model, "hyperparameters", None)
-    if hyperparameters is None:
-        return float(covariance.diagonal().max())
-    signal: float = hyperparameters.signal
-    return signal
+    return float(covariance.diagonal().max() if hyperparameters is None else hyperparameters.signal)

@@ -19,6 +19,9 @@ t = (gamma + sqrt(q) u) / c (an extended skew normal law). Hence
 The last step rotates (u, t) so that phi(u) phi(t) = phi(gamma) phi(z). What remains below the
 integral is all but linear, and a few Gauss-Hermite nodes are exact to 1e-9. With q = 1 it is
 Wang & Jegelka (2017), Eq. (6); in general what Takeno et al. (2020) integrate over y.
+
+No law of the variance 1 - q r (gamma + r), which that of u is, has more entropy than the normal
+one. Hence B >= q (gamma + r) / 2, its first term in q: rounding leaves nothing true below it.
 """
 
 import math
@@ -33,7 +36,7 @@ _SQRT_HALF = math.sqrt(0.5)
 _SQRT_HALF_PI = math.sqrt(0.5 * math.pi)
 _LOG_SQRT_2PI = 0.5 * math.log(2.0 * math.pi)
 _LOWEST = -1e3  # of gamma: left of it the terms cancel, and nothing that happens is told
-_SMALL_SHARE = 1e-6  # below it B is its first term in q, (gamma + r) q / 2
+_SMALL_SHARE = 1e-6  # below it B is its first term in q
 _SMALLEST = 1e-300
 _NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(12)
 _WEIGHTS = _WEIGHTS / _WEIGHTS.sum()
@@ -61,11 +64,11 @@ def log_entropy_lost(gamma: Array, q: Array) -> tuple[Array, Array, Array]:
         by_c = -0.5 / np.maximum(c, 1e-8)
         B, by_gamma = B + c * mean, by_gamma + c2 * slope
         by_q = by_q + by_c * mean + c * slope * gamma * by_c + 0.5 * c * slope_z / root
-    small = q < _SMALL_SHARE
-    B = np.where(small, 0.5 * q * sum_of, B)
+    least = 0.5 * q * sum_of
+    small = (q < _SMALL_SHARE) | (B < least)
+    B = np.where(small, least, B)
     by_gamma = np.where(small, 0.5 * q * (1.0 - np.exp(log_r) * sum_of), by_gamma)
     by_q = np.where(small, 0.5 * sum_of, by_q)
-    B = np.maximum(B, _SMALLEST)
     return log_r + np.log(B), np.where(inside, by_gamma / B - sum_of, 0.0), by_q / B
 
 
