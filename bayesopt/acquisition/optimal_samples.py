@@ -76,7 +76,7 @@ def optimal_samples(
     if region.size is not None and region.size <= _LARGEST_GRID:
         P = good = torch.from_numpy(region.grid())
     else:
-        good = _good_points(model, data, region)
+        good = good_points(model, data, region)
         spread = optimize.candidates(region, good.numpy(), _EFFORT_FOR_SUPPORT, rng)
         P = torch.cat((good, torch.from_numpy(spread))).unique(dim=0)
     z = torch.from_numpy(rng.standard_normal((n, len(P))))
@@ -140,7 +140,7 @@ def averaged_over_pending(
     return Average([of_model(fantasy, region) for fantasy in models])
 
 
-def _good_points(model: Model, data: Dataset, region: Region) -> Tensor:
+def good_points(model: Model, data: Dataset, region: Region) -> Tensor:
     """The best observed points (k, d) of the region, and the maximisers of the posterior mean."""
     mean = PosteriorMeanWithGradient(model)
     with torch.no_grad():
