@@ -156,7 +156,7 @@ class EntropySearch(AcquisitionFunction):  # type: ignore[misc]
 
 
 def _softmax(line: Array) -> Array:
-    share = np.exp(line - line.max(-1, keepdims=True))
+    share: Array = np.exp(line - line.max(-1, keepdims=True))
     share /= share.sum(-1, keepdims=True)
     return share
 
@@ -186,12 +186,12 @@ def build(
         Where the maximum may lie: the space and its constraints. None: anywhere in the unit cube,
         with the categories of `data`.
     """
-    noise = noise_of_next(model, data)
 
     def of_model(model: Model, region: Region) -> EntropySearch:
+        noise = noise_of_next(model, data)
         samples = optimal_samples(model, data, region, _N_OPTIMA)
-        A, times = samples.X.unique(dim=0, return_counts=True)
-        often = torch.argsort(times, descending=True, stable=True)[:_LARGEST_SET]
+        A, shares = samples.distinct()
+        often = torch.argsort(shares, descending=True, stable=True)[:_LARGEST_SET]
         return EntropySearch(model, A[often], resolved_noise(model, samples, noise))
 
     return averaged_over_pending(model, data, X_pending, region, of_model)

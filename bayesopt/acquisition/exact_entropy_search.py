@@ -81,9 +81,9 @@ def exact_entropy_search(
     n_nodes
         Number of nodes of the quadrature over y.
     """
-    before = probabilities(mean[None], covariance)[0]
+    before = _entropy(probabilities(mean[None], covariance))
     _, w, after = _given_observations(mean, covariance, i, noise, probabilities, n_nodes)
-    return float(_entropy(before) - w @ _entropy(after))
+    return float(before[0] - w @ _entropy(after))
 
 
 def exact_predictive_entropy_search(

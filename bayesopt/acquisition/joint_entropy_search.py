@@ -40,7 +40,7 @@ from bayesopt.region import Region
 _N_SAMPLES = 32
 _SHARE_LEFT = 1e-2  # tau^2 / v*
 _ROUNDING = 1e-9  # share of a variance that cancellation may leave wrong
-_SMALLEST = 1e-300
+_LEAST = 1e-14  # of JES: what rounding leaves
 
 
 class JointEntropySearch(AcquisitionFunction):  # type: ignore[misc]
@@ -98,8 +98,9 @@ class JointEntropySearch(AcquisitionFunction):  # type: ignore[misc]
         gamma = (self.samples.f.numpy() - mean.numpy()[:, None] - c * self.slope) / sd
         log_lost, by_gamma, by_q = log_entropy_lost(gamma, v_s / left)
         lost = np.exp(log_lost)
-        value = np.maximum((0.5 * np.log(noisy / left) + lost).mean(1), _SMALLEST)
-        scale = 1.0 / (len(self.samples.f) * value)
+        told = (0.5 * np.log(noisy / left) + lost).mean(1)
+        value = np.maximum(told, _LEAST)
+        scale = (told > _LEAST) / (len(self.samples.f) * value)
         by_gamma = lost * by_gamma
         by_v_s = lost * by_q * noise / left**2 - 0.5 * by_gamma * gamma / v_s - 0.5 / left
         by_c = -2.0 * c * self.inverse * by_v_s - by_gamma * self.slope / sd
@@ -133,9 +134,9 @@ def build(
         Where the maximum may lie: the space and its constraints. None: anywhere in the unit cube,
         with the categories of `data`.
     """
-    noise = noise_of_next(model, data)
 
     def of_model(model: Model, region: Region) -> JointEntropySearch:
+        noise = noise_of_next(model, data)
         samples = optimal_samples(model, data, region, _N_SAMPLES)
         return JointEntropySearch(model, samples, resolved_noise(model, samples, noise))
 

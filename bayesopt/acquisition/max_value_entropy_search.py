@@ -105,9 +105,9 @@ def build(
         Where the maximum may lie: the space and its constraints. None: anywhere in the unit cube,
         with the categories of `data`.
     """
-    noise = noise_of_next(model, data)
 
     def of_model(model: Model, region: Region) -> MaxValueEntropySearch:
+        noise = noise_of_next(model, data)
         samples = optimal_samples(model, data, region, _N_SAMPLES)
         return MaxValueEntropySearch(model, samples.f, resolved_noise(model, samples, noise))
 

@@ -52,6 +52,11 @@ class OptimalSamples:
     X: Shaped[Tensor, "S d"]
     f: Shaped[Tensor, " S"]
 
+    def distinct(self) -> tuple[Shaped[Tensor, "k d"], Shaped[Tensor, " k"]]:
+        """Different maximisers, and the share of the samples that each of them has."""
+        X, times = np.unique(self.X.numpy(), axis=0, return_counts=True)
+        return torch.from_numpy(X), torch.from_numpy(times / len(self.f))
+
 
 def optimal_samples(
     model: Model, data: Dataset, region: Region, n: int, seed: int = 0
@@ -78,7 +83,7 @@ def optimal_samples(
     else:
         good = good_points(model, data, region)
         spread = optimize.candidates(region, good.numpy(), _EFFORT_FOR_SUPPORT, rng)
-        P = torch.cat((good, torch.from_numpy(spread))).unique(dim=0)
+        P = torch.from_numpy(np.unique(np.concatenate((good.numpy(), spread)), axis=0))
     z = torch.from_numpy(rng.standard_normal((n, len(P))))
     mean, L = sampled_at(model, P)
     f = mean + z @ L.T
@@ -132,12 +137,17 @@ def averaged_over_pending(
     region: Region | None,
     of_model: Callable[[Model, Region], AcquisitionFunction],
 ) -> AcquisitionFunction:
-    """An acquisition on the model, or its logarithmic mean over what pending points may return."""
+    """An acquisition on the model, or its logarithmic mean over what pending points may return.
+
+    That of a mixture is the mean over its members, which share nothing but the observations.
+    """
     region = region or cube_of(data)
-    if X_pending is None or len(X_pending) == 0:
-        return of_model(model, region)
-    models = fantasies(model, data, X_pending, _N_FANTASIES)
-    return Average([of_model(fantasy, region) for fantasy in models])
+    models = list(getattr(model, "models", (model,)))
+    if X_pending is not None and len(X_pending) > 0:
+        n = max(1, _N_FANTASIES // len(models))
+        models = [f for member in models for f in fantasies(member, data, X_pending, n)]
+    terms = [of_model(member, region) for member in models]
+    return terms[0] if len(terms) == 1 else Average(terms)
 
 
 def good_points(model: Model, data: Dataset, region: Region) -> Tensor:

@@ -43,7 +43,7 @@ from bayesopt.region import Region
 _N_SAMPLES = 32
 _ROUNDING = 1e-9  # share of a variance that cancellation may leave wrong
 _LEAST_SHARE = 1e-12
-_SMALLEST = 1e-300
+_LEAST = 1e-14  # of PES: what rounding leaves
 
 
 class PredictiveEntropySearch(AcquisitionFunction):  # type: ignore[misc]
@@ -116,8 +116,9 @@ class PredictiveEntropySearch(AcquisitionFunction):  # type: ignore[misc]
         log_lost, by_gamma, by_q = log_entropy_lost(gamma, q)
         lost = np.exp(log_lost)
         at_sites = 0.5 * np.log((v + noise)[:, None] / left)
-        value = np.maximum((at_sites + lost) @ self.shares, _SMALLEST)
-        of_term = self.shares / value[:, None]
+        told = (at_sites + lost) @ self.shares
+        value = np.maximum(told, _LEAST)
+        of_term = (told > _LEAST)[:, None] * self.shares / value[:, None]
         by_gamma, by_q = lost * by_gamma * of_term, lost * by_q * of_term
         by_mean = -by_gamma / np.sqrt(w)
         by_w = -(0.5 * by_gamma * gamma + by_q * q) / w
@@ -151,17 +152,17 @@ def build(
         Where the maximum may lie: the space and its constraints. None: anywhere in the unit cube,
         with the categories of `data`.
     """
-    noise = noise_of_next(model, data)
 
     def of_model(model: Model, region: Region) -> PredictiveEntropySearch:
+        noise = noise_of_next(model, data)
         samples = optimal_samples(model, data, region, _N_SAMPLES)
-        X, times = samples.X.unique(dim=0, return_counts=True)
+        X, shares = samples.distinct()
         rivals = good_points(model, data, region)
         apart = torch.cdist(rivals, X).amin(1) > 0.0
         return PredictiveEntropySearch(
             model,
             torch.cat((X, rivals[apart])),
-            times / times.sum(),
+            shares,
             resolved_noise(model, samples, noise),
         )
 

@@ -216,7 +216,7 @@ def _climbed(observed: Observed, W: Tensor, X: Array, real: list[int]) -> Array:
     Every start carries the number of its W, as a column that stays where it is.
     """
     d = X.shape[1]
-    start = np.concatenate((X, np.arange(len(X))[:, None]), axis=1)
+    start = np.column_stack((X, np.arange(len(X), dtype=np.float64)))
     low, high = start.copy(), start.copy()
     low[:, real], high[:, real] = 0.0, 1.0
 

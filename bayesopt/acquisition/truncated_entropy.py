@@ -1,4 +1,4 @@
-"""What a sign tells of a normal variable: the entropy that is lost when a correlated one is positive.
+"""Entropy that a normal variable loses when a correlated one is known to be positive.
 
 Notation
 --------
