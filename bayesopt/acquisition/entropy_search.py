@@ -107,7 +107,14 @@ class EntropySearch(AcquisitionFunction):  # type: ignore[misc]
 
     def forward(self, X: Shaped[Tensor, "*b 1 d"]) -> Shaped[Tensor, "*b"]:
         """Value of every candidate."""
-        return self.observed.value(self._log_value_and_partials, X, self.log)
+        if torch.is_grad_enabled():
+            return self.observed.value(self._log_value_and_partials, X, self.log)
+        _, variance, covariance = self.observed.moments(X)
+        flat = covariance.reshape(-1, len(self.A)).numpy()
+        beta = flat / np.sqrt(variance.reshape(-1, 1).numpy() + self.noise)
+        parts = [self._sampled(beta[i : i + _CHUNK])[0] for i in range(0, len(beta), _CHUNK)]
+        value = torch.from_numpy(np.maximum(np.concatenate(parts), _LEAST)).reshape(variance.shape)
+        return value.log() if self.log else value
 
     def _log_value_and_partials(
         self, mean: Tensor, variance: Tensor, covariance: Tensor
@@ -129,24 +136,28 @@ class EntropySearch(AcquisitionFunction):  # type: ignore[misc]
         )
         return tuple(torch.from_numpy(part) for part in partials)  # type: ignore[return-value]
 
-    def _value_and_slope(self, beta: Array) -> tuple[Array, Array]:
-        """ES (b,) and its derivatives (b, m) in beta (b, m)."""
+    def _sampled(self, beta: Array) -> tuple[Array, Array, Array, Array, list[Array], list[Array]]:
+        """ES (b,); h, the root beside it, z_s; softmax and slope of ES in its mean, by node."""
         h = solve_triangular(self.L, beta.T, lower=True).T
         # Rounding may make the candidate more than known, given f(A).
         h = h / np.maximum(1.0, np.linalg.norm(h, axis=1, keepdims=True))
         root = np.sqrt(np.maximum(1.0 - (h * h).sum(1), _LEAST_RESIDUAL))
         z_s = h @ self.u.T + root[:, None] * self.eps
-        slope, at_T = np.zeros_like(beta), beta / self.T
-        p, by_p, of_nodes = [], [], []
-        for z in self.z:
-            share = _softmax(self.f + at_T[:, None, :] * (z - z_s)[:, :, None])
-            of_nodes.append(share)
-            p.append(share.mean(1))
-        together = _log(sum(w * q for w, q in zip(self.w, p, strict=True)))
-        value = sum(w * (q * (_log(q) - together)).sum(1) for w, q in zip(self.w, p, strict=True))
-        by_z_s = np.zeros_like(z_s)
-        for z, w, q, share in zip(self.z, self.w, p, of_nodes, strict=True):
-            by_p = (w / len(self.f)) * (_log(q) - together)
+        shares = [
+            _softmax(self.f + (beta / self.T)[:, None, :] * (z - z_s)[:, :, None]) for z in self.z
+        ]
+        p = [share.mean(1) for share in shares]
+        together = _log(np.tensordot(self.w, p, axes=1))
+        ratios = [w * (_log(q) - together) for w, q in zip(self.w, p, strict=True)]
+        value = np.sum([(q * ratio).sum(1) for q, ratio in zip(p, ratios, strict=True)], axis=0)
+        return value, h, root, z_s, shares, ratios
+
+    def _value_and_slope(self, beta: Array) -> tuple[Array, Array]:
+        """ES (b,) and its derivatives (b, m) in beta (b, m)."""
+        value, h, root, z_s, shares, ratios = self._sampled(beta)
+        slope, by_z_s, at_T = np.zeros_like(beta), np.zeros_like(z_s), beta / self.T
+        for z, ratio, share in zip(self.z, ratios, shares, strict=True):
+            by_p = ratio / len(self.f)
             by_line = share * (by_p[:, None, :] - (share @ by_p[:, :, None]))
             slope += np.einsum("bsm,bs->bm", by_line, z - z_s) / self.T
             by_z_s -= (by_line @ at_T[:, :, None])[:, :, 0]

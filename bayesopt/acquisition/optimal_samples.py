@@ -31,6 +31,7 @@ from bayesopt.acquisition.pending import fantasies
 from bayesopt.acquisition.posterior_mean import PosteriorMeanWithGradient
 from bayesopt.acquisition.report_set import cube_of, maximisers
 from bayesopt.data import Dataset
+from bayesopt.models.exact import ExactGaussianProcess
 from bayesopt.models.posterior import SingularCovariance, cholesky
 from bayesopt.region import Region
 
@@ -125,7 +126,7 @@ def resolved_noise(model: Model, samples: OptimalSamples, noise: float) -> float
     An exact observation at a place where hardly anything is left to know would tell as much as
     any other: information has no scale. The scale is how well the maximum is known.
     """
-    signal = getattr(getattr(model, "hyperparameters", None), "signal", 1.0)
+    signal = model.hyperparameters.signal if isinstance(model, ExactGaussianProcess) else 1.0
     spread = float(samples.f.var(correction=0))
     return max(noise, _RESOLUTION**2 * spread, _LEAST_NOISE * signal)
 
@@ -164,5 +165,6 @@ def good_points(model: Model, data: Dataset, region: Region) -> Tensor:
 
 def _signal(model: Model, covariance: Tensor) -> float:
     """What rounding errors of a covariance are proportional to."""
-    hyperparameters = getattr(model, "hyperparameters", None)
-    return float(covariance.diagonal().max() if hyperparameters is None else hyperparameters.signal)
+    if isinstance(model, ExactGaussianProcess):
+        return model.hyperparameters.signal
+    return float(covariance.diagonal().max())
