@@ -42,7 +42,7 @@ _EFFORT_FOR_THE_MEAN = optimize.Effort(n_global=128, n_local=128, n_starts=3)
 _EFFORT_FOR_SUPPORT = optimize.Effort(n_global=256, n_local=256)
 _N_FANTASIES = 4
 _PER_SIGNAL = 1e-6  # jitter where rounding has made a covariance indefinite
-_RESOLUTION = 0.01
+_RESOLUTION = 0.001
 _LEAST_NOISE = 1e-10  # relative to the signal
 
 
