@@ -203,6 +203,6 @@ def build(
         samples = optimal_samples(model, data, region, _N_OPTIMA)
         A, shares = samples.distinct()
         often = torch.argsort(shares, descending=True, stable=True)[:_LARGEST_SET]
-        return EntropySearch(model, A[often], resolved_noise(model, samples, noise))
+        return EntropySearch(model, A[often], resolved_noise(samples, noise))
 
     return averaged_over_pending(model, data, X_pending, region, of_model)

@@ -138,6 +138,6 @@ def build(
     def of_model(model: Model, region: Region) -> JointEntropySearch:
         noise = noise_of_next(model, data)
         samples = optimal_samples(model, data, region, _N_SAMPLES)
-        return JointEntropySearch(model, samples, resolved_noise(model, samples, noise))
+        return JointEntropySearch(model, samples, resolved_noise(samples, noise))
 
     return averaged_over_pending(model, data, X_pending, region, of_model)

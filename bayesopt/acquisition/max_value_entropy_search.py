@@ -109,6 +109,6 @@ def build(
     def of_model(model: Model, region: Region) -> MaxValueEntropySearch:
         noise = noise_of_next(model, data)
         samples = optimal_samples(model, data, region, _N_SAMPLES)
-        return MaxValueEntropySearch(model, samples.f, resolved_noise(model, samples, noise))
+        return MaxValueEntropySearch(model, samples.f, resolved_noise(samples, noise))
 
     return averaged_over_pending(model, data, X_pending, region, of_model)

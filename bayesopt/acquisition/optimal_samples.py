@@ -31,8 +31,6 @@ from bayesopt.acquisition.pending import fantasies
 from bayesopt.acquisition.posterior_mean import PosteriorMeanWithGradient
 from bayesopt.acquisition.report_set import cube_of, maximisers
 from bayesopt.data import Dataset
-from bayesopt.models.exact import ExactGaussianProcess
-from bayesopt.models.posterior import SingularCovariance, cholesky
 from bayesopt.region import Region
 
 _LARGEST_GRID = 256
@@ -41,9 +39,10 @@ _N_OF_MEAN = 2
 _EFFORT_FOR_THE_MEAN = optimize.Effort(n_global=128, n_local=128, n_starts=3)
 _EFFORT_FOR_SUPPORT = optimize.Effort(n_global=256, n_local=256)
 _N_FANTASIES = 4
-_PER_SIGNAL = 1e-6  # jitter where rounding has made a covariance indefinite
+_JITTERS = tuple(10.0**exponent for exponent in range(-12, 4))  # relative to the largest variance
+_ROUNDING = 1e-14  # of covariances of scores
 _RESOLUTION = 0.001
-_LEAST_NOISE = 1e-10  # relative to the signal
+_LEAST_NOISE = 1e-10  # of scores, which are standardised
 
 
 @dataclass(frozen=True)
@@ -111,24 +110,32 @@ def sampled_at(
     with torch.no_grad():
         posterior = model.posterior(P)
         covariance = posterior.distribution.covariance_matrix
-        mean, scale = posterior.mean.squeeze(-1), _signal(model, covariance)
-        try:
-            return mean, cholesky(covariance, scale)
-        except SingularCovariance:  # exact observations all but on one another
-            lowest = float(torch.linalg.eigvalsh(covariance)[0])
-            eye = torch.eye(len(P), dtype=P.dtype)
-            return mean, cholesky(covariance + (_PER_SIGNAL * scale - lowest) * eye, scale)
+        return posterior.mean.squeeze(-1), _root(covariance)
 
 
-def resolved_noise(model: Model, samples: OptimalSamples, noise: float) -> float:
+def _root(covariance: Tensor) -> Tensor:
+    """Lower Cholesky factor, with as little jitter as it takes.
+
+    Where exact observations are all but on one another, rounding makes a covariance indefinite.
+    """
+    scale = float(covariance.diagonal().max()) + _ROUNDING
+    eye = torch.eye(len(covariance), dtype=covariance.dtype)
+    for jitter in (0.0, *_JITTERS):
+        L: Tensor
+        L, info = torch.linalg.cholesky_ex(covariance + jitter * scale * eye)
+        if not info.any():
+            break
+    return L
+
+
+def resolved_noise(samples: OptimalSamples, noise: float) -> float:
     """lambda, raised to what is small beside the spread of the maxima.
 
     An exact observation at a place where hardly anything is left to know would tell as much as
     any other: information has no scale. The scale is how well the maximum is known.
     """
-    signal = model.hyperparameters.signal if isinstance(model, ExactGaussianProcess) else 1.0
     spread = float(samples.f.var(correction=0))
-    return max(noise, _RESOLUTION**2 * spread, _LEAST_NOISE * signal)
+    return max(noise, _RESOLUTION**2 * spread, _LEAST_NOISE)
 
 
 def averaged_over_pending(
@@ -161,10 +168,3 @@ def good_points(model: Model, data: Dataset, region: Region) -> Tensor:
     X, v = optimize.maximize(mean, region, incumbents, rng, effort=_EFFORT_FOR_THE_MEAN)
     found = X[optimize.spread_out(X, v, _N_OF_MEAN)]
     return torch.from_numpy(np.concatenate((found, incumbents[region.holds(incumbents)])))
-
-
-def _signal(model: Model, covariance: Tensor) -> float:
-    """What rounding errors of a covariance are proportional to."""
-    if isinstance(model, ExactGaussianProcess):
-        return model.hyperparameters.signal
-    return float(covariance.diagonal().max())

@@ -163,7 +163,7 @@ def build(
             model,
             torch.cat((X, rivals[apart])),
             shares,
-            resolved_noise(model, samples, noise),
+            resolved_noise(samples, noise),
         )
 
     return averaged_over_pending(model, data, X_pending, region, of_model)

@@ -194,10 +194,9 @@ def test_observations_all_but_on_one_another_can_be_sampled(name):
 
 
 def test_the_noise_is_at_least_a_little_of_the_spread():
-    model = process()
     spread = OptimalSamples(points(3, 2), torch.tensor([1.0, 2.0, 3.0], dtype=torch.float64))
-    assert resolved_noise(model, spread, 0.3) == 0.3
-    assert resolved_noise(model, spread, 0.0) == pytest.approx(1e-6 * 2.0 / 3.0)
+    assert resolved_noise(spread, 0.3) == 0.3
+    assert resolved_noise(spread, 0.0) == pytest.approx(1e-6 * 2.0 / 3.0)
 
 
 # -- pending points and mixtures ------------------------------------------------------------------

@@ -28,9 +28,9 @@ def name(request):
 def test_a_search_without_noise_comes_near_the_minimum(name):
     policy = bo.Policy(acquisition=ROOMS[name].build)
     result = bo.minimize(
-        bowl, SQUARE, 12, policy=policy, noise=False, seed=0, n_initial=6, progress=False
+        bowl, SQUARE, 10, policy=policy, noise=False, seed=0, n_initial=6, progress=False
     )
-    assert result.fun < 5e-3
+    assert result.fun < 1.5e-2
 
 
 def test_a_mixed_space_is_searched(name):
@@ -43,6 +43,7 @@ def test_a_mixed_space_is_searched(name):
     assert last.value < max(trial.value for trial in before) / 2
 
 
+@pytest.mark.parametrize("name", ["mes", "jes"])
 def test_a_study_asks_by_it_beside_running_trials(name):
     policy = bo.Policy(acquisition=ROOMS[name].build)
     study = bo.Study(SQUARE, policy=policy, n_initial=4, noise=False, seed=0)
