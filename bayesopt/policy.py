@@ -16,11 +16,15 @@ from torch import Tensor
 from bayesopt import optimize
 from bayesopt.acquisition import (
     derivative_knowledge_gradient,
+    entropy_search,
     expected_improvement,
+    joint_entropy_search,
     knowledge_gradient,
     letham_expected_improvement,
     lookahead,
+    max_value_entropy_search,
     noisy_expected_improvement,
+    predictive_entropy_search,
 )
 from bayesopt.acquisition.expected_improvement import Builder
 from bayesopt.arguments import check_name, finite_number, whole_number
@@ -38,6 +42,10 @@ AcquisitionName = Literal[
     "kgcp",
     "nei",
     "kg",
+    "es",
+    "pes",
+    "mes",
+    "jes",
     "lookahead",
     "ei_posterior_mean",
     "ei_next_mean",
@@ -66,6 +74,10 @@ def _knowledge_gradient(
 
 _LOOK_AROUND: dict[str, Callable[..., AcquisitionFunction]] = {
     "kg": _knowledge_gradient,
+    "es": entropy_search.build,
+    "pes": predictive_entropy_search.build,
+    "mes": max_value_entropy_search.build,
+    "jes": joint_entropy_search.build,
     "lookahead": lookahead.build,
 }
 """Those that look for other points than the candidate, and are told where: ``region=``."""
@@ -77,6 +89,10 @@ _SPOKEN = {
     "kgcp": "log knowledge gradient for the evaluated points",
     "nei": "log noisy expected improvement (Letham)",
     "kg": "log knowledge gradient",
+    "es": "log entropy search",
+    "pes": "log predictive entropy search",
+    "mes": "log max-value entropy search",
+    "jes": "log joint entropy search",
     "lookahead": "log gain of two evaluations",
     "ei_posterior_mean": "log expected improvement on the best posterior mean",
     "ei_next_mean": "log expected improvement of the next posterior mean",
@@ -146,6 +162,9 @@ class Policy:
         - "kg": knowledge gradient, what the best posterior mean anywhere will gain (Frazier et al.
           2009); for noise that is large. Where gradients come, it counts on the next one too (Wu
           et al. 2017).
+        - "es", "pes", "mes", "jes": what will be learnt of the best point (Hennig and Schuler 2012;
+          by prediction, Hernandez-Lobato et al. 2014), of its value (Wang and Jegelka 2017), or of
+          both (Hvarfner et al. 2022).
         - "lookahead": what two evaluations will gain, the second chosen after the first (ibid.,
           Section 4.4).
         - "ei_posterior_mean", "ei_next_mean", "ei_next_observation": expected improvement of the

@@ -87,7 +87,7 @@ class Observed:
     ) -> Shaped[Tensor, "*b"]:
         """An acquisition of every candidate, differentiable; its exponential unless `log`."""
         mean, variance, covariance = self.moments(X)
-        flat = mean.reshape(-1), variance.reshape(-1), covariance.reshape(-1, len(self.A))
+        flat = mean.reshape(-1), variance.reshape(-1), covariance.reshape(mean.numel(), len(self.A))
         value: Tensor = _FromPartials.apply(of_moments, *flat).reshape(mean.shape)  # type: ignore[no-untyped-call]
         return value if log else value.exp()
 
