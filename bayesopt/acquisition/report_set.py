@@ -14,13 +14,7 @@ the normal law. Which candidates promise something is asked of the acquisition o
 so far: a few rounds of looking for candidates and for the reports they may lead to. Everything is
 drawn from a fixed seed.
 
-<<<<<<< HEAD
-An observation may have slopes: P then stands for the value and the slopes at each point.
-
-All f_W are climbed at once, as one function of x and the row of W, which stays as it is.
-=======
 All f_W are climbed at once, as one function of x and of the number of W, which stays as it is.
->>>>>>> entropy
 """
 
 from collections.abc import Callable
@@ -140,13 +134,8 @@ def extended(
     slopes
         At every point the value and its slopes are observed, in this order (see `Observed`).
     """
-<<<<<<< HEAD
     observed = Observed(model, P, slopes)
-    both = torch.cat((A, torch.from_numpy(_maximisers(observed, W, region, A))))
-=======
-    observed = Observed(model, P)
     both = torch.cat((A, torch.from_numpy(maximisers(observed, W, region, A))))
->>>>>>> entropy
     f, mean = _hypothetical(observed, W, both)
     now, best = f[int(mean[: len(A)].argmax())], f[: len(A)].amax(0)
     kept = list(range(len(A)))
@@ -241,28 +230,16 @@ def _climbed(observed: Observed, W: Tensor, X: Array, real: list[int]) -> Array:
     Every start carries the number of its W, as a column that stays where it is.
     """
     d = X.shape[1]
-<<<<<<< HEAD
-    start = np.concatenate((X, np.arange(float(len(W)))[:, None]), axis=1)
-=======
     start = np.column_stack((X, np.arange(len(X), dtype=np.float64)))
->>>>>>> entropy
     low, high = start.copy(), start.copy()
     low[:, real], high[:, real] = 0.0, 1.0
 
     def negative(at: Array) -> tuple[Array, Array]:
-<<<<<<< HEAD
-        x, w = torch.from_numpy(np.ascontiguousarray(at[:, :d])), W[at[:, d].astype(int)]
-        mean, variance, covariance, pull_back = observed.moments_with_pull_back(x)
-        slope = pull_back(torch.ones_like(mean), torch.zeros_like(variance), w)
-        value = mean + (covariance * w).sum(-1)
-        return -value.numpy(), -torch.cat((slope, torch.zeros_like(w[:, :1])), dim=1).numpy()
-=======
         x, w = torch.from_numpy(np.ascontiguousarray(at[:, :d])), W[at[:, d].astype(np.int64)]
         mean, variance, covariance, pull_back = observed.moments_with_pull_back(x)
         slope = pull_back(torch.ones_like(mean), torch.zeros_like(variance), w)
         value = mean + (covariance * w).sum(-1)
         return -value.numpy(), -np.pad(slope.numpy(), ((0, 0), (0, 1)))
->>>>>>> entropy
 
     found, _ = minimize_from(
         negative, start, low, high, max_calls=_MAX_CALLS, first_step=0.05, only_best=False
