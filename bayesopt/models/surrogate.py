@@ -5,9 +5,9 @@ from typing import Literal
 import numpy as np
 
 from bayesopt.data import Dataset
-from bayesopt.models.derivative_draws import sample_with_derivatives
-from bayesopt.models.derivative_fit import fit_with_derivatives
-from bayesopt.models.derivatives import DerivativeGaussianProcess
+from bayesopt.models.derivatives.draws import sample_with_derivatives
+from bayesopt.models.derivatives.fit import fit_with_derivatives
+from bayesopt.models.derivatives.process import DerivativeGaussianProcess
 from bayesopt.models.exact import ExactGaussianProcess
 from bayesopt.models.fit import fit
 from bayesopt.models.fully_bayesian import FullyBayesianGaussianProcess, sample
