@@ -28,6 +28,11 @@ class Result(OptimizeResult):  # type: ignore[misc]
         explanation: Explanation = self.study.explain()
         return explanation
 
+    def __repr__(self) -> str:
+        """SciPy's table, which cannot show an empty dict: without failures there is no line."""
+        shown = {name: value for name, value in self.items() if value is not self.failures or value}
+        return repr(OptimizeResult(shown))
+
 
 def minimize(
     fun: Objective,

@@ -209,3 +209,10 @@ def test_the_study_is_in_the_error_also_after_the_last_evaluation():
     with pytest.raises(bo.AllEvaluationsFailed) as caught:
         bo.minimize(broken, SQUARE, 3, seed=0)
     assert len(caught.value.study.trials) == 3
+
+
+def test_a_result_can_be_printed():
+    result = bo.minimize(lambda x: (x[0] - 0.3) ** 2, [(0, 1)], 5, noise=False, progress=False)
+    assert "fun: " in str(result) and "failures" not in repr(result)
+    fails = bo.minimize(lambda x: 1 / (x[0] > 0.4), [(0, 1)], 7, noise=False, progress=False)
+    assert "raised ZeroDivisionError" in str(fails)
