@@ -214,5 +214,5 @@ def test_the_study_is_in_the_error_also_after_the_last_evaluation():
 def test_a_result_can_be_printed():
     result = bo.minimize(lambda x: (x[0] - 0.3) ** 2, [(0, 1)], 5, noise=False, progress=False)
     assert "fun: " in str(result) and "failures" not in repr(result)
-    fails = bo.minimize(lambda x: 1 / (x[0] > 0.4), [(0, 1)], 7, noise=False, progress=False)
+    fails = bo.minimize(lambda x: 1 / int(x[0] > 0.4), [(0, 1)], 7, noise=False, progress=False)
     assert "raised ZeroDivisionError" in str(fails)
