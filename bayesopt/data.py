@@ -34,6 +34,7 @@ from bayesopt.trial import Trial, TrialState
 
 Noise = Literal["auto", False] | float
 Direction = Literal["minimize", "maximize"]
+_FARTHER_WITH_SLOPES = 500.0
 
 
 @dataclass(frozen=True)
@@ -155,14 +156,16 @@ def dataset(
     truncate
         If c: every value worse than ``median + c (median - best)`` counts as that bad. What lies
         far behind the median need only be known to be bad, and one huge value would flatten all
-        the others.
+        the others. A value that brings partial derivatives counts as it is much farther out: they
+        tell how steeply it gets better, and would be lost with it.
     """
     done = complete(trials)
     value = observed_values(done)
     sign = -1.0 if direction == "minimize" else 1.0
     score = raw = sign * value
     if truncate is not None:
-        score = truncate_poor(score, truncate)
+        with_slopes = [bool(t.evaluation and t.evaluation.gradient) for t in done]
+        score = truncate_poor(score, truncate * np.where(with_slopes, _FARTHER_WITH_SLOPES, 1.0))
     counts = score == raw
     unit = float(np.abs(score).max()) or 1.0
     score = score / unit
@@ -182,8 +185,8 @@ def dataset(
     )
 
 
-def truncate_poor(score: Array, c: float) -> Array:
-    """Raise the poor scores (n,) to ``median - c (best - median)``.
+def truncate_poor(score: Array, c: float | Array) -> Array:
+    """Raise the poor scores (n,) to ``median - c (best - median)``, c one for all or (n,).
 
     When at least half of them share the best score, the median is that of the others.
     """
@@ -191,7 +194,8 @@ def truncate_poor(score: Array, c: float) -> Array:
     best, median = float(quarter.max()), float(np.median(quarter))
     if median == best and quarter.min() < best:
         median = float(np.median(quarter[quarter < best]))
-    truncated: Array = np.maximum(score, 4.0 * (median - c * (best - median)))
+    with np.errstate(over="ignore"):  # what is beyond all floats raises none
+        truncated: Array = np.maximum(score, 4.0 * (median - c * (best - median)))
     return truncated
 
 

@@ -241,13 +241,18 @@ def test_slopes_of_scores(direction, noise):
     assert data.dYvar[2].isnan().all()
 
 
-def test_a_poor_value_that_is_truncated_loses_its_slope():
-    points = [{"x": x, "scale": 1.0} for x in (0.0, 1.0, 2.0, 3.0)]
-    values = [1.0, 2.0, 3.0, 1e6]
-    evaluations = [bo.Evaluation(v, gradient={"x": 1.0}) for v in values]
+def test_a_poor_value_counts_as_it_is_with_its_slope_unless_it_is_very_poor():
+    points = [{"x": x, "scale": 1.0} for x in (0.0, 1.0, 2.0, 3.0, 4.0)]
+    values, slopes = [1.0, 2.0, 3.0, 1e2, 1e6], [1.0, 1.0, 1.0, 1.0, 1.0]
+    evaluations = [bo.Evaluation(v, gradient={"x": s}) for v, s in zip(values, slopes, strict=True)]
     data = dataset(PLAIN, trials_of(points, evaluations), "minimize", False, truncate=2.0)
-    assert data.dY[:, 0].isnan().tolist() == [False, False, False, True]
-    assert dataset(PLAIN, trials_of(points, evaluations), "minimize", False).dY[3, 0] < 0
+    assert data.dY[:, 0].isnan().tolist() == [False, False, False, False, True]
+    seen = data.scaling.value(data.Y[:, 0].numpy())
+    assert seen == pytest.approx([1.0, 2.0, 3.0, 1e2, 3.0 + 1000.0 * 2.0])
+    plain = [bo.Evaluation(v) for v in values]
+    data = dataset(PLAIN, trials_of(points, plain), "minimize", False, truncate=2.0)
+    assert data.scaling.value(data.Y[:, 0].numpy()) == pytest.approx([1.0, 2.0, 3.0, 7.0, 7.0])
+    assert dataset(PLAIN, trials_of(points, evaluations), "minimize", False).dY[4, 0] < 0
 
 
 def test_no_slope_at_all_is_none():
