@@ -4,13 +4,17 @@ A policy only says what is to be used; `suggestion` uses it. No formula lives he
 """
 
 import inspect
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Literal, get_args
 
+from botorch.acquisition import AcquisitionFunction
+
 from bayesopt import optimize
 from bayesopt.acquisition import (
     expected_improvement,
+    knowledge_gradient,
     letham_expected_improvement,
     noisy_expected_improvement,
 )
@@ -18,6 +22,7 @@ from bayesopt.acquisition.expected_improvement import Builder
 from bayesopt.arguments import check_name, finite_number, whole_number
 from bayesopt.data import Dataset
 from bayesopt.models.gaussian_process import GaussianProcess, KernelName
+from bayesopt.region import Region
 
 ModelName = Literal["auto"] | KernelName
 HyperparametersName = Literal["map", "mle", "slice"]
@@ -27,6 +32,7 @@ AcquisitionName = Literal[
     "noisy_ei",
     "kgcp",
     "nei",
+    "kg",
     "ei_posterior_mean",
     "ei_next_mean",
     "ei_next_observation",
@@ -41,6 +47,8 @@ _BUILDERS: dict[str, Builder] = {
     "nei": letham_expected_improvement.build,
     **expected_improvement.AD_HOC,
 }
+_LOOK_AROUND: dict[str, Callable[..., AcquisitionFunction]] = {"kg": knowledge_gradient.build}
+"""Those that look for other points than the candidate, and are told where: ``region=``."""
 _AUTO = "ei"
 _SPOKEN = {
     "ei": "log expected improvement",
@@ -48,6 +56,7 @@ _SPOKEN = {
     "noisy_ei": "log noisy expected improvement (decision-theoretic)",
     "kgcp": "log knowledge gradient for the evaluated points",
     "nei": "log noisy expected improvement (Letham)",
+    "kg": "log knowledge gradient",
     "ei_posterior_mean": "log expected improvement on the best posterior mean",
     "ei_next_mean": "log expected improvement of the next posterior mean",
     "ei_next_observation": "log expected improvement of the next observation",
@@ -113,6 +122,8 @@ class Policy:
         - "nei": noisy expected improvement on the hidden values at all points (Letham et al. 2019).
         - "noisy_ei": what the best reportable mean will gain, exactly (Frazier 2018, Eq. 13).
         - "kgcp": the same where a candidate is reportable already (Scott et al. 2011).
+        - "kg": knowledge gradient, what the best posterior mean anywhere will gain (Frazier et al.
+          2009); for noise that is large.
         - "ei_posterior_mean", "ei_next_mean", "ei_next_observation": expected improvement of the
           function, of its next posterior mean, or of the next observation, on the best posterior
           mean (ibid., Section 5.1).
@@ -154,10 +165,16 @@ class Policy:
         return GaussianProcess() if self.model == "auto" else GaussianProcess(self.model)
 
     @property
-    def builder(self) -> Builder:
-        """What makes the acquisition, with "auto" resolved; not for "random"."""
+    def looks_around(self) -> bool:
+        """Whether the acquisition looks for other points than the candidate."""
+        return self.acquisition in _LOOK_AROUND
+
+    def builder(self, region: Region) -> Builder:
+        """What makes the acquisition in a region, with "auto" resolved; not for "random"."""
         if callable(self.acquisition):
             return self.acquisition
+        if self.looks_around:
+            return partial(_LOOK_AROUND[self.acquisition], region=region)
         return _BUILDERS[_AUTO if self.acquisition == "auto" else self.acquisition]
 
     def described(self, data: Dataset) -> tuple[str, str]:

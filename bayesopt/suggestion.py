@@ -30,7 +30,7 @@ _N_INCUMBENTS = 5
 _EFFORT_FOR_THE_MEAN = optimize.Effort(n_global=128, n_local=128, n_starts=2)  # it has few peaks
 _LEAST_PROMISE = 1e-7  # in standard deviations of the observed scores
 _NEGLIGIBLE_NOISE = 1e-6  # in the same unit, squared: repeating a point shows nothing new
-_N_MEMBERS_BESIDE_PENDING = 4
+_FEW_MEMBERS = 4
 _FAILURE_NOISE = 1e-3  # variance of a score
 
 
@@ -140,7 +140,8 @@ def _by_model(
     if _is_turn_to_exploit(policy, n_ended, pending):
         X = _promising(model, region, incumbents, rng)
     if X is None:
-        acquisition = _acquisition(policy, model, data, pending if len(pending) > 0 else None)
+        beside = pending if len(pending) > 0 else None
+        acquisition = _acquisition(policy, region, model, data, beside)
         X, _ = optimize.maximize(acquisition, region, incumbents, rng, effort=search.effort)
     if noise == "auto" and 0.0 < model.hyperparameters.noise < _NEGLIGIBLE_NOISE:
         everything = _taken(region, trials, False)
@@ -150,15 +151,17 @@ def _by_model(
 
 
 def _acquisition(
-    policy: Policy, model: Surrogate, data: Dataset, X_pending: Tensor | None
+    policy: Policy, region: Region, model: Surrogate, data: Dataset, X_pending: Tensor | None
 ) -> AcquisitionFunction:
     """Built-in ones are averaged over drawn hyperparameters; those of botorch do so themselves."""
+    build = policy.builder(region)
     if isinstance(model, FullyBayesianGaussianProcess) and not callable(policy.acquisition):
         members = model.models
-        if X_pending is not None:  # each averages over fantasies of its own: fewer members do
-            members = members[:: max(1, len(members) // _N_MEMBERS_BESIDE_PENDING)]
-        return Average([policy.builder(member, data, X_pending) for member in members])
-    acquisition = policy.builder(model, data, X_pending)
+        # Where each has fantasies of its own, or points of its own to look for, fewer members do.
+        if X_pending is not None or policy.looks_around:
+            members = members[:: max(1, len(members) // _FEW_MEMBERS)]
+        return Average([build(member, data, X_pending) for member in members])
+    acquisition = build(model, data, X_pending)
     if callable(policy.acquisition):
         _check_own(acquisition, data.X[:1].unsqueeze(-2))
     return acquisition
