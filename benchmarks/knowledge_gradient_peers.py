@@ -32,7 +32,6 @@ from benchmarks.recommendation_traces import (
     PROBLEMS,
     SEEDS,
     TRACES,
-    known,
     trace,
 )
 from benchmarks.solvers.botorch import BoTorchLoop
@@ -113,12 +112,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments = parser.parse_args(argv)
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")  # numerical warnings of the peers
-    there = known(arguments.output)
+    there = {(run.problem, run.solver, run.seed) for run in record.read(arguments.output)}
     tasks = [(s, p, label) for label in PEERS for s in range(arguments.seeds) for p in PROBLEMS]
     for seed, problem, label in tasks:
         if (problem, label, seed) in there:
             continue
         run = trace(problem, label, PEERS[label], seed, arguments.evals, settings(label))
+        if run.error:
+            raise RuntimeError(f"{problem} {label} seed {seed}: {run.error}")
         record.append(arguments.output, [run])
         line = f"{problem} {label} seed {seed}: {run.final:.4g} in {sum(run.seconds):.0f} s"
         print(line, file=sys.stderr, flush=True)
