@@ -13,6 +13,7 @@ from bayesopt.arguments import whole_number
 from bayesopt.data import Direction, Noise
 from bayesopt.design import SpaceExhausted
 from bayesopt.execution.objective import Failure
+from bayesopt.gradient import by_name
 from bayesopt.ledger import Ledger
 from bayesopt.policy import Policy
 from bayesopt.region import Region
@@ -24,6 +25,7 @@ from bayesopt.torch_settings import own_torch_settings
 from bayesopt.trial import Evaluation, NotFinite, Seen, Trial, TrialState, given_results
 
 Point = Mapping[str, Any] | Sequence[Any] | NDArray[Any]
+Gradients = ArrayLike | Sequence[Mapping[str, float] | None]
 _PATIENCE_WITH_READING = 15.0  # seconds
 _LONGEST_REASON = 10_000  # characters; some exceptions show whole arrays
 _LONGEST_TRACEBACK = 100_000
@@ -224,7 +226,7 @@ class AskTell:
         """
         number = self._number(trial)
         try:
-            evaluation = Evaluation.of(result)
+            evaluation = self._named(Evaluation.of(result))
         except NotFinite as error:
             self.fail(number, str(error))
             return
@@ -249,6 +251,13 @@ class AskTell:
             self._end(number, TrialState.FAILED, keep_late=True, **why)
         else:
             self._end(number, TrialState.COMPLETE, keep_late=True, evaluation=outcome)
+
+    def _named(self, evaluation: Evaluation) -> Evaluation:
+        """With partial derivatives by name; raises ValueError where they do not fit the study."""
+        named = by_name(evaluation, self.space)
+        if named.gradient:
+            self.policy.check_takes_derivatives()
+        return named
 
     def save(self) -> None:
         """Write results that could not be saved when they were told.
@@ -289,6 +298,8 @@ class AskTell:
         y: ArrayLike,
         sd: ArrayLike | None = None,
         *,
+        gradient: Gradients | None = None,
+        gradient_sd: Gradients | float | None = None,
         once: bool = False,
     ) -> None:
         """Add results from elsewhere; NaN and infinite values become failed trials.
@@ -303,6 +314,11 @@ class AskTell:
             (n,) values in the user's units.
         sd
             Standard errors, a scalar or (n,); None or NaN where one is not known.
+        gradient
+            (n, d) array of partial derivatives, or a list of dicts (see `bayesopt.Evaluation`);
+            NaN where there is none.
+        gradient_sd
+            Their standard errors, one for all or likewise.
         once
             Only those that the study does not hold already, so that a script can be run again.
 
@@ -314,7 +330,10 @@ class AskTell:
             If they cannot be saved; then nothing is added.
         """
         points = self._checked(X)
-        ended = given_results(len(points), y, sd)
+        ended = given_results(len(points), y, sd, gradient, gradient_sd)
+        for fields in ended:
+            if "evaluation" in fields:
+                fields["evaluation"] = self._named(fields["evaluation"])
         with self._lock:
             self._ledger.add(points, ended, once)
 
@@ -325,8 +344,11 @@ class AskTell:
 
 
 def copied(trial: Trial) -> Trial:
-    """The trial with parameters of its own: what a user does to them does not reach the study."""
-    return replace(trial, params=dict(trial.params))
+    """The trial with dicts of its own: what a user does to them does not reach the study."""
+    evaluation = trial.evaluation
+    if evaluation is not None and evaluation.gradient is not None:
+        evaluation = replace(evaluation)
+    return replace(trial, params=dict(trial.params), evaluation=evaluation)
 
 
 def _as_seen(trials: Sequence[Trial], number: int, seen: Seen) -> list[Trial]:

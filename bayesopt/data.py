@@ -7,22 +7,27 @@ v       (n,) observed values in the user's units; small or large is good as `dir
 X       (n, d) their points in the unit cube
 Y       (n, 1) their scores: standardised, and larger is always better
 Yvar    (n, 1) variances of the noise in Y, NaN where it has to be inferred
+dY      (n, d) partial derivatives of the scores in the unit cube, NaN where there is none
+dYvar   (n, d) variances of the noise in dY, likewise
 
-    Y = sign (v / unit - shift) / scale
+    Y  = sign (v / unit - shift) / scale
+    dY = sign dv/du / unit / scale
 
 `unit` is the largest absolute value after truncation: it keeps squares of values near 1e300 or
 1e-300 inside the range of a float64.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 import torch
 from jaxtyping import Float as Shaped
+from numpy.typing import NDArray
 from torch import Tensor
 
+from bayesopt.gradient import in_unit_cube
 from bayesopt.parameter import Array
 from bayesopt.space import Space
 from bayesopt.trial import Trial, TrialState
@@ -47,6 +52,10 @@ class Scaling:
     def score_sd(self, sd: Array) -> Array:
         """Standard deviations of scores."""
         return sd / self.unit / self.scale
+
+    def score_slope(self, slope: Array) -> Array:
+        """Derivatives of scores from those of values."""
+        return self.sign * slope / self.unit / self.scale
 
     def value(self, score: Array) -> Array:
         """Values in the user's units."""
@@ -73,6 +82,9 @@ class Dataset:
         (column, number of choices) of the columns that hold categories, whose order means nothing.
     scaling
         How to get back to the user's values.
+    dY, dYvar
+        (n, d) partial derivatives of the scores, NaN where there is none, and their noise
+        variances, NaN where the noise has to be inferred. Both None: no derivatives at all.
     """
 
     X: Shaped[Tensor, "n d"]
@@ -80,6 +92,8 @@ class Dataset:
     Yvar: Shaped[Tensor, "n 1"]
     categories: tuple[tuple[int, int], ...]
     scaling: Scaling
+    dY: Shaped[Tensor, "n d"] | None = None
+    dYvar: Shaped[Tensor, "n d"] | None = None
 
     def __post_init__(self) -> None:
         if not (len(self.X) == len(self.Y) == len(self.Yvar)):
@@ -91,6 +105,17 @@ class Dataset:
 
     def __len__(self) -> int:
         return len(self.X)
+
+    def at(self, rows: Tensor) -> "Dataset":
+        """Some of the observations, by a mask or by their numbers."""
+        return replace(
+            self,
+            X=self.X[rows],
+            Y=self.Y[rows],
+            Yvar=self.Yvar[rows],
+            dY=None if self.dY is None else self.dY[rows],
+            dYvar=None if self.dYvar is None else self.dYvar[rows],
+        )
 
     @property
     def noise_is_inferred(self) -> bool:
@@ -135,21 +160,25 @@ def dataset(
     done = complete(trials)
     value = observed_values(done)
     sign = -1.0 if direction == "minimize" else 1.0
-    score = sign * value
+    score = raw = sign * value
     if truncate is not None:
         score = truncate_poor(score, truncate)
+    counts = score == raw
     unit = float(np.abs(score).max()) or 1.0
-    score /= unit
+    score = score / unit
     mean, scale = float(score.mean()), float(score.std())
     # Rounding alone spreads equal values by about 1e-16 of their size, which `unit` made one.
     scaling = Scaling(sign, unit, sign * mean, scale if scale > 1e-14 else 1.0)
     Y = (score - mean) / scaling.scale
+    dY, dYvar = _slopes(space, done, noise, scaling, counts)
     return Dataset(
         X=torch.from_numpy(space.to_units([trial.params for trial in done])),
         Y=torch.from_numpy(Y).unsqueeze(-1),
         Yvar=torch.from_numpy(_noise_variance(done, noise, scaling)).unsqueeze(-1),
         categories=space.categories,
         scaling=scaling,
+        dY=dY,
+        dYvar=dYvar,
     )
 
 
@@ -166,14 +195,36 @@ def truncate_poor(score: Array, c: float) -> Array:
     return truncated
 
 
+def _slopes(
+    space: Space, trials: list[Trial], noise: Noise, scaling: Scaling, counts: NDArray[np.bool_]
+) -> tuple[Tensor | None, Tensor | None]:
+    """dY and dYvar, where the value `counts` as it is: a slope does not belong to another one."""
+    observed = in_unit_cube(space, trials)
+    if observed is None:
+        return None, None
+    partials, sd = observed
+    with np.errstate(over="ignore"):
+        dY, variance = scaling.score_slope(partials), _squared(scaling.score_sd(sd))
+    if noise is False:
+        variance[np.isnan(variance)] = 0.0
+    usable = counts[:, None] & np.isfinite(dY)
+    if not usable.any():
+        return None, None
+    dY[~usable] = variance[~usable] = np.nan
+    return torch.from_numpy(dY), torch.from_numpy(variance)
+
+
 def _noise_variance(trials: list[Trial], noise: Noise, scaling: Scaling) -> Array:
     default = np.nan if noise == "auto" else float(noise)
     sd = [
         default if trial.evaluation is None or trial.evaluation.sd is None else trial.evaluation.sd
         for trial in trials
     ]
-    # A standard error far beyond the spread of the values says "unknown"; 1e6 keeps its square.
     with np.errstate(over="ignore"):
-        of_score = scaling.score_sd(np.array(sd, dtype=np.float64))
-    variance: Array = np.minimum(of_score, 1e6) ** 2
+        return _squared(scaling.score_sd(np.array(sd, dtype=np.float64)))
+
+
+def _squared(sd: Array) -> Array:
+    """A standard error far beyond the spread of the values says "unknown"; 1e6 keeps its square."""
+    variance: Array = np.minimum(sd, 1e6) ** 2
     return variance

@@ -100,6 +100,12 @@ class Float:
         value = (1.0 - unit) * low + unit * high
         return min(max(math.exp(value) if self.log else value, self.low), self.high)
 
+    def slope(self, value: float) -> float:
+        """Derivative of the value in its coordinate."""
+        if self.log:
+            return value * (math.log(self.high) - math.log(self.low))
+        return self.high - self.low
+
     def snap(self, unit: Array) -> Array:
         """Return `unit`: every coordinate stands for a value."""
         return unit

@@ -177,6 +177,15 @@ class Policy:
             return partial(_LOOK_AROUND[self.acquisition], region=region)
         return _BUILDERS[_AUTO if self.acquisition == "auto" else self.acquisition]
 
+    def check_takes_derivatives(self) -> None:
+        """Raise ValueError where the model cannot learn from partial derivatives."""
+        if self.acquisition != "random" and not self.process.takes_derivatives:
+            raise ValueError(
+                "Partial derivatives need a model with the kernel 'matern52' or 'rbf' and a "
+                f"constant mean, but the policy has a {self.process}. Change the model, or leave "
+                "the gradient out."
+            )
+
     def described(self, data: Dataset) -> tuple[str, str]:
         """Model and acquisition in words, with "auto" resolved for these data."""
         if self.acquisition == "random":

@@ -7,6 +7,7 @@ what came back. Points are chosen while others are evaluated.
 import logging
 import math
 import time
+from dataclasses import replace
 from typing import Protocol
 
 from bayesopt.design import SpaceExhausted
@@ -27,6 +28,9 @@ class TrialSource(Protocol):
 
     def next_trial(self) -> Trial | None:
         """The next one; None if there is none to start now."""
+
+    def checked(self, outcome: Evaluation | Failure) -> Evaluation | Failure:
+        """The outcome as it is kept: a failure where the study cannot use it."""
 
     def record(self, number: int, outcome: Evaluation | Failure) -> None:
         """How a trial ended."""
@@ -120,6 +124,7 @@ class _Loop:
                 else:
                     finished = []
                     time.sleep(_LOOK_FOR_OTHERS)
+            finished = [self._checked(one) for one in finished]
             # All of them before anything that may end the search.
             taken = [one for one in finished if self._record(one)]
             for one in taken:
@@ -169,6 +174,9 @@ class _Loop:
             held = ", ".join(self.source.held_by_others())
             _log.warning("Nothing is left to start; waiting for others to end trial %s.", held)
 
+    def _checked(self, finished: Finished) -> Finished:
+        return replace(finished, outcome=self.source.checked(finished.outcome))
+
     def _record(self, finished: Finished) -> bool:
         """Keep one result; False if it could only be kept in memory."""
         self.begun.discard(finished.key)
@@ -190,7 +198,7 @@ class _Loop:
         """Results that have come, but that nobody has looked at yet."""
         try:
             for finished in self.workers.ended():
-                self._record(finished)
+                self._record(self._checked(finished))
         except Exception as error:  # of a broken executor; what ends the search is told already
             _log.warning("Results could not be fetched: %s", error)
 

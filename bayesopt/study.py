@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from bayesopt.arguments import checked_timeout, whole_number
 from bayesopt.ask_tell import AskTell, Point, copied
 from bayesopt.data import Direction, Noise
-from bayesopt.execution.objective import Failure, Objective, check_signature
+from bayesopt.execution.objective import Failure, Objective, check_signature, unusable
 from bayesopt.execution.progress import Progress
 from bayesopt.execution.workers import workers_for
 from bayesopt.explanation import Explanation
@@ -323,8 +323,10 @@ class Study(AskTell):
     def add_csv(self, path: str | PathLike[str], *, value: str = "value", sd: str = "sd") -> None:
         """Add earlier results from a CSV file: a column for each parameter, one for the value.
 
-        Rows without a value, or with the state "failed", become failed trials. Other columns are
-        ignored. What the study holds already is not added again.
+        Rows without a value, or with the state "failed", become failed trials. Partial derivatives
+        are read from columns "gradient." and the name of a parameter, their standard errors from
+        "gradient_sd." and the name. Other columns are ignored. What the study holds already is not
+        added again.
 
         Parameters
         ----------
@@ -343,6 +345,8 @@ class Study(AskTell):
             If they cannot be saved; then nothing is added.
         """
         rows = read_csv(path, self.space, value, sd)
+        if any(isinstance(result, Evaluation) and result.gradient for _, result in rows):
+            self.policy.check_takes_derivatives()
         with self._lock:
             self._ledger.add([params for params, _ in rows], [_fields(r) for _, r in rows], True)
 
@@ -362,6 +366,14 @@ class _Run:
         if trial is not None and trial.seen is not None and trial.attempt == 1:
             self.given = ()  # a point was chosen, so none of these is missing
         return trial
+
+    def checked(self, outcome: Evaluation | Failure) -> Evaluation | Failure:
+        if isinstance(outcome, Failure):
+            return outcome
+        try:
+            return self.study._named(outcome)
+        except ValueError as error:
+            return unusable(error)
 
     def record(self, number: int, outcome: Evaluation | Failure) -> None:
         self.study._record(number, outcome)

@@ -5,7 +5,7 @@ No formula lives here.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -18,6 +18,7 @@ from bayesopt.acquisition.average import Average
 from bayesopt.acquisition.posterior_mean import PosteriorMeanWithGradient
 from bayesopt.data import Dataset, Direction, Noise, complete, dataset
 from bayesopt.design import SpaceExhausted, Taken, start, uniform
+from bayesopt.models.derivative_fit import fit_with_derivatives
 from bayesopt.models.fit import fit
 from bayesopt.models.fully_bayesian import FullyBayesianGaussianProcess, Surrogate, sample
 from bayesopt.parameter import Array
@@ -108,7 +109,7 @@ def fit_model(
 ) -> tuple[Surrogate, Dataset, tuple[float, ...]]:
     """Fit the policy's model to the complete trials, from where the last fit ended.
 
-    Nothing is drawn from `rng` unless hyperparameters are sampled.
+    It learns from partial derivatives where there are any. Nothing is drawn from `rng` unless hyperparameters are sampled.
     """
     data = dataset(space, trials, direction, noise, truncate)
     fits = [trial.hyperparameters for trial in trials if trial.hyperparameters is not None]
@@ -116,7 +117,14 @@ def fit_model(
     if policy.hyperparameters == "slice":
         ensemble, theta = sample(data, policy.process, rng, start=start)
         return ensemble, data, theta
-    model, theta = fit(data, policy.process, method=policy.hyperparameters, start=start)
+    method = policy.hyperparameters
+    if data.dY is not None and data.dYvar is not None:
+        slopes = (data.dY, data.dYvar)
+        with_slopes, theta = fit_with_derivatives(
+            data, *slopes, policy.process, method=method, start=start
+        )
+        return with_slopes, data, theta
+    model, theta = fit(data, policy.process, method=method, start=start)
     return model, data, theta
 
 
@@ -239,7 +247,7 @@ def _inside(region: Region, data: Dataset) -> Dataset:
     mask = torch.from_numpy(region.holds(data.X.numpy())) if region.constrained else None
     if mask is None or bool(mask.all()) or not bool(mask.any()):
         return data
-    return replace(data, X=data.X[mask], Y=data.Y[mask], Yvar=data.Yvar[mask])
+    return data.at(mask)
 
 
 def _taken(region: Region, trials: Sequence[Trial], noise: Noise) -> Taken:

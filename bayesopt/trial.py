@@ -35,17 +35,32 @@ class Evaluation:
         The observed value, a finite number.
     sd
         Standard error of `value`, or None when it is not known.
+    gradient
+        Partial derivatives of the function in its parameters, in the user's units: a dict by name
+        of all or some of them, or an array in the order of the space. One that is NaN, infinite or
+        None is absent. A study keeps a dict of those that are there.
+    gradient_sd
+        Their standard errors: one for all, or as `gradient`. None or NaN: not known; then they are
+        exact where the study is told that there is no noise, and their noise is inferred else.
 
     Raises
     ------
     TypeError
         If something is not a number.
     ValueError
-        If `value` is NaN or infinite (`NotFinite`), or `sd` is negative, NaN or infinite.
+        If `value` is NaN or infinite (`NotFinite`), a standard error is negative or infinite, an
+        array is not flat, or there is a `gradient_sd` and no `gradient`.
+
+    Examples
+    --------
+    >>> Evaluation(2.0, gradient={"x": 0.5, "y": None}).gradient
+    {'x': 0.5, 'y': nan}
     """
 
     value: float
     sd: float | None = None
+    gradient: Mapping[str, float] | ArrayLike | None = field(default=None, hash=False)
+    gradient_sd: Mapping[str, float] | ArrayLike | None = field(default=None, hash=False)
 
     def __post_init__(self) -> None:
         value = _number(self.value, "The value")
@@ -57,6 +72,17 @@ class Evaluation:
             if not (math.isfinite(sd) and sd >= 0):
                 raise ValueError(f"The standard error `sd` must be finite and >= 0, but is {sd}.")
             object.__setattr__(self, "sd", sd)
+        self._read_gradient()
+
+    def _read_gradient(self) -> None:
+        if self.gradient is None:
+            if self.gradient_sd is not None:
+                raise ValueError("There is a `gradient_sd`, but no `gradient`.")
+            return
+        object.__setattr__(self, "gradient", _partials(self.gradient, "gradient"))
+        if self.gradient_sd is not None:
+            sd = _standard_errors(self.gradient_sd)
+            object.__setattr__(self, "gradient_sd", sd)
 
     @classmethod
     def of(cls, returned: object) -> "Evaluation":
@@ -160,6 +186,8 @@ class Trial:
         for name, kind in (("evaluation", Evaluation), ("seen", Seen)):
             if name in described:
                 described[name] = [getattr(described[name], f.name) for f in fields(kind)]
+        if self.evaluation is not None and self.evaluation.gradient is None:
+            described["evaluation"] = described["evaluation"][:2]
         return described
 
     @classmethod
@@ -180,7 +208,9 @@ class Trial:
 _DEFAULTS = {f.name: f.default for f in fields(Trial) if f.name not in ("number", "params")}
 
 
-def given_results(n: int, y: ArrayLike, sd: ArrayLike | None) -> list[dict[str, Any]]:
+def given_results(
+    n: int, y: ArrayLike, sd: ArrayLike | None, gradient: Any = None, gradient_sd: Any = None
+) -> list[dict[str, Any]]:
     """How n trials ended whose values are known already, as fields of Trial.
 
     Parameters
@@ -191,6 +221,10 @@ def given_results(n: int, y: ArrayLike, sd: ArrayLike | None) -> list[dict[str, 
         (n,) values; NaN and infinite ones are failures.
     sd
         Standard errors, a scalar or (n,); None or NaN where one is not known.
+    gradient
+        n dicts or arrays as `Evaluation` takes them, such as the rows of an array (n, d).
+    gradient_sd
+        One standard error for all partial derivatives, or n as `gradient`.
 
     Raises
     ------
@@ -206,14 +240,61 @@ def given_results(n: int, y: ArrayLike, sd: ArrayLike | None) -> list[dict[str, 
         if errors.shape not in ((), values.shape):
             raise ValueError(f"{n} points need one `sd` or as many, not {errors.shape}.")
         sds = np.broadcast_to(errors, values.shape).tolist()
+    slopes = [None] * n if gradient is None else _each(gradient, n, "gradient")
+    is_one = gradient_sd is None or isinstance(gradient_sd, float | int | np.number)
+    slope_sds = [gradient_sd] * n if is_one else _each(gradient_sd, n, "gradient_sd")
     ended: list[dict[str, Any]] = []
-    for value, error in zip(values.tolist(), sds, strict=True):
+    for value, error, slope, of_slope in zip(values.tolist(), sds, slopes, slope_sds, strict=True):
         known = None if error is None or math.isnan(error) else error
         try:
-            ended.append({"state": TrialState.COMPLETE, "evaluation": Evaluation(value, known)})
+            evaluation = Evaluation(value, known, slope, None if slope is None else of_slope)
+            ended.append({"state": TrialState.COMPLETE, "evaluation": evaluation})
         except NotFinite as failure:
             ended.append({"state": TrialState.FAILED, "reason": str(failure)})
     return ended
+
+
+def _each(given: Any, n: int, what: str) -> list[Any]:
+    """One gradient for each of n points."""
+    if isinstance(given, Mapping) or not hasattr(given, "__len__") or len(given) != n:
+        came = f"{len(given)} came" if hasattr(given, "__len__") else reprlib.repr(given)
+        raise ValueError(f"{n} points need as many rows or dicts of `{what}`, but {came}.")
+    return list(given)
+
+
+def _partials(given: Any, what: str) -> dict[str, float] | tuple[float, ...]:
+    """Numbers by name, or a flat array of them, NaN where they are not finite."""
+    if isinstance(given, Mapping):
+        if not all(isinstance(name, str) for name in given):
+            raise TypeError(f"`{what}` has names that are no strings: {reprlib.repr(given)}.")
+        numbers_of = {
+            name: math.nan if number is None else _number(number, f"{name!r} of `{what}`")
+            for name, number in given.items()
+        }
+        return {name: x if math.isfinite(x) else math.nan for name, x in numbers_of.items()}
+    if hasattr(given, "detach"):
+        given = given.detach()
+    numbers = real_numbers(given, what)
+    if numbers.ndim != 1:
+        raise ValueError(
+            f"`{what}` must be a dict, or a flat array with a number for each parameter, but an "
+            f"array of shape {numbers.shape} came."
+        )
+    return tuple(np.where(np.isfinite(numbers), numbers, np.nan).tolist())
+
+
+def _standard_errors(given: Any) -> float | dict[str, float] | tuple[float, ...]:
+    """One number for all partial derivatives, or as they are."""
+    is_one = not isinstance(given, Mapping) and np.ndim(given) == 0
+    if is_one:
+        sd: Any = _number(given, "The standard error `gradient_sd`")
+        numbers = [sd]
+    else:
+        sd = _partials(given, "gradient_sd")
+        numbers = list(sd.values() if isinstance(sd, dict) else sd)
+    if any(number < 0 for number in numbers) or (is_one and not math.isfinite(sd)):
+        raise ValueError(f"Standard errors `gradient_sd` must be finite and >= 0, but got {sd}.")
+    return sd  # type: ignore[no-any-return]
 
 
 def _number(value: object, what: str) -> float:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from bayesopt.gradient import gradient_columns
 from bayesopt.parameter import Categorical, Choice, Float, Parameter
 from bayesopt.space import Params, Space
 from bayesopt.trial import Evaluation, NotFinite, Trial, TrialState
@@ -15,6 +16,7 @@ _OURS = (
     *("number", "state", "value", "sd"),
     *("origin", "attempt", "reason", "started", "ended", "seconds"),
 )
+_SLOPES = ("gradient", "gradient_sd")  # and the name of a parameter after a dot
 _DELIMITERS = (",", ";", "\t")
 _NOTHING = ("", "nan", "na", "null", "none")  # cells that hold no value, in small letters
 _INT64 = 2**63
@@ -24,7 +26,9 @@ def to_dataframe(trials: Sequence[Trial], space: Space) -> Any:
     """A pandas data frame with one row for each trial (pandas is imported on use).
 
     The index is the number of the trial; `value` and `sd` are NaN and `reason` is None where there
-    is none. A parameter with the name of another column gets "params." before its own.
+    is none. A parameter with the name of another column gets "params." before its own. Where there
+    are partial derivatives, they are in columns "gradient." and the name of the parameter, their
+    standard errors in "gradient_sd." and the name.
 
     Raises
     ------
@@ -53,6 +57,7 @@ def to_dataframe(trials: Sequence[Trial], space: Space) -> Any:
     }
     for name, column in _columns(space).items():
         columns[column] = ([trial.params[name] for trial in trials], _dtype(space[name]))
+    columns |= {c: (column, "float64") for c, column in _slopes(trials, space).items()}
     columns["origin"] = ([trial.origin for trial in trials], "object")
     columns["attempt"] = ([trial.attempt for trial in trials], "int64")
     columns["reason"] = ([trial.reason for trial in trials], "object")
@@ -68,12 +73,24 @@ def to_dataframe(trials: Sequence[Trial], space: Space) -> Any:
     return pandas.DataFrame(frame, index=index)
 
 
+def _slopes(trials: Sequence[Trial], space: Space) -> dict[str, list[float | None]]:
+    """Columns of partial derivatives and of their standard errors that hold anything."""
+    columns: dict[str, list[float | None]] = {}
+    for kind in _SLOPES:
+        of_trials = [getattr(trial.evaluation, kind, None) or {} for trial in trials]
+        for name in gradient_columns(space):
+            if any(name in given for given in of_trials):
+                columns[f"{kind}.{name}"] = [given.get(name) for given in of_trials]
+    return columns
+
+
 def _columns(space: Space) -> dict[str, str]:
     """The column of every parameter."""
     columns: dict[str, str] = {}
+    ours = {*_OURS, *(f"{kind}.{name}" for kind in _SLOPES for name in space)}
     for name in space:
         column = name
-        while column in _OURS or (column != name and column in space.parameters):
+        while column in ours or (column != name and column in space.parameters):
             column = f"params.{column}"
         columns[name] = column
     return columns
@@ -96,10 +113,12 @@ def read_csv(
     """Read earlier results from a CSV file.
 
     The first row names the columns: one for each parameter (or "params." and its name), one of
-    values and perhaps one of standard errors. Others are left aside, but for two: where `state`
+    values and perhaps one of standard errors. Others are left aside, but for these: where `state`
     is "failed" a row is a failure, and `reason` says why; where it is "running" it is left out. A
-    value that is empty or NaN is a failure too. Cells are divided by comma, semicolon or tab; with
-    semicolons numbers may have a decimal comma. The encoding is UTF-8.
+    value that is empty or NaN is a failure too. Partial derivatives are read from columns
+    "gradient." and the name of a parameter, their standard errors from "gradient_sd." and the name.
+    Cells are divided by comma, semicolon or tab; with semicolons numbers may have a decimal comma.
+    The encoding is UTF-8.
 
     Parameters
     ----------
@@ -155,6 +174,8 @@ class _Layout:
         Columns of the parameters.
     value, sd, state, reason
         Columns of these; None where there is none.
+    slopes
+        Columns of partial derivatives and of their standard errors, by parameters.
     missing
         Names of columns that are needed and not there.
     """
@@ -166,6 +187,7 @@ class _Layout:
     sd: int | None
     state: int | None
     reason: int | None
+    slopes: dict[str, dict[str, int]]
     missing: list[str]
 
     @classmethod
@@ -194,9 +216,16 @@ class _Layout:
             else:
                 params[parameter] = at
         taken = (*ends, *params.values())
-        return cls(
-            name, header, params, *ends, find("state", taken), find("reason", taken), missing
-        )
+        said = (find("state", taken), find("reason", taken))
+        slopes = {
+            kind: {
+                parameter: at
+                for parameter in gradient_columns(space)
+                if (at := find(f"{kind}.{parameter}", taken)) is not None
+            }
+            for kind in _SLOPES
+        }
+        return cls(name, header, params, *ends, *said, slopes, missing)
 
     def refuse(self, line: int, column: int | None, why: object) -> ValueError:
         """The error of a cell."""
@@ -264,8 +293,13 @@ def _outcome(
         return reason or "It failed, and no reason was given."
     if value is None:
         return reason or "No value was given."
+    gradient, errors = (
+        {name: x for name, at in layout.slopes[kind].items() if (x := number(at)) is not None}
+        for kind in _SLOPES
+    )
+    errors = {name: x for name, x in errors.items() if name in gradient}
     try:
-        return Evaluation(value, sd)
+        return Evaluation(value, sd, gradient or None, errors or None)
     except NotFinite as error:
         return reason or str(error)
     except ValueError as error:

@@ -138,7 +138,12 @@ def call(fun: Objective, vector_of: tuple[str, ...] | None, params: Mapping[str,
     try:
         return Evaluation.of(returned)
     except Exception as error:  # whatever the object does when it is looked at
-        return Failure("result", f"returned an unusable result: {error}", error=error)
+        return unusable(error)
+
+
+def unusable(error: Exception) -> Failure:
+    """The failure of a function that returned what cannot be used."""
+    return Failure("result", f"returned an unusable result: {error}", error=error)
 
 
 def timed_call(

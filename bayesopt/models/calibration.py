@@ -10,6 +10,11 @@ y, m(X)     (n,) scores and their prior mean
     mean_i     = y_i - [K^-1 (y - m(X))]_i variance_i              R&W, Eq. (5.12)
     log p(y_i | the others)                                        R&W, Eq. (5.10)
 
+Where partial derivatives were observed at the point too, they are left out with the value: with B
+the rows of the point,
+
+    covariance = ([K^-1]_BB)^-1,    mean = y_B - covariance [K^-1 (y - m(X))]_B
+
 The hyperparameters and the prior mean stay those of all observations: nothing is fitted again.
 """
 
@@ -20,6 +25,7 @@ import torch
 from jaxtyping import Float as Shaped
 from torch import Tensor
 
+from bayesopt.models.derivatives import DerivativeGaussianProcess
 from bayesopt.models.exact import ExactGaussianProcess
 
 
@@ -44,7 +50,7 @@ class LeaveOneOut:
     log_density: Shaped[Tensor, " n"]
 
 
-def leave_one_out(model: ExactGaussianProcess) -> LeaveOneOut:
+def leave_one_out(model: ExactGaussianProcess | DerivativeGaussianProcess) -> LeaveOneOut:
     """Predict each observation of a fitted process from all the others.
 
     Parameters
@@ -63,11 +69,39 @@ def leave_one_out(model: ExactGaussianProcess) -> LeaveOneOut:
             f"but this model has {tuple(model.batch_shape)}."
         )
     with torch.no_grad():
-        eye = torch.eye(len(model.X), dtype=model.L.dtype)
+        eye = torch.eye(len(model.alpha), dtype=model.L.dtype)
         L_inverse = torch.linalg.solve_triangular(model.L, eye, upper=False)
-        precision = L_inverse.square().sum(0)  # the diagonal of K^-1 = L^-T L^-1
-        y = model.Y.squeeze(-1)
-        sd = precision.rsqrt()
-        residual = model.alpha * sd
+        if isinstance(model, DerivativeGaussianProcess):
+            y, variance, error = _without_points(model, L_inverse)
+        else:
+            y, variance = model.Y.squeeze(-1), 1.0 / L_inverse.square().sum(0)  # of L^-T L^-1
+            error = model.alpha * variance
+        sd = variance.sqrt()
+        residual = error / sd
         log_density = -0.5 * residual.square() - sd.log() - 0.5 * math.log(2.0 * math.pi)
-        return LeaveOneOut(y - residual * sd, sd.square(), residual, log_density)
+        return LeaveOneOut(y - error, variance, residual, log_density)
+
+
+def _without_points(
+    model: DerivativeGaussianProcess, L_inverse: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Values (n,), and variances and errors of what the rows at other points say of them."""
+    rows, of_values = model.rows, model.rows.of_values
+    variance, error = torch.empty(2, len(of_values), dtype=L_inverse.dtype)
+    for point, value in enumerate(of_values.tolist()):
+        B = torch.cat((of_values[point : point + 1], _slopes_at(rows.at, value)))
+        of_value = torch.linalg.solve(L_inverse[:, B].T @ L_inverse[:, B], _first(len(B)))
+        variance[point], error[point] = of_value[0], of_value @ model.alpha[B]
+    return rows.y[of_values], variance, error
+
+
+def _slopes_at(at: Tensor, value: int) -> Tensor:
+    """Rows of partial derivatives at the point of a row of a value."""
+    rows = (at == value).nonzero().squeeze(-1)
+    return rows[rows != value]
+
+
+def _first(n: int) -> Tensor:
+    unit = torch.zeros(n, dtype=torch.float64)
+    unit[0] = 1.0
+    return unit

@@ -15,12 +15,13 @@ the surface may have flat stretches and several modes; then the search begins at
 """
 
 import math
-from typing import Literal
+from itertools import compress
+from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 
 from bayesopt.data import Dataset
-from bayesopt.models.exact import ExactGaussianProcess
+from bayesopt.models.exact import ExactGaussianProcess, Hyperparameters
 from bayesopt.models.gaussian_process import BOUNDS, LARGEST_SHAPE, GaussianProcess, Priors
 from bayesopt.models.marginal_likelihood import MarginalLikelihood
 from bayesopt.models.prior import JointPrior, Prior
@@ -36,6 +37,35 @@ _BOUNDS = BOUNDS | {"nu": (0.2, 20.0), "power": (0.1, 2.0)}
 _MOVES = ((-1.5, -2.0), (1.0, -2.0), (0.5, 3.0))
 
 
+@runtime_checkable
+class Likelihood(Protocol):
+    """What a posterior density of hyperparameters is made from, beside their priors.
+
+    Attributes
+    ----------
+    d
+        Number of columns.
+    everything
+        What kind of hyperparameter ("lengthscale", "signal", "noise", "shape") each one is that
+        such a process may learn, d length-scales first.
+    learnt
+        Which of them are learnt from these data: they are the entries of theta.
+    """
+
+    d: int
+    everything: list[str]
+    learnt: list[bool]
+
+    def value_and_gradient(self, theta: Array) -> tuple[Array, Array]:
+        """Minus the log likelihood (S,) at theta (S, p), and its gradient (S, p)."""
+
+    def log_integrated(self, theta: Array) -> Array:
+        """Log likelihood (S,) with the coefficients of the prior mean integrated out."""
+
+    def hyperparameters(self, theta: Array) -> Hyperparameters:
+        """What one theta (p,) stands for."""
+
+
 class NegativeLogPosterior:
     """Negative log posterior density of theta for one dataset, and its gradient.
 
@@ -47,12 +77,21 @@ class NegativeLogPosterior:
         Kernel, mean and priors.
     method
         "mle" leaves the likelihood alone.
+    likelihood
+        That of another process for the same data; None: `MarginalLikelihood`.
     """
 
-    def __init__(self, data: Dataset, process: GaussianProcess, method: Method = "map") -> None:
-        self.likelihood = MarginalLikelihood(data, process)
-        self.method = method
-        self.names, self.d = self.likelihood.names, self.likelihood.d
+    def __init__(
+        self,
+        data: Dataset,
+        process: GaussianProcess,
+        method: Method = "map",
+        likelihood: Likelihood | None = None,
+    ) -> None:
+        self.likelihood: Likelihood = likelihood or MarginalLikelihood(data, process)
+        self.method, self.d = method, self.likelihood.d
+        everything, learnt = self.likelihood.everything, self.likelihood.learnt
+        self.names = list(compress(everything, learnt))
         self.shape_name = process.shape_name or "nu"
         # Without priors the defaults still say where to start.
         has_priors = method == "map"
@@ -66,9 +105,7 @@ class NegativeLogPosterior:
         self.centre = np.clip(self.prior.centre, self.low, self.high)
         # All that a fit may learn, whatever the noise of the data: what is not learnt here stands
         # at the centre of its prior.
-        everything = ["lengthscale"] * self.d + ["signal", "noise"]
-        everything += ["shape"] * process.learns_shape
-        self._among_all = np.flatnonzero([name in self.names for name in everything])
+        self._among_all = np.flatnonzero(learnt)
         self._all_centres = [priors.of(name, self.d, self.shape_name).centre for name in everything]
 
     def _bounds(self, name: str, prior: Prior | None) -> tuple[float, float]:

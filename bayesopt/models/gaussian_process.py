@@ -92,6 +92,8 @@ class Priors:
         return {"signal": LogNormal(0.0, 1.0), "noise": LogNormal(-4.0, 4.0)}[name]
 
 
+_SMOOTH = ("matern52", "rbf")
+
 _OF_SHAPE: dict[ShapeName, Prior] = {
     "nu": LogNormal(math.log(2.5), 0.75),
     "power": TruncatedNormal(2.0, 0.5, 0.1, 2.0),
@@ -145,6 +147,11 @@ class GaussianProcess:
         for kernel, name in _SHAPE_OF.items():
             self._check_shape(kernel, name)
         self._check_prior_of_shape()
+
+    @property
+    def takes_derivatives(self) -> bool:
+        """Whether it can learn from partial derivatives: smooth enough, and without a trend."""
+        return self.kernel in _SMOOTH and self.mean == "constant"
 
     def _check_shape(self, kernel: str, name: ShapeName) -> None:
         given = getattr(self, name)

@@ -205,7 +205,7 @@ def squared_distance(Z1: Tensor, Z2: Tensor) -> Tensor:
     """Squared Euclidean distances (*b, n, m) between the rows of (*b, n, F) and (*b, m, F)."""
     norm1: Tensor = torch.linalg.vecdot(Z1, Z1).unsqueeze(-1)
     norm2: Tensor = torch.linalg.vecdot(Z2, Z2).unsqueeze(-2)
-    return (norm1 + norm2).sub(Z1 @ Z2.mT, alpha=2.0).clamp_min(0.0)
+    return (norm1 + norm2).sub_(Z1 @ Z2.mT, alpha=2.0).clamp_min_(0.0)
 
 
 @dataclass(frozen=True)

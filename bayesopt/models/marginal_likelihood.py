@@ -22,6 +22,7 @@ integrates beta out instead: log p(Y | theta) = the above - 1/2 log|A| + a const
 """
 
 import math
+from itertools import compress
 
 import numpy as np
 import torch
@@ -61,10 +62,12 @@ class MarginalLikelihood:
         exact = bool((data.Yvar == 0.0).all())
         self.learns_signal = exact or process.priors.signal is not None
         self.learns_shape = process.learns_shape
-        self.names = ["lengthscale"] * self.d
-        self.names += ["signal"] * self.learns_signal + ["noise"] * self.learns_noise
-        self.names += ["shape"] * self.learns_shape
-        self.position = {name: self.names.index(name) for name in set(self.names)}
+        self.everything = ["lengthscale"] * self.d + ["signal", "noise"]
+        self.everything += ["shape"] * self.learns_shape
+        self.learnt = [True] * self.d + [self.learns_signal, self.learns_noise]
+        self.learnt += [True] * self.learns_shape
+        names = list(compress(self.everything, self.learnt))
+        self.position = {name: names.index(name) for name in set(names)}
         basis = polynomial_basis(data.X, self.features.plain, DEGREES[process.mean])
         self.H = torch.cat((torch.ones_like(data.Y), basis), dim=-1)
         self.targets = torch.cat((data.Y, self.H), dim=-1)

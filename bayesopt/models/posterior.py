@@ -36,8 +36,8 @@ def cholesky(K: Shaped[Tensor, "*b n n"], scale: float | Tensor) -> Shaped[Tenso
     K
         Covariances; the jitter goes to those of a batch that need it.
     scale
-        Prior variance, a number or (*b, 1). It is what rounding errors are proportional to, also
-        where observations have left hardly any variance.
+        Prior variance, a number, (*b, 1), or (*b, n) where it is not the same for all. It is what
+        rounding errors are proportional to, also where observations have left hardly any variance.
 
     Raises
     ------

@@ -8,6 +8,8 @@ from processes import KERNELS, MEANS, MIXED, NOISES, points, process
 from scipy.stats import kstest, norm
 
 from bayesopt.models.calibration import leave_one_out
+from bayesopt.models.derivative_rows import HyperparametersWithSlopes, rows
+from bayesopt.models.derivatives import DerivativeGaussianProcess
 from bayesopt.models.exact import ExactGaussianProcess, Hyperparameters
 
 
@@ -59,3 +61,23 @@ def test_batches_are_refused():
     batched = process().condition_on_observations(points(2, 1, 2), points(2, 1, 1))
     with pytest.raises(ValueError, match=r"without a batch shape, but this model has \(2,\)"):
         leave_one_out(batched)
+
+
+def test_partial_derivatives_are_left_out_with_their_value():
+    torch.manual_seed(1)
+    X, Y = points(6, 2), torch.randn(6, 1, dtype=torch.float64)
+    noise, dY = torch.full_like(Y, 0.01), torch.randn(6, 2, dtype=torch.float64)
+    dY[1, 0] = dY[3] = torch.nan
+    h = HyperparametersWithSlopes(torch.tensor([0.4, 0.6]).double(), 0.1, 0.3, 1.3, slope_noise=0.2)
+    dYvar = torch.full_like(dY, torch.nan)
+
+    def model_of(kept):
+        return DerivativeGaussianProcess(
+            rows(X[kept], Y[kept], noise[kept], dY[kept], dYvar[kept]), h
+        )
+
+    ours = leave_one_out(model_of(list(range(6))))
+    for i in range(6):
+        mu, variance = model_of([j for j in range(6) if j != i]).marginals(X[i : i + 1])
+        same(ours.mean[i], mu[0])
+        same(ours.variance[i], (variance + 0.01)[0])
