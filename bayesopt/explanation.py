@@ -58,6 +58,8 @@ class Explanation:
     n_complete, n_failed, n_truncated
         Evaluations that gave a value, that failed, and those of poor value that the model counts
         only as poor.
+    n_partials
+        Partial derivatives that the model learns from.
     noise
         "none", "known" or "inferred".
     noise_sd
@@ -78,6 +80,7 @@ class Explanation:
     n_complete: int
     n_failed: int
     n_truncated: int
+    n_partials: int
     noise: Literal["none", "known", "inferred"]
     noise_sd: float
     lengthscales: Mapping[str, float]
@@ -104,6 +107,8 @@ class Explanation:
         counts = f"{self.n_complete} complete, {self.n_failed} failed"
         if self.n_truncated:
             counts += f", {self.n_truncated} counted only as poor"
+        if self.n_partials:
+            counts += f"; {self.n_partials} partial derivatives"
         noise = {"none": "none", "known": f"{self.noise_sd:.3g}, known"}.get(
             self.noise, f"{self.noise_sd:.3g}, inferred"
         )
@@ -160,6 +165,7 @@ def explain(
         n_complete=len(data),
         n_failed=sum(trial.state is TrialState.FAILED for trial in trials),
         n_truncated=int((raw < score - 1e-9 * (1.0 + np.abs(score))).sum()),
+        n_partials=0 if data.dY is None else int((~data.dY.isnan()).sum()),
         noise="none" if exact else "inferred" if data.noise_is_inferred else "known",
         noise_sd=0.0 if exact else float(data.scaling.value_sd(sd)[0]),
         lengthscales=dict(zip(space.names, lengthscale, strict=True)),

@@ -56,9 +56,10 @@ def minimize(
     Parameters
     ----------
     fun
-        Returns a number, ``(mean, sd)`` with the standard error of the mean, or an Evaluation. It
-        is called with the parameters as keywords, or with one vector when `space` is a list of
-        bounds. An exception, NaN or an unusable result is recorded as a failed trial.
+        Returns a number, ``(mean, sd)`` with the standard error of the mean, or an Evaluation,
+        which may bring partial derivatives. It is called with the parameters as keywords, or with
+        one vector when `space` is a list of bounds. An exception, NaN or an unusable result is
+        recorded as a failed trial.
     space
         A Space, a list of (low, high) pairs, or `scipy.optimize.Bounds`.
     n_evals

@@ -16,6 +16,7 @@ from bayesopt.acquisition import (
     expected_improvement,
     knowledge_gradient,
     letham_expected_improvement,
+    lookahead,
     noisy_expected_improvement,
 )
 from bayesopt.acquisition.expected_improvement import Builder
@@ -33,6 +34,7 @@ AcquisitionName = Literal[
     "kgcp",
     "nei",
     "kg",
+    "lookahead",
     "ei_posterior_mean",
     "ei_next_mean",
     "ei_next_observation",
@@ -47,7 +49,10 @@ _BUILDERS: dict[str, Builder] = {
     "nei": letham_expected_improvement.build,
     **expected_improvement.AD_HOC,
 }
-_LOOK_AROUND: dict[str, Callable[..., AcquisitionFunction]] = {"kg": knowledge_gradient.build}
+_LOOK_AROUND: dict[str, Callable[..., AcquisitionFunction]] = {
+    "kg": knowledge_gradient.build,
+    "lookahead": lookahead.build,
+}
 """Those that look for other points than the candidate, and are told where: ``region=``."""
 _AUTO = "ei"
 _SPOKEN = {
@@ -57,6 +62,7 @@ _SPOKEN = {
     "kgcp": "log knowledge gradient for the evaluated points",
     "nei": "log noisy expected improvement (Letham)",
     "kg": "log knowledge gradient",
+    "lookahead": "log gain of two evaluations",
     "ei_posterior_mean": "log expected improvement on the best posterior mean",
     "ei_next_mean": "log expected improvement of the next posterior mean",
     "ei_next_observation": "log expected improvement of the next observation",
@@ -124,6 +130,8 @@ class Policy:
         - "kgcp": the same where a candidate is reportable already (Scott et al. 2011).
         - "kg": knowledge gradient, what the best posterior mean anywhere will gain (Frazier et al.
           2009); for noise that is large.
+        - "lookahead": what two evaluations will gain, the second chosen after the first (ibid.,
+          Section 4.4).
         - "ei_posterior_mean", "ei_next_mean", "ei_next_observation": expected improvement of the
           function, of its next posterior mean, or of the next observation, on the best posterior
           mean (ibid., Section 5.1).

@@ -109,7 +109,8 @@ def fit_model(
 ) -> tuple[Surrogate, Dataset, tuple[float, ...]]:
     """Fit the policy's model to the complete trials, from where the last fit ended.
 
-    It learns from partial derivatives where there are any. Nothing is drawn from `rng` unless hyperparameters are sampled.
+    It learns from partial derivatives where there are any. Nothing is drawn from `rng` unless
+    hyperparameters are sampled.
     """
     data = dataset(space, trials, direction, noise, truncate)
     fits = [trial.hyperparameters for trial in trials if trial.hyperparameters is not None]

@@ -264,3 +264,38 @@ def test_some_rows_of_the_data():
     some = data.at(torch.tensor([True, False, True]))
     torch.testing.assert_close(some.X, data.X[[0, 2]])
     torch.testing.assert_close(some.dY, data.dY[[0, 2]], equal_nan=True)
+
+
+# -- a whole search --------------------------------------------------------------------------------
+
+
+def sphere(x, scale, n, kind):
+    """Its gradient in the scale is absent where the kind is b."""
+    value = (x - 1.0) ** 2 + math.log10(scale) ** 2 + 0.1 * n + 0.2 * (kind == "b")
+    of_scale = 2.0 * math.log10(scale) / (scale * math.log(10.0))
+    gradient = {"x": 2.0 * (x - 1.0), "scale": math.nan if kind == "b" else of_scale}
+    return bo.Evaluation(value, gradient=gradient)
+
+
+@pytest.mark.parametrize("acquisition", ["auto", "noisy_ei", "kg", "random"])
+def test_a_search_learns_from_gradients_by_itself(acquisition):
+    study = bo.Study(MIXED, noise=False, seed=0, policy=bo.Policy(acquisition=acquisition))
+    study.run(lambda **params: sphere(**params), 13, progress=False)
+    again = study.replay(study.trials[-1])
+    assert again == study.trials[-1].params
+    assert study.recommend().mean == min(trial.value for trial in study.trials)
+    if acquisition != "random":
+        assert study.recommend().mean < 0.15
+        assert " partial derivatives" in str(study.explain())
+
+
+def test_noise_of_gradients_is_inferred_where_it_is_not_known():
+    rng = np.random.default_rng(0)
+
+    def fun(x):
+        noisy = 2.0 * (x[0] - 0.3) + 0.2 * rng.standard_normal()
+        return bo.Evaluation((x[0] - 0.3) ** 2 + 0.01 * rng.standard_normal(), gradient=[noisy])
+
+    study = bo.Study([(0.0, 1.0)], seed=0)
+    study.run(fun, 25, progress=False)
+    assert study.recommend("best_mean").params["x0"] == pytest.approx(0.3, abs=0.05)
