@@ -18,7 +18,8 @@ import torch
 
 from bayesopt.data import Dataset, observed_values
 from bayesopt.models.calibration import leave_one_out
-from bayesopt.models.fully_bayesian import FullyBayesianGaussianProcess, Surrogate
+from bayesopt.models.fully_bayesian import FullyBayesianGaussianProcess
+from bayesopt.models.surrogate import Surrogate
 from bayesopt.space import Space
 from bayesopt.trial import Trial, TrialState
 

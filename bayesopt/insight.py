@@ -9,7 +9,7 @@ import torch
 
 from bayesopt.data import Dataset, complete, dataset
 from bayesopt.explanation import Explanation, explain
-from bayesopt.models.fully_bayesian import Surrogate
+from bayesopt.models.surrogate import Surrogate
 from bayesopt.parameter import Array
 from bayesopt.recommend import Recommendation, Rule, recommend
 from bayesopt.region import Region

@@ -10,23 +10,31 @@ from functools import partial
 from typing import Literal, get_args
 
 from botorch.acquisition import AcquisitionFunction
+from botorch.models.model import Model
+from torch import Tensor
 
 from bayesopt import optimize
 from bayesopt.acquisition import (
+    derivative_knowledge_gradient,
+    entropy_search,
     expected_improvement,
+    joint_entropy_search,
     knowledge_gradient,
     letham_expected_improvement,
     lookahead,
+    max_value_entropy_search,
     noisy_expected_improvement,
+    predictive_entropy_search,
 )
 from bayesopt.acquisition.expected_improvement import Builder
 from bayesopt.arguments import check_name, finite_number, whole_number
 from bayesopt.data import Dataset
+from bayesopt.models.derivatives import DerivativeGaussianProcess
 from bayesopt.models.gaussian_process import GaussianProcess, KernelName
+from bayesopt.models.surrogate import HyperparametersName
 from bayesopt.region import Region
 
 ModelName = Literal["auto"] | KernelName
-HyperparametersName = Literal["map", "mle", "slice"]
 AcquisitionName = Literal[
     "auto",
     "ei",
@@ -34,6 +42,10 @@ AcquisitionName = Literal[
     "kgcp",
     "nei",
     "kg",
+    "es",
+    "pes",
+    "mes",
+    "jes",
     "lookahead",
     "ei_posterior_mean",
     "ei_next_mean",
@@ -49,8 +61,23 @@ _BUILDERS: dict[str, Builder] = {
     "nei": letham_expected_improvement.build,
     **expected_improvement.AD_HOC,
 }
+
+
+def _knowledge_gradient(
+    model: Model, data: Dataset, X_pending: Tensor | None, *, region: Region
+) -> AcquisitionFunction:
+    """Counting on the gradient that will come, where some have come."""
+    with_slopes = isinstance(model, DerivativeGaussianProcess)
+    kind = derivative_knowledge_gradient if with_slopes else knowledge_gradient
+    return kind.build(model, data, X_pending, region=region)
+
+
 _LOOK_AROUND: dict[str, Callable[..., AcquisitionFunction]] = {
-    "kg": knowledge_gradient.build,
+    "kg": _knowledge_gradient,
+    "es": entropy_search.build,
+    "pes": predictive_entropy_search.build,
+    "mes": max_value_entropy_search.build,
+    "jes": joint_entropy_search.build,
     "lookahead": lookahead.build,
 }
 """Those that look for other points than the candidate, and are told where: ``region=``."""
@@ -62,6 +89,10 @@ _SPOKEN = {
     "kgcp": "log knowledge gradient for the evaluated points",
     "nei": "log noisy expected improvement (Letham)",
     "kg": "log knowledge gradient",
+    "es": "log entropy search",
+    "pes": "log predictive entropy search",
+    "mes": "log max-value entropy search",
+    "jes": "log joint entropy search",
     "lookahead": "log gain of two evaluations",
     "ei_posterior_mean": "log expected improvement on the best posterior mean",
     "ei_next_mean": "log expected improvement of the next posterior mean",
@@ -129,7 +160,11 @@ class Policy:
         - "noisy_ei": what the best reportable mean will gain, exactly (Frazier 2018, Eq. 13).
         - "kgcp": the same where a candidate is reportable already (Scott et al. 2011).
         - "kg": knowledge gradient, what the best posterior mean anywhere will gain (Frazier et al.
-          2009); for noise that is large.
+          2009); for noise that is large. Where gradients come, it counts on the next one too (Wu
+          et al. 2017).
+        - "es", "pes", "mes", "jes": what will be learnt of the best point (Hennig and Schuler 2012;
+          by prediction, Hernandez-Lobato et al. 2014), of its value (Wang and Jegelka 2017), or of
+          both (Hvarfner et al. 2022).
         - "lookahead": what two evaluations will gain, the second chosen after the first (ibid.,
           Section 4.4).
         - "ei_posterior_mean", "ei_next_mean", "ei_next_observation": expected improvement of the

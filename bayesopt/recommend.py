@@ -21,7 +21,7 @@ from bayesopt import optimize
 from bayesopt.acquisition.posterior_mean import PosteriorMeanWithGradient
 from bayesopt.arguments import check_name
 from bayesopt.data import Dataset, observed_values
-from bayesopt.models.fully_bayesian import Surrogate
+from bayesopt.models.surrogate import Surrogate
 from bayesopt.parameter import Array
 from bayesopt.region import Region
 from bayesopt.space import Space

@@ -18,9 +18,8 @@ from bayesopt.acquisition.average import Average
 from bayesopt.acquisition.posterior_mean import PosteriorMeanWithGradient
 from bayesopt.data import Dataset, Direction, Noise, complete, dataset
 from bayesopt.design import SpaceExhausted, Taken, start, uniform
-from bayesopt.models.derivative_fit import fit_with_derivatives
-from bayesopt.models.fit import fit
-from bayesopt.models.fully_bayesian import FullyBayesianGaussianProcess, Surrogate, sample
+from bayesopt.models.fully_bayesian import FullyBayesianGaussianProcess
+from bayesopt.models.surrogate import Surrogate, surrogate
 from bayesopt.parameter import Array
 from bayesopt.policy import Policy
 from bayesopt.region import Region
@@ -109,23 +108,12 @@ def fit_model(
 ) -> tuple[Surrogate, Dataset, tuple[float, ...]]:
     """Fit the policy's model to the complete trials, from where the last fit ended.
 
-    It learns from partial derivatives where there are any. Nothing is drawn from `rng` unless
-    hyperparameters are sampled.
+    Nothing is drawn from `rng` unless hyperparameters are sampled.
     """
     data = dataset(space, trials, direction, noise, truncate)
     fits = [trial.hyperparameters for trial in trials if trial.hyperparameters is not None]
     start = fits[-1] if fits else None
-    if policy.hyperparameters == "slice":
-        ensemble, theta = sample(data, policy.process, rng, start=start)
-        return ensemble, data, theta
-    method = policy.hyperparameters
-    if data.dY is not None and data.dYvar is not None:
-        slopes = (data.dY, data.dYvar)
-        with_slopes, theta = fit_with_derivatives(
-            data, *slopes, policy.process, method=method, start=start
-        )
-        return with_slopes, data, theta
-    model, theta = fit(data, policy.process, method=method, start=start)
+    model, theta = surrogate(data, policy.process, policy.hyperparameters, rng, start)
     return model, data, theta
 
 

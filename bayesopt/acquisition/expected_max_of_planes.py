@@ -4,12 +4,12 @@ Notation
 --------
 b, m, r     candidates, planes, variables
 a, B        (b, m), (b, r, m): the planes a_i + B_i' Z,    Z ~ N(0, I)
-z_s         (N, r - 1) a quasi-Monte Carlo sample of the variables but the first, with its mirror
-            image
+z_s, w_s    (N, r - 1), (N,) a symmetric sample of the variables but the first, and its weights:
+            Gauss-Hermite for one variable, else quasi-Monte Carlo with its mirror image
 now         the plane that is highest at Z = 0
 
     E[max_i (a_i + B_i' Z)] - max_i a_i
-             = 1/N sum_s (h(a + B_(2..r)' z_s, B_1) + rise_s)
+             = sum_s w_s (h(a + B_(2..r)' z_s, B_1) + rise_s)
     rise_s   = max_i (a_i + B_i(2..r)' z_s) - (a_now + B_now(2..r)' z_s)
 
 The first variable is integrated exactly (h, see `expected_max`): that leaves smooth functions of
@@ -17,6 +17,10 @@ the others, of which a few samples are enough, and a logarithm that does not und
 has the mean 0, so that the plane that is subtracted has its true mean, and no term is negative.
 Since the integrand is convex, the sum is at least its value at z = 0: h(a, B_1).
 """
+
+import math
+from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import torch
@@ -26,20 +30,41 @@ from torch import Tensor
 
 from bayesopt.acquisition.expected_max import log_expected_gain, log_gain_and_partials
 
-_WITHIN_REACH = 8.0  # standard deviations in which a plane must overtake the highest one
-_AT_LEAST = 8  # planes are kept whatever their reach, for logarithms of what is hardly there
+_BEYOND = 40.0  # a plane whose squared distance is larger by this adds exp(-20) of the gain
+_GROUPS = 8  # of candidates that move about as many planes
+_MOST_NODES = 64
 
 
-def mirrored_sample(n: int, r: int) -> Shaped[Tensor, "n r"]:
-    """A quasi-Monte Carlo sample of n/2 normal vectors, always the same, and its mirror image."""
-    if r == 0:
-        return torch.zeros(1, 0, dtype=torch.float64)
-    half: Tensor = draw_sobol_normal_samples(r, n // 2, dtype=torch.float64, seed=0)
-    return torch.cat((half, -half))
+@dataclass(frozen=True)
+class Sample:
+    """Vectors that stand for a normal one, and their weights.
+
+    Parameters
+    ----------
+    z
+        (N, k), symmetric.
+    log_weight
+        (N,) of sum 1.
+    """
+
+    z: Shaped[Tensor, "N k"]
+    log_weight: Shaped[Tensor, " N"]
+
+
+@cache
+def mirrored_sample(n: int, k: int) -> Sample:
+    """Gauss-Hermite nodes for k = 1, at most 64; else n/2 quasi-random vectors, mirrored."""
+    if k == 1:
+        nodes, weight = np.polynomial.hermite_e.hermegauss(min(n, _MOST_NODES))
+        log_weight = np.log(weight / weight.sum())
+        return Sample(torch.from_numpy(nodes).unsqueeze(-1), torch.from_numpy(log_weight))
+    half = draw_sobol_normal_samples(k, n // 2, dtype=torch.float64, seed=0)
+    equal = torch.full((2 * len(half),), -math.log(2 * len(half)), dtype=torch.float64)
+    return Sample(torch.cat((half, -half)), equal)
 
 
 def log_expected_gain_of_planes(
-    a: Shaped[Tensor, "b m"], B: Shaped[Tensor, "b r m"], z: Shaped[Tensor, "N k"]
+    a: Shaped[Tensor, "b m"], B: Shaped[Tensor, "b r m"], n_samples: int
 ) -> Shaped[Tensor, " b"]:
     """The logarithm of the gain, differentiable; -inf where no plane overtakes the highest one.
 
@@ -47,35 +72,46 @@ def log_expected_gain_of_planes(
     ----------
     a, B
         Planes.
-    z
-        Sample of the variables but the first, from `mirrored_sample`.
+    n_samples
+        Size of the sample of the variables but the first, even.
     """
     if B.shape[1] == 1:
         return log_expected_gain(a, B[:, 0])
-    a, B = _within_reach(a, B)
-    lines = a.unsqueeze(1) + z @ B[:, 1:]
-    gain: Tensor = _LogMeanGain.apply(lines, B[:, 0], a.detach().argmax(-1))  # type: ignore[no-untyped-call]
+    sample = mirrored_sample(n_samples, B.shape[1] - 1)
+    distance = distances(a.detach(), B.detach())
+    nearest = distance.topk(min(2, a.shape[-1]), largest=False).values[:, -1:]
+    count = (distance.square() <= nearest.square() + _BEYOND).sum(-1)
+    # Candidates that move many planes come together: they would hold up the others.
+    order = torch.argsort(count, stable=True)
+    parts = []
+    for group in order.tensor_split(max(1, min(_GROUPS, len(a) // _GROUPS))):
+        most = int(count[group].amax())
+        kept = distance[group].topk(most, largest=False).indices
+        of_planes = kept.unsqueeze(1).expand(-1, B.shape[1], -1)
+        parts.append(_of_planes(a[group].gather(-1, kept), B[group].gather(-1, of_planes), sample))
+    return torch.cat(parts)[torch.argsort(order)]
+
+
+def _of_planes(a: Tensor, B: Tensor, sample: Sample) -> Tensor:
+    lines = a.unsqueeze(1) + sample.z @ B[:, 1:]
+    now = a.detach().argmax(-1)
+    gain: Tensor = _LogMeanGain.apply(lines, B[:, 0], now, sample.log_weight)  # type: ignore[no-untyped-call]
     return gain
 
 
-def _within_reach(a: Tensor, B: Tensor) -> tuple[Tensor, Tensor]:
-    """The planes that may be the highest one, as many for every candidate."""
-    with torch.no_grad():
-        top = a.argmax(-1)
-        of_top = B.gather(-1, top[:, None, None].expand(*B.shape[:-1], 1))
-        distance = (a.amax(-1, keepdim=True) - a) / (B - of_top).norm(dim=-2)
-        distance[torch.arange(len(a)), top] = 0.0
-        count = int((distance <= _WITHIN_REACH).sum(-1).amax())
-        count = min(max(count, _AT_LEAST), a.shape[-1])
-        kept = distance.nan_to_num(nan=torch.inf).topk(count, largest=False).indices
-    return a.gather(-1, kept), B.gather(-1, kept.unsqueeze(1).expand(*B.shape[:-1], count))
+def distances(a: Tensor, B: Tensor) -> Tensor:
+    """How far every plane (b, m) is from being the highest one, in standard deviations."""
+    top = a.argmax(-1, keepdim=True)
+    of_top = B.gather(-1, top.unsqueeze(1).expand(-1, B.shape[1], 1))
+    distance: Tensor = (a.amax(-1, keepdim=True) - a) / torch.linalg.vector_norm(B - of_top, dim=-2)
+    return distance.nan_to_num(nan=torch.inf).scatter(-1, top, 0.0)
 
 
 class _LogMeanGain(torch.autograd.Function):
     """log mean over samples of h + rise, from lines (b, N, m) and slopes (b, m) in Z_1."""
 
     @staticmethod
-    def forward(ctx, lines: Tensor, slopes: Tensor, now: Tensor) -> Tensor:  # type: ignore[no-untyped-def]
+    def forward(ctx, lines: Tensor, slopes: Tensor, now: Tensor, log_weight: Tensor) -> Tensor:  # type: ignore[no-untyped-def]
         b, N, m = lines.shape
         flat = lines.reshape(-1, m).numpy()
         each_slope = slopes.unsqueeze(1).expand(b, N, m).reshape(-1, m).numpy()
@@ -86,19 +122,20 @@ class _LogMeanGain(torch.autograd.Function):
         highest, top = lines.max(-1)
         at_now = now[:, None, None].expand(b, N, 1)
         rise = highest - lines.gather(-1, at_now).squeeze(-1)
-        total = torch.logaddexp(log_h, rise.log()).logsumexp(-1)
-        finite = total.nan_to_num(neginf=0.0)[:, None, None]
-        share = (log_h.unsqueeze(-1) - finite).exp()
+        log_h = log_h + log_weight
+        total = torch.logaddexp(log_h, rise.log() + log_weight).logsumexp(-1)
+        finite = total.nan_to_num(neginf=0.0).unsqueeze(-1)
+        share = (log_h - finite).exp().unsqueeze(-1)
         by_lines = share * by_a
-        of_rise = torch.where(rise > 0.0, (-finite[..., 0]).exp(), 0.0).unsqueeze(-1)
+        of_rise = torch.where(rise > 0.0, (log_weight - finite).exp(), 0.0).unsqueeze(-1)
         by_lines.scatter_add_(-1, top.unsqueeze(-1), of_rise)
         by_lines.scatter_add_(-1, at_now, -of_rise)
         ctx.save_for_backward(by_lines, (share * by_b).sum(1))
-        return total - np.log(N)
+        return total
 
     @staticmethod
-    def backward(ctx, grad: Tensor) -> tuple[Tensor, Tensor, None]:  # type: ignore[no-untyped-def]
+    def backward(ctx, grad: Tensor) -> tuple[Tensor, Tensor, None, None]:  # type: ignore[no-untyped-def]
         if torch.is_grad_enabled():  # create_graph=True: they would come out wrong
             raise RuntimeError("Second derivatives of an expected maximum are not implemented.")
         by_lines, by_slopes = ctx.saved_tensors
-        return grad[:, None, None] * by_lines, grad[:, None] * by_slopes, None
+        return grad[:, None, None] * by_lines, grad[:, None] * by_slopes, None, None

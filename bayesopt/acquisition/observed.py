@@ -33,12 +33,17 @@ class Observed:
         closed form; of another one the joint posterior of candidate and points is asked.
     A
         (r, d) points, without a graph.
+    slopes
+        Of a process that has slopes: covariances with the value and the slopes at each of them,
+        instead of the values alone. Only the moments are to be asked then.
     """
 
-    def __init__(self, model: Model, A: Shaped[Tensor, "r d"]) -> None:
+    def __init__(self, model: Model, A: Shaped[Tensor, "r d"], slopes: bool = False) -> None:
         self.model, self.A = model, A
         self.weights: Tensor | None = None
-        if getattr(model, "factors", None) is not None:
+        if slopes:
+            self.factors, self.weights = model.beside_slopes(A)
+        elif getattr(model, "factors", None) is not None:
             self.factors, self.weights = model.beside(A)
 
     def moments(
@@ -82,7 +87,7 @@ class Observed:
     ) -> Shaped[Tensor, "*b"]:
         """An acquisition of every candidate, differentiable; its exponential unless `log`."""
         mean, variance, covariance = self.moments(X)
-        flat = mean.reshape(-1), variance.reshape(-1), covariance.reshape(-1, len(self.A))
+        flat = mean.reshape(-1), variance.reshape(-1), covariance.reshape(mean.numel(), len(self.A))
         value: Tensor = _FromPartials.apply(of_moments, *flat).reshape(mean.shape)  # type: ignore[no-untyped-call]
         return value if log else value.exp()
 

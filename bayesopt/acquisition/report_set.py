@@ -14,7 +14,7 @@ the normal law. Which candidates promise something is asked of the acquisition o
 so far: a few rounds of looking for candidates and for the reports they may lead to. Everything is
 drawn from a fixed seed.
 
-All f_W are climbed at once, as one function of (x, W) whose W stay where they are.
+All f_W are climbed at once, as one function of x and of the number of W, which stays as it is.
 """
 
 from collections.abc import Callable
@@ -57,9 +57,17 @@ _SEEN = 0.01  # a report that adds a smaller share to a gain is not worth its li
 OfReports = Callable[[Tensor], optimize.Acquisition]
 """Maps a report set (m, d) to the acquisition over it."""
 
+Hypothetical = Callable[[Tensor], Tensor]
+"""Maps points (p, d) to coefficients W (R, p r) of observations at each of them alone."""
+
 
 def report_set(
-    model: Model, noise: float, data: Dataset, region: Region, of_reports: OfReports
+    model: Model,
+    noise: float,
+    data: Dataset,
+    region: Region,
+    of_reports: OfReports,
+    with_slopes: Hypothetical | None = None,
 ) -> Shaped[Tensor, "m d"]:
     """Points of a region that one of the next evaluations may make the best one.
 
@@ -75,6 +83,8 @@ def report_set(
         Where reportable points lie. All of them are reported where they are few.
     of_reports
         What tells promising candidates, over a report set.
+    with_slopes
+        The hypothetical observations, where they have slopes; None: some quantiles of the values.
     """
     if region.size is not None and region.size <= _LARGEST_GRID:
         return torch.from_numpy(region.grid())
@@ -93,17 +103,19 @@ def report_set(
         if not rows:  # nothing is worth anything
             break
         P = torch.from_numpy(X[rows])
-        W = _one_by_one(model, noise, P)
-        A = over = extended(model, P, W, region, A)
+        W = with_slopes(P) if with_slopes else _one_by_one(model, noise, P)
+        A = over = extended(model, P, W, region, A, slopes=with_slopes is not None)
     return A
 
 
 def extended(
     model: Model,
     P: Shaped[Tensor, "p d"],
-    W: Shaped[Tensor, "R p"],
+    W: Shaped[Tensor, "R s"],
     region: Region,
     A: Shaped[Tensor, "m d"],
+    *,
+    slopes: bool = False,
 ) -> Shaped[Tensor, "k d"]:
     """A report set and the maximisers of f_W that are worth more than any point before them.
 
@@ -119,9 +131,11 @@ def extended(
         Where to look.
     A
         The report set; the search looks at its points and around them.
+    slopes
+        At every point the value and its slopes are observed, in this order (see `Observed`).
     """
-    observed = Observed(model, P)
-    both = torch.cat((A, torch.from_numpy(_maximisers(observed, W, region, A))))
+    observed = Observed(model, P, slopes)
+    both = torch.cat((A, torch.from_numpy(maximisers(observed, W, region, A))))
     f, mean = _hypothetical(observed, W, both)
     now, best = f[int(mean[: len(A)].argmax())], f[: len(A)].amax(0)
     kept = list(range(len(A)))
@@ -179,8 +193,8 @@ def _one_by_one(model: Model, noise: float, P: Tensor) -> Tensor:
     return torch.diag(1.0 / sd).repeat_interleave(len(z), 0) * z.repeat(len(P)).unsqueeze(-1)
 
 
-def _maximisers(observed: Observed, W: Tensor, region: Region, A: Tensor) -> Array:
-    """Where every f_W is largest (R, d)."""
+def maximisers(observed: Observed, W: Tensor, region: Region, A: Tensor) -> Array:
+    """Where every f_W is largest (R, d), looking from A and from the points P of the model."""
     rng = np.random.default_rng(1)
     P = observed.A.numpy()
     guesses = np.concatenate((A.numpy(), P[region.holds(P)]))
@@ -211,18 +225,21 @@ def _best_of(observed: Observed, W: Tensor, pool: Array) -> Array:
 
 
 def _climbed(observed: Observed, W: Tensor, X: Array, real: list[int]) -> Array:
-    """Local maximisers (R, d) of f_W from X (R, d), in the real columns."""
+    """Local maximisers (R, d) of f_W from X (R, d), in the real columns.
+
+    Every start carries the number of its W, as a column that stays where it is.
+    """
     d = X.shape[1]
-    start = np.concatenate((X, W.numpy()), axis=1)
+    start = np.column_stack((X, np.arange(len(X), dtype=np.float64)))
     low, high = start.copy(), start.copy()
     low[:, real], high[:, real] = 0.0, 1.0
 
     def negative(at: Array) -> tuple[Array, Array]:
-        x, w = (torch.from_numpy(np.ascontiguousarray(part)) for part in (at[:, :d], at[:, d:]))
+        x, w = torch.from_numpy(np.ascontiguousarray(at[:, :d])), W[at[:, d].astype(np.int64)]
         mean, variance, covariance, pull_back = observed.moments_with_pull_back(x)
         slope = pull_back(torch.ones_like(mean), torch.zeros_like(variance), w)
         value = mean + (covariance * w).sum(-1)
-        return -value.numpy(), -torch.cat((slope, torch.zeros_like(w)), dim=1).numpy()
+        return -value.numpy(), -np.pad(slope.numpy(), ((0, 0), (0, 1)))
 
     found, _ = minimize_from(
         negative, start, low, high, max_calls=_MAX_CALLS, first_step=0.05, only_best=False

@@ -25,6 +25,8 @@ from jaxtyping import Float as Shaped
 from torch import Tensor
 
 from bayesopt.data import Dataset
+from bayesopt.models.derivative_rows import HyperparametersWithSlopes
+from bayesopt.models.derivatives import DerivativeGaussianProcess
 from bayesopt.models.exact import ExactGaussianProcess, Hyperparameters
 from bayesopt.models.fit import NegativeLogPosterior, mode, model_at
 from bayesopt.models.gaussian_process import GaussianProcess
@@ -38,6 +40,9 @@ _N_CHAINS = 8
 _BURN_IN = 5
 _THINNING = 2
 _SPREAD = 0.3  # of the first points around the mode, in logarithms
+
+
+Member = ExactGaussianProcess | DerivativeGaussianProcess
 
 
 class FullyBayesianGaussianProcess(Model, FantasizeMixin):  # type: ignore[misc]
@@ -59,7 +64,7 @@ class FullyBayesianGaussianProcess(Model, FantasizeMixin):  # type: ignore[misc]
 
     _is_ensemble = True
 
-    def __init__(self, models: tuple[ExactGaussianProcess, ...]) -> None:
+    def __init__(self, models: tuple[Member, ...]) -> None:
         super().__init__()
         if not models:
             raise ValueError("A mixture needs at least one member.")
@@ -100,8 +105,11 @@ class FullyBayesianGaussianProcess(Model, FantasizeMixin):  # type: ignore[misc]
         def median(name: str) -> float:
             return float(np.median([getattr(h, name) for h in all_of_them]))
 
+        slopes = {}
+        if isinstance(first, HyperparametersWithSlopes):
+            slopes = {"slope_noise": median("slope_noise")}
         trends = [h.trend for h in all_of_them if h.trend is not None]
-        return Hyperparameters(
+        return type(first)(
             lengthscale=torch.stack([h.lengthscale for h in all_of_them]).quantile(0.5, dim=0),
             noise=median("noise"),
             mean=median("mean"),
@@ -109,6 +117,7 @@ class FullyBayesianGaussianProcess(Model, FantasizeMixin):  # type: ignore[misc]
             kernel=first.kernel,
             shape=None if first.shape is None else median("shape"),
             trend=torch.stack(trends).quantile(0.5, dim=0) if trends else None,
+            **slopes,
         )
 
     @property
@@ -176,9 +185,6 @@ class FullyBayesianGaussianProcess(Model, FantasizeMixin):  # type: ignore[misc]
                 for model, own in zip(self.models, each, strict=True)
             )
         )
-
-
-Surrogate = ExactGaussianProcess | FullyBayesianGaussianProcess
 
 
 class MixturePosterior(ExactPosterior):

@@ -1,0 +1,102 @@
+"""A normal law for values of which one is known to be the largest: expectation propagation.
+
+Notation
+--------
+f, m, V     (r,) values, their mean (r,) and covariance (r, r); in batches of S
+e_s         number of the value that is the largest one, in law s
+c_k         e_s - k: c_k' f = f_{e_s} - f_k >= 0 is the k-th constraint
+t_k, n_k    its site, exp(n_k c_k' f - t_k (c_k' f)^2 / 2) up to a factor
+alpha       mean of c_k' f over its standard deviation, without the site
+R           phi(alpha) / Phi(alpha)
+
+    without: 1/v = 1/(c' V c) - t,    u/v = c' m / (c' V c) - n
+    with:    mean u + R sqrt(v), variance v (1 - R (alpha + R))      of a truncated normal law
+    site:    what turns the first into the second                     Minka (2001)
+
+Sites are visited one after the other, each a change of V of rank one. All t_k >= 0, since the
+constraint is log-concave.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import erfcx, log_ndtr
+
+Array = NDArray[np.float64]
+
+_N_SWEEPS = 6
+_KNOWN = 1e-12  # a difference whose variance is a smaller share of the largest one is known
+_LOWEST = -50.0  # of alpha
+_LOG_SQRT_2PI = 0.5 * math.log(2.0 * math.pi)
+
+
+@dataclass(frozen=True)
+class Sites:
+    """What the constraints came to, for every law.
+
+    Parameters
+    ----------
+    precision, linear
+        (S, r, r) and (S, r): exp(linear' f - f' precision f / 2) stands for all constraints.
+    mean, covariance
+        (S, r) and (S, r, r) of f with them.
+    """
+
+    precision: Array
+    linear: Array
+    mean: Array
+    covariance: Array
+
+
+def largest_of_all(mean: Array, covariance: Array, largest: NDArray[np.int64]) -> Sites:
+    """Normal laws of f (r,) for each of which another value is the largest.
+
+    Parameters
+    ----------
+    mean, covariance
+        (r,) and (r, r) of f; the covariance may be singular.
+    largest
+        (S,) number of the value that is the largest one.
+    """
+    S, r = len(largest), len(mean)
+    of_law = np.arange(S)
+    m, V = np.tile(mean, (S, 1)), np.tile(covariance, (S, 1, 1))
+    t, n = np.zeros((S, r)), np.zeros((S, r))
+    known = _KNOWN * float(covariance.diagonal().max())
+    for _ in range(_N_SWEEPS):
+        for k in range(r):
+            Vc = V[of_law, largest] - V[:, k]
+            now, at = Vc[of_law, largest] - Vc[:, k], m[of_law, largest] - m[:, k]
+            free = (largest != k) & (now > known)
+            now = np.where(free, now, 1.0)
+            new_t, new_n = _site(1.0 / now - t[:, k], at / now - n[:, k])
+            by_t, by_n = (np.where(free, x, 0.0) for x in (new_t - t[:, k], new_n - n[:, k]))
+            weight = 1.0 / (1.0 + by_t * now)
+            m += Vc * ((by_n - by_t * at) * weight)[:, None]
+            V -= Vc[:, :, None] * (Vc * (by_t * weight)[:, None])[:, None, :]
+            t[:, k] += by_t
+            n[:, k] += by_n
+    C = -np.tile(np.eye(r), (S, 1, 1))  # (S, k, r)
+    C[of_law, :, largest] += 1.0
+    return Sites((C.transpose(0, 2, 1) * t[:, None, :]) @ C, (n[:, None, :] @ C)[:, 0], m, V)
+
+
+def _site(precision: Array, linear: Array) -> tuple[Array, Array]:
+    """Site of a constraint x >= 0, where x has this normal law without it."""
+    precision = np.maximum(precision, 1e-300)
+    sd = 1.0 / np.sqrt(precision)
+    alpha = np.clip(linear * sd, _LOWEST, None)
+    R = _ratio(alpha)
+    shrinks = np.clip(R * (alpha + R), 0.0, 1.0 - 1e-6)
+    t = precision * shrinks / (1.0 - shrinks)
+    mean = (alpha + R) * sd
+    return t, mean * (precision + t) - linear
+
+
+def _ratio(alpha: Array) -> Array:
+    left = 1.0 / (math.sqrt(0.5 * math.pi) * erfcx(np.minimum(alpha, 0.0) * -math.sqrt(0.5)))
+    right = np.exp(-0.5 * alpha * alpha - _LOG_SQRT_2PI - log_ndtr(alpha))
+    ratio: Array = np.where(alpha < 0.0, left, right)
+    return ratio
