@@ -29,7 +29,7 @@ from bayesopt.acquisition import (
 from bayesopt.acquisition.expected_improvement import Builder
 from bayesopt.arguments import check_name, finite_number, whole_number
 from bayesopt.data import Dataset
-from bayesopt.models.derivatives import DerivativeGaussianProcess
+from bayesopt.models.derivatives.process import DerivativeGaussianProcess
 from bayesopt.models.gaussian_process import GaussianProcess, KernelName
 from bayesopt.models.surrogate import HyperparametersName
 from bayesopt.region import Region

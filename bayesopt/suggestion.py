@@ -19,7 +19,7 @@ from bayesopt.acquisition.posterior_mean import PosteriorMeanWithGradient
 from bayesopt.data import Dataset, Direction, Noise, complete, dataset
 from bayesopt.design import SpaceExhausted, Taken, start, uniform
 from bayesopt.models.fully_bayesian import FullyBayesianGaussianProcess
-from bayesopt.models.surrogate import Surrogate, surrogate
+from bayesopt.models.surrogate import Surrogate, surrogate, with_affordable_slopes
 from bayesopt.parameter import Array
 from bayesopt.policy import Policy
 from bayesopt.region import Region
@@ -110,7 +110,7 @@ def fit_model(
 
     Nothing is drawn from `rng` unless hyperparameters are sampled.
     """
-    data = dataset(space, trials, direction, noise, truncate)
+    data = with_affordable_slopes(dataset(space, trials, direction, noise, truncate))
     fits = [trial.hyperparameters for trial in trials if trial.hyperparameters is not None]
     start = fits[-1] if fits else None
     model, theta = surrogate(data, policy.process, policy.hyperparameters, rng, start)

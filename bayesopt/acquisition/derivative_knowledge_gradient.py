@@ -54,7 +54,7 @@ class DerivativeKnowledgeGradient(AcquisitionFunction):  # type: ignore[misc]
     Parameters
     ----------
     model
-        A process on values and slopes, ``bayesopt.models.derivatives``, without batch.
+        A process on values and slopes, `bayesopt.models.derivatives`, without batch.
     A
         (m, d) points that may be reported.
     noise

@@ -25,7 +25,7 @@ import torch
 from jaxtyping import Float as Shaped
 from torch import Tensor
 
-from bayesopt.models.derivatives import DerivativeGaussianProcess
+from bayesopt.models.derivatives.process import DerivativeGaussianProcess
 from bayesopt.models.exact import ExactGaussianProcess
 
 

@@ -25,8 +25,8 @@ from jaxtyping import Float as Shaped
 from torch import Tensor
 
 from bayesopt.data import Dataset
-from bayesopt.models.derivative_rows import HyperparametersWithSlopes
-from bayesopt.models.derivatives import DerivativeGaussianProcess
+from bayesopt.models.derivatives.process import DerivativeGaussianProcess
+from bayesopt.models.derivatives.rows import HyperparametersWithSlopes
 from bayesopt.models.exact import ExactGaussianProcess, Hyperparameters
 from bayesopt.models.fit import NegativeLogPosterior, mode, model_at
 from bayesopt.models.gaussian_process import GaussianProcess

@@ -4,8 +4,8 @@ import torch
 from processes import points
 
 from bayesopt.data import Dataset, Scaling
-from bayesopt.models.derivative_rows import HyperparametersWithSlopes, rows
-from bayesopt.models.derivatives import DerivativeGaussianProcess
+from bayesopt.models.derivatives.process import DerivativeGaussianProcess
+from bayesopt.models.derivatives.rows import HyperparametersWithSlopes, rows
 
 
 def tensor(*values):

@@ -8,8 +8,8 @@ from processes import KERNELS, MEANS, MIXED, NOISES, points, process
 from scipy.stats import kstest, norm
 
 from bayesopt.models.calibration import leave_one_out
-from bayesopt.models.derivative_rows import HyperparametersWithSlopes, rows
-from bayesopt.models.derivatives import DerivativeGaussianProcess
+from bayesopt.models.derivatives.process import DerivativeGaussianProcess
+from bayesopt.models.derivatives.rows import HyperparametersWithSlopes, rows
 from bayesopt.models.exact import ExactGaussianProcess, Hyperparameters
 
 

@@ -8,11 +8,11 @@ import torch
 from processes import points
 from slopes import dataset, observations, tensor
 
-from bayesopt.models.derivative_draws import sample_with_derivatives
-from bayesopt.models.derivative_fit import DerivativeMarginalLikelihood, fit_with_derivatives
-from bayesopt.models.derivative_kernels import SMOOTH
-from bayesopt.models.derivative_rows import HyperparametersWithSlopes, rows
-from bayesopt.models.derivatives import DerivativeGaussianProcess
+from bayesopt.models.derivatives.draws import sample_with_derivatives
+from bayesopt.models.derivatives.fit import DerivativeMarginalLikelihood, fit_with_derivatives
+from bayesopt.models.derivatives.kernels import SMOOTH
+from bayesopt.models.derivatives.process import DerivativeGaussianProcess
+from bayesopt.models.derivatives.rows import HyperparametersWithSlopes, rows
 from bayesopt.models.fit import NegativeLogPosterior, fit
 from bayesopt.models.gaussian_process import GaussianProcess, Priors
 from bayesopt.models.prior import LogNormal

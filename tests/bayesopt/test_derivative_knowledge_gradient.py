@@ -18,8 +18,8 @@ from bayesopt.acquisition.expected_max import log_expected_gain
 from bayesopt.acquisition.expected_max_of_planes import log_expected_gain_of_planes
 from bayesopt.acquisition.knowledge_gradient import KnowledgeGradient
 from bayesopt.acquisition.report_set import cube_of
-from bayesopt.models.derivative_rows import rows
-from bayesopt.models.derivatives import DerivativeGaussianProcess
+from bayesopt.models.derivatives.process import DerivativeGaussianProcess
+from bayesopt.models.derivatives.rows import rows
 
 MIXED = ((1, 3),)
 GRID = torch.linspace(0.0, 1.0, 201, dtype=torch.float64).unsqueeze(-1)

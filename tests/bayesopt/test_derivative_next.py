@@ -9,8 +9,8 @@ from processes import points
 from slopes import golden_model, hyperparameters, observations, process, tensor
 
 from bayesopt.acquisition.expected_max import log_gain_and_partials
-from bayesopt.models.derivative_rows import rows
-from bayesopt.models.derivatives import DerivativeGaussianProcess
+from bayesopt.models.derivatives.process import DerivativeGaussianProcess
+from bayesopt.models.derivatives.rows import rows
 
 MIXED = ((1, 3),)
 

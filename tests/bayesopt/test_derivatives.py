@@ -20,10 +20,10 @@ from bayesopt.acquisition import (
     letham_expected_improvement,
     noisy_expected_improvement,
 )
-from bayesopt.models.derivative_fit import fit_with_derivatives
-from bayesopt.models.derivative_kernels import SMOOTH, Functionals, covariances
-from bayesopt.models.derivative_rows import HyperparametersWithSlopes, rows
-from bayesopt.models.derivatives import DerivativeGaussianProcess
+from bayesopt.models.derivatives.fit import fit_with_derivatives
+from bayesopt.models.derivatives.kernels import SMOOTH, Functionals, covariances
+from bayesopt.models.derivatives.process import DerivativeGaussianProcess
+from bayesopt.models.derivatives.rows import HyperparametersWithSlopes, rows
 from bayesopt.models.exact import ExactGaussianProcess, Hyperparameters
 from bayesopt.models.gaussian_process import GaussianProcess
 from bayesopt.space import Float, Space

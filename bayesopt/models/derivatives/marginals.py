@@ -4,7 +4,7 @@ Notation
 --------
 m, N, r     points, observed rows, functionals that covariances are asked with
 k*          (m, N) = a Cov(values at the points, rows)
-alpha, L    of the process (see `derivatives`),    V = k* L^-T
+alpha, L    of the process (see `posterior`),    V = k* L^-T
 M           (N, r) with Cov_n(f(x), the r functionals) = k* M
 A, S        s functionals that were not observed, (N, s) = a Cov(rows, A)
 
@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from bayesopt.models.derivative_kernels import (
+from bayesopt.models.derivatives.kernels import (
     CrossCovariance,
     Functionals,
     SmoothCorrelation,

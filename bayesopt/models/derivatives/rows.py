@@ -20,7 +20,7 @@ from jaxtyping import Float as Shaped
 from jaxtyping import Int as Indices
 from torch import Tensor
 
-from bayesopt.models.derivative_kernels import Functionals
+from bayesopt.models.derivatives.kernels import Functionals
 from bayesopt.models.exact import Hyperparameters
 from bayesopt.models.kernels import Features
 

@@ -1,7 +1,7 @@
 """A Gaussian process on values and partial derivatives together, with given hyperparameters.
 
-The formulas are in `derivative_posterior`, those of many points on their own in
-`derivative_marginals`. Slopes are in units of the unit cube; columns of categories have none.
+The formulas are in `posterior`, those of many points on their own in `marginals`. Slopes are in
+units of the unit cube; columns of categories have none.
 """
 
 from collections.abc import Callable
@@ -16,16 +16,16 @@ from jaxtyping import Float as Shaped
 from jaxtyping import Int as Indices
 from torch import Tensor
 
-from bayesopt.models.derivative_marginals import (
+from bayesopt.models.derivatives.marginals import (
     DerivativeFactors,
     by_covariances,
     differentiable_moments,
     moments,
     with_others,
 )
-from bayesopt.models.derivative_next import Told
-from bayesopt.models.derivative_posterior import RowsPosterior
-from bayesopt.models.derivative_rows import (
+from bayesopt.models.derivatives.next import Told
+from bayesopt.models.derivatives.posterior import RowsPosterior
+from bayesopt.models.derivatives.rows import (
     HyperparametersWithSlopes,
     Rows,
     expected_rows,
@@ -48,7 +48,7 @@ class DerivativeGaussianProcess(RowsPosterior, Model, FantasizeMixin):  # type: 
     observations
         Usually from `rows`.
     hyperparameters
-        Usually from `bayesopt.models.derivative_fit`; the kernel is one that has slopes, "rbf" or
+        Usually from `bayesopt.models.derivatives.fit`; the kernel is one that has slopes, "rbf" or
         "matern52", and there is no trend.
     categories
         (column, number of choices) of the categorical columns.
@@ -64,7 +64,7 @@ class DerivativeGaussianProcess(RowsPosterior, Model, FantasizeMixin):  # type: 
 
     Examples
     --------
-    >>> from bayesopt.models.derivative_rows import rows
+    >>> from bayesopt.models.derivatives.rows import rows
     >>> X = torch.tensor([[0.2], [0.8]], dtype=torch.float64)
     >>> nothing = torch.zeros(2, 1, dtype=torch.float64)
     >>> seen = rows(X, torch.sin(6 * X), nothing, 6 * torch.cos(6 * X), nothing)

@@ -7,7 +7,7 @@ y, noise    (*B, N) observations and variances of their noise
 w, D        (N,), (N, d): a row observes w f(x) + D' grad f(x); a value is w = 1, D = 0, the partial
             derivative in column j is w = 0, D = e_j
 c, a        prior mean of a value (that of a slope is 0), signal variance
-K           (*B, N, N) = a Cov(rows, rows) + diag(noise),   L L' = K     (see `derivative_kernels`)
+K           (*B, N, N) = a Cov(rows, rows) + diag(noise),   L L' = K     (see `kernels`)
 alpha       (*B, N) = K^-1 (y - c w)
 k*          (*b, m, N) = a Cov(what is asked, rows)
 
@@ -21,9 +21,9 @@ import torch
 from jaxtyping import Float as Shaped
 from torch import Tensor
 
-from bayesopt.models.derivative_kernels import SMOOTH, Functionals, covariances
-from bayesopt.models.derivative_marginals import DerivativeFactors
-from bayesopt.models.derivative_rows import (
+from bayesopt.models.derivatives.kernels import SMOOTH, Functionals, covariances
+from bayesopt.models.derivatives.marginals import DerivativeFactors
+from bayesopt.models.derivatives.rows import (
     HyperparametersWithSlopes,
     Rows,
     expected_rows,

@@ -13,9 +13,9 @@ Z           (r,) standard normal
 import torch
 from torch import Tensor
 
-from bayesopt.models.derivative_kernels import Functionals, covariances
-from bayesopt.models.derivative_marginals import DerivativeFactors
-from bayesopt.models.derivative_rows import joined
+from bayesopt.models.derivatives.kernels import Functionals, covariances
+from bayesopt.models.derivatives.marginals import DerivativeFactors
+from bayesopt.models.derivatives.rows import joined
 
 _LEAST_NOISE = 1e-8  # relative to the prior variances
 

@@ -5,7 +5,7 @@ Notation
 N, d, S     rows (values and partial derivatives), columns, hyperparameter vectors together
 theta       (S, p) logarithms: d length-scales, then the signal variance if it is learnt, and the
             noise variances of values and of slopes where they are inferred;  h = exp(theta)
-Z, U        (S, N, F) scaled features and directions of the rows (see `derivative_kernels`)
+Z, U        (S, N, F) scaled features and directions of the rows (see `kernels`)
 y, w        (N,) observations, and 1 for a value, 0 for a slope
 c           prior mean of a value
 K, alpha    (S, N, N), (S, N) as in `derivatives`
@@ -31,9 +31,9 @@ from jaxtyping import Float as Shaped
 from torch import Tensor
 
 from bayesopt.data import Dataset
-from bayesopt.models.derivative_kernels import SMOOTH, CrossCovariance, Functionals
-from bayesopt.models.derivative_rows import HyperparametersWithSlopes, rows
-from bayesopt.models.derivatives import DerivativeGaussianProcess
+from bayesopt.models.derivatives.kernels import SMOOTH, CrossCovariance, Functionals
+from bayesopt.models.derivatives.process import DerivativeGaussianProcess
+from bayesopt.models.derivatives.rows import HyperparametersWithSlopes, rows
 from bayesopt.models.fit import Method, NegativeLogPosterior, mode
 from bayesopt.models.gaussian_process import GaussianProcess
 from bayesopt.models.kernels import Features

@@ -5,8 +5,8 @@ from jaxtyping import Float as Shaped
 from torch import Tensor
 
 from bayesopt.data import Dataset
-from bayesopt.models.derivative_fit import DerivativeMarginalLikelihood
-from bayesopt.models.derivatives import DerivativeGaussianProcess
+from bayesopt.models.derivatives.fit import DerivativeMarginalLikelihood
+from bayesopt.models.derivatives.process import DerivativeGaussianProcess
 from bayesopt.models.fit import NegativeLogPosterior, mode
 from bayesopt.models.fully_bayesian import FullyBayesianGaussianProcess, draw
 from bayesopt.models.gaussian_process import GaussianProcess
@@ -27,7 +27,7 @@ def sample_with_derivatives(
     Parameters
     ----------
     data, dY, dYvar, process
-        As in `bayesopt.models.derivative_fit.fit_with_derivatives`.
+        As in `bayesopt.models.derivatives.fit.fit_with_derivatives`.
     rng, n_draws
         As in `bayesopt.models.fully_bayesian.sample`.
     start

@@ -1,0 +1,1 @@
+"""Gaussian processes on values and partial derivatives together, and their fits."""
