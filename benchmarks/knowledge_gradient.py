@@ -59,12 +59,17 @@ class Part:
     n_seeds: int
     tables: Callable[[Sequence[Run]], Sequence[str]]
 
-    def tasks(self, methods: Sequence[str] = (), n_seeds: int | None = None) -> list[Task]:
-        """All searches, seed after seed."""
+    def tasks(
+        self,
+        methods: Sequence[str] = (),
+        n_seeds: int | None = None,
+        problems: Sequence[str] = (),
+    ) -> list[Task]:
+        """The searches, all of them where nothing is chosen, seed after seed."""
         return [
-            (problem, method, n_after, seed)
+            (problem, method, self.budgets[problem], seed)
             for seed in range(n_seeds or self.n_seeds)
-            for problem, n_after in self.budgets.items()
+            for problem in problems or self.budgets
             for method in methods or self.methods
         ]
 
@@ -184,7 +189,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         part = PARTS[name]
         runs = [r for r in saved if belongs(r, part)]
         if not args.read:
-            tasks = part.tasks(args.methods, args.seeds)
+            tasks = part.tasks(args.methods, args.seeds, args.problems)
             runs = play_all(
                 traces.play, tasks, args.jobs, args.output, f"knowledge-gradient-{name}"
             )
@@ -195,6 +200,10 @@ def main(argv: Sequence[str] | None = None) -> None:
         args.report.write_text(text)
     else:
         sys.stdout.write(text)
+
+
+def _names(text: str) -> list[str]:
+    return text.split(",")
 
 
 def _time_section() -> str:
