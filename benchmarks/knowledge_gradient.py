@@ -170,9 +170,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--part", action="append", choices=[*PARTS, "time"], help="default: all")
-    parser.add_argument(
-        "--methods", type=lambda text: text.split(","), default=[], help="of a part"
-    )
+    parser.add_argument("--methods", type=_names, default=[], help="of a part, by commas")
+    parser.add_argument("--problems", type=_names, default=[], help="of a part, by commas")
     parser.add_argument("--seeds", type=int, help="how many, from 0")
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--read", nargs="+", type=Path, default=[], help="files of saved runs")
