@@ -29,8 +29,12 @@ CLASSICS: dict[str, tuple[str, dict[str, int], float]] = {
     "hartmann3": ("Hartmann", {"dim": 3}, -3.862779787332663),
     "hartmann6": ("Hartmann", {"dim": 6}, -3.3223680114155147),
     "shekel4": ("Shekel", {"m": 10}, -10.53644315348353),
+    "rosenbrock2": ("Rosenbrock", {"dim": 2}, 0.0),
     "rosenbrock4": ("Rosenbrock", {"dim": 4}, 0.0),
+    "rosenbrock6": ("Rosenbrock", {"dim": 6}, 0.0),
+    "levy2": ("Levy", {"dim": 2}, 0.0),
     "levy4": ("Levy", {"dim": 4}, 0.0),
+    "levy6": ("Levy", {"dim": 6}, 0.0),
     "styblinski-tang4": ("StyblinskiTang", {"dim": 4}, -156.66466281508565),
     "ackley5": ("Ackley", {"dim": 5}, 0.0),
     "rastrigin4": ("Rastrigin", {"dim": 4}, 0.0),
@@ -98,13 +102,11 @@ def get(name: str) -> Problem:
 def _spread(name: str) -> float:
     """Standard deviation of a classic over its box, from 2^17 Sobol' points (three digits)."""
     import torch
-    from botorch import test_functions
     from torch.quasirandom import SobolEngine
 
     if name not in CLASSICS:
         raise ValueError(f"Noise in percent is for {', '.join(CLASSICS)}, but got {name!r}.")
-    kind, arguments, _ = CLASSICS[name]
-    function = getattr(test_functions, kind)(**arguments)
+    function = _function(name)
     low, high = torch.tensor(function._bounds, dtype=torch.float64).T
     U = SobolEngine(len(low), scramble=True, seed=0).draw(2**17, dtype=torch.float64)
     return float(function.evaluate_true(low + U * (high - low)).std())
@@ -123,12 +125,27 @@ def bbob_group(name: str) -> str | None:
     return f"{group} d={dimension}"
 
 
-def _classic(name: str, space: Space | None = None) -> Problem:
+def gradient(name: str, params: Params) -> dict[str, float]:
+    """The partial derivatives of a classic by the names of its parameters."""
     import torch
+
+    x = torch.tensor([float(v) for v in params.values()], dtype=torch.float64, requires_grad=True)
+    (partials,) = torch.autograd.grad(_function(name).evaluate_true(x), x)
+    return dict(zip(params, partials.tolist(), strict=True))
+
+
+@cache
+def _function(name: str) -> Any:
     from botorch import test_functions
 
-    kind, arguments, optimum = CLASSICS[name]
-    function = getattr(test_functions, kind)(**arguments)
+    kind, arguments, _ = CLASSICS[name]
+    return getattr(test_functions, kind)(**arguments)
+
+
+def _classic(name: str, space: Space | None = None) -> Problem:
+    import torch
+
+    function, optimum = _function(name), CLASSICS[name][2]
     space = box(function._bounds) if space is None else space
 
     def value(params: Params) -> float:
