@@ -106,7 +106,7 @@ def test_what_does_not_fit_the_space_is_refused(gradient, text):
         ({"gradient": "steep"}, TypeError, "`gradient` must be real numbers"),
         ({"gradient_sd": 0.1}, ValueError, "a `gradient_sd`, but no `gradient`"),
         ({"gradient": [1.0], "gradient_sd": -0.1}, ValueError, "finite and >= 0"),
-        ({"gradient": [1.0], "gradient_sd": math.nan}, ValueError, "finite and >= 0"),
+        ({"gradient": [1.0], "gradient_sd": math.inf}, ValueError, "finite and >= 0"),
         ({"gradient": [1.0], "gradient_sd": {"x": -1.0}}, ValueError, "finite and >= 0"),
         ({"gradient": [1.0], "gradient_sd": [[1.0]]}, ValueError, "flat array"),
     ],
@@ -316,7 +316,7 @@ def test_a_standard_error_that_is_not_known_may_be_nan():
     assert [trial.evaluation.gradient_sd for trial in study.trials] == [{"x": 0.1}, None]
 
 
-@pytest.mark.parametrize("one", [np.array(0.1), torch.tensor(0.1).double(), 0.1])
+@pytest.mark.parametrize("one", [np.array(0.1), torch.tensor(0.1, dtype=torch.float64), 0.1])
 def test_one_standard_error_for_all_that_are_added(one):
     study = bo.Study(PLAIN, seed=0)
     study.add([[0.0, 1.0]] * 2, [1.0, 2.0], gradient=[{"x": 1.0}] * 2, gradient_sd=one)
