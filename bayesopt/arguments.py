@@ -67,13 +67,25 @@ def checked_timeout(timeout: object, name: str = "timeout") -> float | None:
 
 
 def real_numbers(values: ArrayLike, name: str) -> NDArray[np.float64]:
-    """Return `values` as an array of floats; raises TypeError by name."""
+    """Return `values` as an array of floats, from tensors too.
+
+    Raises TypeError, or ValueError beyond the range of a float64, by name.
+    """
     try:
-        array: NDArray[Any] = np.asarray(values)
+        array: NDArray[Any] = np.asarray(_detached(values))
         if array.dtype.kind not in "iufO":
             raise TypeError(f"`{name}` has the type {array.dtype}")
         return array.astype(np.float64)
+    except OverflowError as error:
+        raise ValueError(f"`{name}` has a number beyond the range of a float64.") from error
     except (TypeError, ValueError) as error:
         raise TypeError(
             f"`{name}` must be real numbers, but got {reprlib.repr(values)}."
         ) from error
+
+
+def _detached(values: Any) -> Any:
+    """Tensors without their graph, which NumPy refuses to leave behind."""
+    if isinstance(values, list | tuple):
+        return [_detached(value) for value in values]
+    return values.detach() if hasattr(values, "detach") else values

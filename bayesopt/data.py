@@ -32,6 +32,8 @@ from bayesopt.parameter import Array
 from bayesopt.space import Space
 from bayesopt.trial import Trial, TrialState
 
+_STEEPEST = 1e15  # in scores: the rounding of a point would change its value as much as all do
+
 Noise = Literal["auto", False] | float
 Direction = Literal["minimize", "maximize"]
 _FARTHER_WITH_SLOPES = 500.0
@@ -211,7 +213,7 @@ def _slopes(
         dY, variance = scaling.score_slope(partials), _squared(scaling.score_sd(sd))
     if noise is False:
         variance[np.isnan(variance)] = 0.0
-    usable = counts[:, None] & np.isfinite(dY)
+    usable = counts[:, None] & (np.abs(dY) <= _STEEPEST)
     if not usable.any():
         return None, None
     dY[~usable] = variance[~usable] = np.nan

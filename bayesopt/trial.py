@@ -241,7 +241,9 @@ def given_results(
             raise ValueError(f"{n} points need one `sd` or as many, not {errors.shape}.")
         sds = np.broadcast_to(errors, values.shape).tolist()
     slopes = [None] * n if gradient is None else _each(gradient, n, "gradient")
-    is_one = gradient_sd is None or isinstance(gradient_sd, float | int | np.number)
+    if gradient is None and gradient_sd is not None:
+        raise ValueError("There is a `gradient_sd`, but no `gradient`.")
+    is_one = _is_one(gradient_sd)
     slope_sds = [gradient_sd] * n if is_one else _each(gradient_sd, n, "gradient_sd")
     ended: list[dict[str, Any]] = []
     for value, error, slope, of_slope in zip(values.tolist(), sds, slopes, slope_sds, strict=True):
@@ -262,8 +264,14 @@ def _each(given: Any, n: int, what: str) -> list[Any]:
     return list(given)
 
 
-def _partials(given: Any, what: str) -> dict[str, float] | tuple[float, ...]:
-    """Numbers by name, or a flat array of them, NaN where they are not finite."""
+def _partials(
+    given: Any, what: str, *, infinite: float | None = math.nan
+) -> dict[str, float] | tuple[float, ...]:
+    """Numbers by name, or a flat array of them; those that are infinite as said, or as they are."""
+
+    def read(number: float) -> float:
+        return infinite if math.isinf(number) and infinite is not None else number
+
     if isinstance(given, Mapping):
         if not all(isinstance(name, str) for name in given):
             raise TypeError(f"`{what}` has names that are no strings: {reprlib.repr(given)}.")
@@ -271,30 +279,33 @@ def _partials(given: Any, what: str) -> dict[str, float] | tuple[float, ...]:
             name: math.nan if number is None else _number(number, f"{name!r} of `{what}`")
             for name, number in given.items()
         }
-        return {name: x if math.isfinite(x) else math.nan for name, x in numbers_of.items()}
-    if hasattr(given, "detach"):
-        given = given.detach()
+        return {name: read(x) for name, x in numbers_of.items()}
     numbers = real_numbers(given, what)
     if numbers.ndim != 1:
         raise ValueError(
             f"`{what}` must be a dict, or a flat array with a number for each parameter, but an "
             f"array of shape {numbers.shape} came."
         )
-    return tuple(np.where(np.isfinite(numbers), numbers, np.nan).tolist())
+    return tuple(read(x) for x in numbers.tolist())
 
 
-def _standard_errors(given: Any) -> float | dict[str, float] | tuple[float, ...]:
-    """One number for all partial derivatives, or as they are."""
-    is_one = not isinstance(given, Mapping) and np.ndim(given) == 0
-    if is_one:
+def _standard_errors(given: Any) -> float | dict[str, float] | tuple[float, ...] | None:
+    """One number for all partial derivatives, or as they are; None where that one is NaN."""
+    if _is_one(given):
         sd: Any = _number(given, "The standard error `gradient_sd`")
         numbers = [sd]
+        sd = None if math.isnan(sd) else sd
     else:
-        sd = _partials(given, "gradient_sd")
+        sd = _partials(given, "gradient_sd", infinite=None)
         numbers = list(sd.values() if isinstance(sd, dict) else sd)
-    if any(number < 0 for number in numbers) or (is_one and not math.isfinite(sd)):
+    if any(number < 0 or math.isinf(number) for number in numbers):
         raise ValueError(f"Standard errors `gradient_sd` must be finite and >= 0, but got {sd}.")
     return sd  # type: ignore[no-any-return]
+
+
+def _is_one(given: Any) -> bool:
+    """Whether it is no collection, but perhaps a 0-d array."""
+    return not isinstance(given, Mapping | list | tuple) and np.ndim(given) == 0
 
 
 def _number(value: object, what: str) -> float:

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import math
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -297,7 +298,12 @@ def _outcome(
         {name: x for name, at in layout.slopes[kind].items() if (x := number(at)) is not None}
         for kind in _SLOPES
     )
+    gradient = {name: x for name, x in gradient.items() if math.isfinite(x)}
     errors = {name: x for name, x in errors.items() if name in gradient}
+    for name, x in errors.items():
+        if not 0.0 <= x < math.inf:
+            why = f"a standard error must be finite and >= 0, but is {x}."
+            raise layout.refuse(line, layout.slopes["gradient_sd"][name], why)
     try:
         return Evaluation(value, sd, gradient or None, errors or None)
     except NotFinite as error:

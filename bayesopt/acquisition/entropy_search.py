@@ -95,7 +95,7 @@ class EntropySearch(AcquisitionFunction):  # type: ignore[misc]
         self.u, self.eps, self.L = normal[:, :-1], normal[:, -1], L.numpy()
         f = mean.numpy() + self.u @ self.L.T
         self.T = temperature * float(f.std(axis=1).mean()) + _SMALLEST
-        self.f = f / self.T
+        self.f = (f - f.max(axis=1, keepdims=True)) / self.T  # a constant changes no softmax
         z, w = np.polynomial.hermite_e.hermegauss(n_nodes)
         self.z, self.w = z, w / w.sum()
 

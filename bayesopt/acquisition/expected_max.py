@@ -28,6 +28,8 @@ from bayesopt.acquisition.normal_tail import log_zeta_and_ratios
 
 Array = NDArray[np.float64]
 
+_FARTHEST = 1e30  # of edges: beyond it squares of the derivatives of log h may overflow
+
 
 def envelope(a: Array, b: Array) -> tuple[NDArray[np.int64], Array]:
     """Upper envelope of the lines of every candidate.
@@ -85,12 +87,15 @@ class _LogExpectedGain(torch.autograd.Function):
 
 
 def log_gain_and_partials(a: Array, b: Array) -> tuple[Array, Array, Array]:
-    """log h(a, b) (B,), and its derivatives (B, m) in a and b; zero where h is zero."""
+    """log h(a, b) (B,), and its derivatives (B, m) in a and b; zero where h is zero.
+
+    h is zero too where all edges are beyond 1e30: its logarithm would be less than -1e59.
+    """
     active, c = envelope(a, b)
     row = np.arange(len(a))[:, None]
     left, right = active[:, :-1], active[:, 1:]
     step = b[row, right] - b[row, left]
-    is_edge = np.isfinite(c) & (step > 0.0)
+    is_edge = (np.abs(c) < _FARTHEST) & (step > 0.0)
     log_zeta, by_Phi, by_phi = log_zeta_and_ratios(np.where(is_edge, -np.abs(c), 0.0))
     log_gain = np.where(is_edge, np.log(np.where(is_edge, step, 1.0)) + log_zeta, -np.inf)
     largest = log_gain.max(axis=1, initial=-np.inf)

@@ -22,6 +22,7 @@ from bayesopt.acquisition.optimal_samples import OptimalSamples, optimal_samples
 from bayesopt.acquisition.predictive_entropy_search import PredictiveEntropySearch
 from bayesopt.acquisition.report_set import cube_of
 from bayesopt.acquisition.truncated_entropy import log_entropy_lost
+from bayesopt.models.exact import ExactGaussianProcess
 from bayesopt.models.fully_bayesian import FullyBayesianGaussianProcess
 from bayesopt.region import Region
 
@@ -197,6 +198,13 @@ def test_the_noise_is_at_least_a_little_of_the_spread():
     spread = OptimalSamples(points(3, 2), torch.tensor([1.0, 2.0, 3.0], dtype=torch.float64))
     assert resolved_noise(spread, 0.3) == 0.3
     assert resolved_noise(spread, 0.0) == pytest.approx(1e-6 * 2.0 / 3.0)
+
+
+def test_one_sure_optimum_leaves_nothing_to_learn_however_large_values_are():
+    model = process(noise="exact")
+    large = ExactGaussianProcess(model.X, 1e14 * model.Y, 0.0 * model.Y, model.hyperparameters)
+    value = EntropySearch(large, points(1, 2, seed=3), 1e-6, log=False)(points(4, 1, 2, seed=5))
+    assert bool((value <= 1e-14).all())
 
 
 # -- pending points and mixtures ------------------------------------------------------------------

@@ -188,3 +188,12 @@ def test_second_derivatives_are_refused_and_never_wrong():
     a, b = (torch.from_numpy(x).requires_grad_() for x in lines(1, 3))
     with pytest.raises(RuntimeError, match="Second derivatives"):
         torch.autograd.grad(log_expected_gain(a, b).sum(), a, create_graph=True)
+
+
+@pytest.mark.parametrize("slope", [1e-186, 1e-300, 5e-324])
+def test_a_line_that_hardly_rises_is_no_overflow(slope):
+    a = torch.tensor([[4e5, 0.0], [0.0, 4e5]], dtype=torch.float64, requires_grad=True)
+    b = torch.tensor([[0.0, slope], [0.0, slope]], dtype=torch.float64, requires_grad=True)
+    value = log_expected_gain(a, b)
+    assert value.tolist() == [-math.inf, -math.inf]
+    assert all(bool((g == 0.0).all()) for g in torch.autograd.grad(value.sum(), (a, b)))

@@ -106,7 +106,7 @@ def test_what_does_not_fit_the_space_is_refused(gradient, text):
         ({"gradient": "steep"}, TypeError, "`gradient` must be real numbers"),
         ({"gradient_sd": 0.1}, ValueError, "a `gradient_sd`, but no `gradient`"),
         ({"gradient": [1.0], "gradient_sd": -0.1}, ValueError, "finite and >= 0"),
-        ({"gradient": [1.0], "gradient_sd": math.nan}, ValueError, "finite and >= 0"),
+        ({"gradient": [1.0], "gradient_sd": math.inf}, ValueError, "finite and >= 0"),
         ({"gradient": [1.0], "gradient_sd": {"x": -1.0}}, ValueError, "finite and >= 0"),
         ({"gradient": [1.0], "gradient_sd": [[1.0]]}, ValueError, "flat array"),
     ],
@@ -304,3 +304,64 @@ def test_noise_of_gradients_is_inferred_where_it_is_not_known():
     study = bo.Study([(0.0, 1.0)], seed=0)
     study.run(fun, 25, progress=False)
     assert study.recommend("best_mean").params["x0"] == pytest.approx(0.3, abs=0.05)
+
+
+# -- what hostile hands bring ----------------------------------------------------------------------
+
+
+def test_a_list_of_tensors_with_graphs_is_an_array():
+    one, two = torch.ones(2, requires_grad=True).unbind()
+    assert bo.Evaluation(1.0, gradient=[one, two]).gradient == (1.0, 1.0)
+
+
+def test_a_standard_error_that_is_not_known_may_be_nan():
+    assert named({"x": 1.0}, gradient_sd=math.nan).gradient_sd is None
+    study = bo.Study(PLAIN, seed=0)
+    study.add([[0.0, 1.0]] * 2, [1.0, 2.0], gradient=[{"x": 1.0}] * 2, gradient_sd=[0.1, math.nan])
+    assert [trial.evaluation.gradient_sd for trial in study.trials] == [{"x": 0.1}, None]
+
+
+@pytest.mark.parametrize("one", [np.array(0.1), torch.tensor(0.1, dtype=torch.float64), 0.1])
+def test_one_standard_error_for_all_that_are_added(one):
+    study = bo.Study(PLAIN, seed=0)
+    study.add([[0.0, 1.0]] * 2, [1.0, 2.0], gradient=[{"x": 1.0}] * 2, gradient_sd=one)
+    assert [trial.evaluation.gradient_sd for trial in study.trials] == [{"x": 0.1}] * 2
+
+
+@pytest.mark.parametrize("sd", [math.inf, [0.1, math.inf], {"x": math.inf}])
+def test_infinite_standard_errors_are_refused_everywhere(sd):
+    with pytest.raises(ValueError, match="must be finite"):
+        bo.Evaluation(1.0, gradient=[1.0, 2.0], gradient_sd=sd)
+
+
+def test_standard_errors_of_nothing_are_refused():
+    with pytest.raises(ValueError, match="no `gradient`"):
+        bo.Study(PLAIN, seed=0).add([[0.0, 1.0]], [1.0], gradient_sd=0.1)
+
+
+def test_a_number_beyond_a_float_is_refused():
+    with pytest.raises(ValueError, match="beyond the range"):
+        bo.Evaluation(1.0, gradient=[10**400, 1.0])
+
+
+def test_an_infinite_slope_of_a_csv_file_is_absent(tmp_path):
+    path = tmp_path / "slopes.csv"
+    path.write_text("x,scale,value,gradient.x,gradient.scale\n0,1,2,inf,3\n")
+    ((_, evaluation),) = read_csv(path, PLAIN)
+    assert evaluation.gradient == {"scale": 3.0}
+
+
+def test_a_wrong_standard_error_of_a_csv_file_is_named_by_its_column(tmp_path):
+    path = tmp_path / "slopes.csv"
+    path.write_text("x,scale,value,sd,gradient.x,gradient_sd.x\n0,1,2,1,3,-1\n")
+    with pytest.raises(ValueError, match="line 2, column 'gradient_sd.x'"):
+        read_csv(path, PLAIN)
+
+
+def test_a_slope_that_no_function_could_have_is_absent():
+    points = [{"x": x, "scale": 1.0} for x in (0.0, 1.0, 2.0)]
+    evaluations = [
+        bo.Evaluation(float(i), gradient={"x": slope}) for i, slope in enumerate((1.0, 1e299, 1e9))
+    ]
+    data = dataset(PLAIN, trials_of(points, evaluations), "minimize", False)
+    assert data.dY.isnan().tolist() == [[False, True], [True, True], [False, True]]
