@@ -31,12 +31,13 @@ from jaxtyping import Float as Shaped
 from torch import Tensor
 
 from bayesopt.acquisition.average import Average
+from bayesopt.acquisition.default_region import cube_of
 from bayesopt.acquisition.expected_max_of_planes import (
     log_expected_gain_of_planes,
     mirrored_sample,
 )
 from bayesopt.acquisition.pending import noise_of_next
-from bayesopt.acquisition.report_set import cube_of, extended, report_set
+from bayesopt.acquisition.report_set import extended, report_set
 from bayesopt.data import Dataset
 from bayesopt.optimize import by_autograd
 from bayesopt.region import Region

@@ -22,12 +22,9 @@ from jaxtyping import Float as Shaped
 from scipy.special import logsumexp
 from torch import Tensor
 
+from bayesopt.acquisition.information import averaged_over_pending, resolved_noise
 from bayesopt.acquisition.observed import Observed
-from bayesopt.acquisition.optimal_samples import (
-    averaged_over_pending,
-    optimal_samples,
-    resolved_noise,
-)
+from bayesopt.acquisition.optimal_samples import optimal_samples
 from bayesopt.acquisition.pending import noise_of_next
 from bayesopt.acquisition.truncated_entropy import log_entropy_lost
 from bayesopt.data import Dataset

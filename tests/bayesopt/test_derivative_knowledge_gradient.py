@@ -12,12 +12,12 @@ from slopes import dataset, golden_model, hyperparameters, observations, process
 
 from bayesopt import optimize
 from bayesopt.acquisition import derivative_knowledge_gradient, directional_knowledge_gradient
+from bayesopt.acquisition.default_region import cube_of
 from bayesopt.acquisition.derivative_knowledge_gradient import DerivativeKnowledgeGradient, build
 from bayesopt.acquisition.directional_knowledge_gradient import DirectionalKnowledgeGradient
 from bayesopt.acquisition.expected_max import log_expected_gain
 from bayesopt.acquisition.expected_max_of_planes import log_expected_gain_of_planes
 from bayesopt.acquisition.knowledge_gradient import KnowledgeGradient
-from bayesopt.acquisition.report_set import cube_of
 from bayesopt.models.derivatives.process import DerivativeGaussianProcess
 from bayesopt.models.derivatives.rows import rows
 

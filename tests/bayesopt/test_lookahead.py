@@ -12,10 +12,10 @@ from regions import built
 
 import bayesopt as bo
 from bayesopt import optimize
+from bayesopt.acquisition.default_region import cube_of
 from bayesopt.acquisition.expected_improvement import ExpectedImprovement
 from bayesopt.acquisition.lookahead import Lookahead, build
 from bayesopt.acquisition.noisy_expected_improvement import NoisyExpectedImprovement
-from bayesopt.acquisition.report_set import cube_of
 from bayesopt.acquisition.second_candidates import log_bound
 from bayesopt.models.exact import ExactGaussianProcess, Hyperparameters
 from bayesopt.region import Region
