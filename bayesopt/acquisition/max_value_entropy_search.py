@@ -8,7 +8,7 @@ f*_s        maxima of S sampled functions
 gamma_s     (f*_s - mu) / sqrt(v)
 q           v / (v + lambda)
 
-    MES = H(y) - 1/S sum_s H(y | f <= f*_s)                      Wang & Jegelka (2017), Eq. (6)
+    MES = H(y) - 1/S sum_s H(y | f <= f*_s)                      Wang & Jegelka (2017), Section 3
 
 Each term is the entropy that y loses when f*_s - f is positive: `truncated_entropy` has it in
 closed form, with noise too. Far from the optimum it underflows, its logarithm does not.

@@ -18,7 +18,7 @@ t = (gamma + sqrt(q) u) / c (an extended skew normal law). Hence
 
 The last step rotates (u, t) so that phi(u) phi(t) = phi(gamma) phi(z). What remains below the
 integral is all but linear, and a few Gauss-Hermite nodes are exact to 1e-9. With q = 1 it is
-Wang & Jegelka (2017), Eq. (6); in general what Takeno et al. (2020) integrate over y.
+Wang & Jegelka (2017), Section 3; in general what Takeno et al. (2020) integrate over y.
 
 No law of the variance 1 - q r (gamma + r), which that of u is, has more entropy than the normal
 one. Hence B >= q (gamma + r) / 2, its first term in q: rounding leaves nothing true below it.
