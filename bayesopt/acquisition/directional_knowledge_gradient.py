@@ -9,7 +9,7 @@ u           (k,) of length 1: the same in independent variables, theta = L_11^-T
             without row and column 0
 w           (m,) weights of the planes
 
-    value along theta  = gain of the planes a, (B_0, u' B_(1..k))         Wu et al. (2017), Section 3
+    value along theta  = gain of the planes a, (B_0, u' B_(1..k))        Wu et al. (2017), Section 3
     value              = max over u
 
 To keep one slope of a gradient is an idea of Ahmed et al. (2016): a process of N evaluations has

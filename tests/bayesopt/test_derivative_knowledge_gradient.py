@@ -301,8 +301,8 @@ def test_the_gradient_with_the_best_direction_is_that_with_this_direction_held_f
 
 
 def test_one_direction_is_built_beside_pending_points_too():
-    seen, model = observations(), process()
-    pending, X = points(1, 3, seed=4), points(3, 1, 3, seed=5)
+    seen, model = observations(n=5, d=2), process(n=5, d=2)
+    pending, X = points(1, 2, seed=4), points(3, 1, 2, seed=5)
     busy = directional_knowledge_gradient.build(model, dataset(*seen), pending)
     free = DirectionalKnowledgeGradient(d_kg(model, busy.terms[0].whole.A, log=True))
     assert bool(busy(X).isfinite().all()) and busy(X).shape == (3,)
