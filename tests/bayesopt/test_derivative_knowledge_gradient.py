@@ -219,7 +219,7 @@ def test_the_report_set_is_as_good_as_a_dense_grid_and_leads_to_the_maximiser():
     seen = observations(n=8, d=2, noise="exact", absent=0.0)
     model = DerivativeGaussianProcess(rows(*seen), hyperparameters("matern52", 2))
     acquisition = build(model, dataset(*seen))
-    side = torch.linspace(0.0, 1.0, 21, dtype=torch.float64)
+    side = torch.linspace(0.0, 1.0, 15, dtype=torch.float64)
     grid = torch.cartesian_prod(side, side)
     noises = float(seen[2].median()), float(model.new_slope_noise)
     dense = d_kg(model, torch.cat((grid, acquisition.A)), *noises, log=True)
@@ -242,7 +242,7 @@ def test_a_model_without_slopes_is_refused():
 
 
 def test_a_pending_point_promises_less_and_its_slopes_count():
-    seen = observations(n=8, d=2, noise="known", absent=0.0)
+    seen = observations(n=5, d=2, noise="known", absent=0.0)
     model = DerivativeGaussianProcess(rows(*seen), hyperparameters("matern52", 2))
     data, X = dataset(*seen), points(40, 1, 2, seed=23)
     free = build(model, data)(X)

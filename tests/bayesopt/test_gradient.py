@@ -14,6 +14,8 @@ import bayesopt as bo
 from bayesopt.data import dataset
 from bayesopt.execution.objective import AllEvaluationsFailed
 from bayesopt.gradient import by_name, in_unit_cube
+from bayesopt.optimize import Effort
+from bayesopt.policy import Search
 from bayesopt.trial import Trial, TrialState
 from bayesopt.trial_table import read_csv, to_dataframe
 
@@ -279,7 +281,9 @@ def sphere(x, scale, n, kind):
 
 @pytest.mark.parametrize("acquisition", ["auto", "noisy_ei", "kg", "random"])
 def test_a_search_learns_from_gradients_by_itself(acquisition):
-    study = bo.Study(MIXED, noise=False, seed=0, policy=bo.Policy(acquisition=acquisition))
+    search = Search(effort=Effort(n_global=64, n_local=64, n_starts=2, max_calls=10))
+    policy = bo.Policy(acquisition=acquisition, search=search)
+    study = bo.Study(MIXED, noise=False, seed=0, policy=policy)
     study.run(lambda **params: sphere(**params), 13, progress=False)
     again = study.replay(study.trials[-1])
     assert again == study.trials[-1].params
