@@ -3,6 +3,7 @@
 import json
 import math
 import pickle
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -266,6 +267,14 @@ def test_some_rows_of_the_data():
     some = data.at(torch.tensor([True, False, True]))
     torch.testing.assert_close(some.X, data.X[[0, 2]])
     torch.testing.assert_close(some.dY, data.dY[[0, 2]], equal_nan=True)
+
+
+@pytest.mark.parametrize("wrong", [{"dY": None}, {"dYvar": None}])
+def test_slopes_without_their_noise_and_noise_without_slopes_are_refused(wrong):
+    (trial,) = trials_of([{"x": 0.0, "scale": 1.0}], [named({"x": 1.0}, PLAIN)])
+    data = dataset(PLAIN, [trial, replace(trial, number=1)], "minimize", False)
+    with pytest.raises(ValueError, match="both None or both of the shape"):
+        replace(data, **wrong)
 
 
 # -- a whole search --------------------------------------------------------------------------------
