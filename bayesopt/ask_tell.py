@@ -226,7 +226,7 @@ class AskTell:
         """
         number = self._number(trial)
         try:
-            evaluation = self._named(Evaluation.of(result))
+            evaluation = self._with_named_partials(Evaluation.of(result))
         except NotFinite as error:
             self.fail(number, str(error))
             return
@@ -252,7 +252,7 @@ class AskTell:
         else:
             self._end(number, TrialState.COMPLETE, keep_late=True, evaluation=outcome)
 
-    def _named(self, evaluation: Evaluation) -> Evaluation:
+    def _with_named_partials(self, evaluation: Evaluation) -> Evaluation:
         """With partial derivatives by name; raises ValueError where they do not fit the study."""
         named = by_name(evaluation, self.space)
         if named.gradient:
@@ -333,7 +333,7 @@ class AskTell:
         ended = given_results(len(points), y, sd, gradient, gradient_sd)
         for fields in ended:
             if "evaluation" in fields:
-                fields["evaluation"] = self._named(fields["evaluation"])
+                fields["evaluation"] = self._with_named_partials(fields["evaluation"])
         with self._lock:
             self._ledger.add(points, ended, once)
 

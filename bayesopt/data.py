@@ -105,6 +105,12 @@ class Dataset:
             )
         if not (bool(torch.isfinite(self.X).all()) and bool(torch.isfinite(self.Y).all())):
             raise ValueError("Dataset: X and Y must be finite.")
+        slopes = [None if each is None else each.shape for each in (self.dY, self.dYvar)]
+        if slopes not in ([None, None], [self.X.shape, self.X.shape]):
+            raise ValueError(
+                "Dataset: dY and dYvar are both None or both of the shape of X, "
+                f"{tuple(self.X.shape)}, but are {slopes}."
+            )
 
     def __len__(self) -> int:
         return len(self.X)

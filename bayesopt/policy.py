@@ -72,7 +72,7 @@ def _knowledge_gradient(
     return kind.build(model, data, X_pending, region=region)
 
 
-_LOOK_AROUND: dict[str, Callable[..., AcquisitionFunction]] = {
+_IN_A_REGION: dict[str, Callable[..., AcquisitionFunction]] = {
     "kg": _knowledge_gradient,
     "es": entropy_search.build,
     "pes": predictive_entropy_search.build,
@@ -81,6 +81,7 @@ _LOOK_AROUND: dict[str, Callable[..., AcquisitionFunction]] = {
     "lookahead": lookahead.build,
 }
 """Those that look for other points than the candidate, and are told where: ``region=``."""
+
 _AUTO = "ei"
 _SPOKEN = {
     "ei": "log expected improvement",
@@ -165,11 +166,11 @@ class Policy:
         - "es", "pes", "mes", "jes": what will be learnt of the best point (Hennig and Schuler 2012;
           by prediction, Hernandez-Lobato et al. 2014), of its value (Wang and Jegelka 2017), or of
           both (Hvarfner et al. 2022).
-        - "lookahead": what two evaluations will gain, the second chosen after the first (ibid.,
-          Section 4.4).
+        - "lookahead": what two evaluations will gain, the second chosen after the first (Frazier
+          2018, Section 4.4).
         - "ei_posterior_mean", "ei_next_mean", "ei_next_observation": expected improvement of the
           function, of its next posterior mean, or of the next observation, on the best posterior
-          mean (ibid., Section 5.1).
+          mean (Frazier 2018, Section 5.1).
         - "random": uniform points, the baseline.
         - "auto": "ei", which none of the others beat at any noise (`docs/benchmarks`).
 
@@ -208,16 +209,16 @@ class Policy:
         return GaussianProcess() if self.model == "auto" else GaussianProcess(self.model)
 
     @property
-    def looks_around(self) -> bool:
-        """Whether the acquisition looks for other points than the candidate."""
-        return self.acquisition in _LOOK_AROUND
+    def needs_region(self) -> bool:
+        """Whether the acquisition looks for other points than the candidate, and is told where."""
+        return self.acquisition in _IN_A_REGION
 
     def builder(self, region: Region) -> Builder:
         """What makes the acquisition in a region, with "auto" resolved; not for "random"."""
         if callable(self.acquisition):
             return self.acquisition
-        if self.looks_around:
-            return partial(_LOOK_AROUND[self.acquisition], region=region)
+        if self.needs_region:
+            return partial(_IN_A_REGION[self.acquisition], region=region)
         return _BUILDERS[_AUTO if self.acquisition == "auto" else self.acquisition]
 
     def check_takes_derivatives(self) -> None:

@@ -8,14 +8,15 @@ from typing import Any, Literal
 from numpy.typing import NDArray
 
 from bayesopt.arguments import checked_timeout, whole_number
-from bayesopt.ask_tell import AskTell, Point, copied
+from bayesopt.ask_tell import AskTell, Point
 from bayesopt.data import Direction, Noise
-from bayesopt.execution.objective import Failure, Objective, check_signature, unusable
+from bayesopt.execution.objective import Objective, check_signature
 from bayesopt.execution.progress import Progress
 from bayesopt.execution.workers import workers_for
 from bayesopt.explanation import Explanation
 from bayesopt.insight import Insight
 from bayesopt.ledger import Ledger
+from bayesopt.loop_of_study import LoopOfStudy
 from bayesopt.opening import open_study, read_settings
 from bayesopt.parameter import Array
 from bayesopt.policy import Policy
@@ -23,7 +24,7 @@ from bayesopt.recommend import Recommendation, Rule
 from bayesopt.region import Region
 from bayesopt.search_loop import run_until_done
 from bayesopt.settings import Settings
-from bayesopt.space import Params, Space
+from bayesopt.space import Space
 from bayesopt.study_file import read_study, write_study
 from bayesopt.suggestion import default_n_initial
 from bayesopt.trial import Evaluation, Trial, TrialState
@@ -234,8 +235,9 @@ class Study(AskTell):
         )
         self._ledger.refresh()
         line = Progress(n_evals, self._ledger.n_ended, progress)
+        loop = LoopOfStudy(self, n_evals, given, callback)
         try:
-            why = run_until_done(_Run(self, n_evals, given, callback), workers, line, timeout)
+            why = run_until_done(loop, workers, line, timeout)
         finally:
             line.close()
         return why or f"{n_evals} evaluations are done."
@@ -349,66 +351,6 @@ class Study(AskTell):
             self.policy.check_takes_derivatives()
         with self._lock:
             self._ledger.add([params for params, _ in rows], [_fields(r) for _, r in rows], True)
-
-
-class _Run:
-    """One call of `run`, as its loop sees it (`bayesopt.search_loop.TrialSource`)."""
-
-    def __init__(
-        self, study: Study, n_evals: int, given: Sequence[Params], callback: Callback | None
-    ) -> None:
-        self.study, self.ledger = study, study._ledger
-        self.n_evals, self.callback = n_evals, callback
-        self.given: Sequence[Params] = given
-
-    def next_trial(self) -> Trial | None:
-        trial = self.study._ask_in_loop(self.given, self.n_evals)
-        if trial is not None and trial.seen is not None and trial.attempt == 1:
-            self.given = ()  # a point was chosen, so none of these is missing
-        return trial
-
-    def checked(self, outcome: Evaluation | Failure) -> Evaluation | Failure:
-        if isinstance(outcome, Failure):
-            return outcome
-        try:
-            return self.study._named(outcome)
-        except ValueError as error:
-            return unusable(error)
-
-    def record(self, number: int, outcome: Evaluation | Failure) -> None:
-        self.study._record(number, outcome)
-        self.study._in_loops.discard(number)
-
-    def give_back(self, number: int) -> None:
-        self.ledger.give_back(number)
-        self.study._in_loops.discard(number)
-
-    def held_by_others(self) -> list[str]:
-        self.ledger.refresh()
-        return [
-            f"{record.number} (process {record.owner.pid} on {record.owner.host})"
-            for record in self.ledger.held_by_others()
-            if record.owner is not None
-        ]
-
-    def is_done(self) -> bool:
-        self.ledger.refresh()
-        return self.ledger.n_ended >= self.n_evals
-
-    def call_back(self, number: int) -> bool:
-        if self.callback is None:
-            return True
-        try:
-            self.callback(self.study, copied(self.ledger.trial(number)))
-        except StopIteration:
-            return False
-        return True
-
-    def best_value(self) -> float | None:
-        values = [t.value for t in self.ledger.trials if t.value is not None]
-        if not values:
-            return None
-        return min(values) if self.study.direction == "minimize" else max(values)
 
 
 def _fields(result: Evaluation | str) -> dict[str, Any]:

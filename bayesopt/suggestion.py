@@ -155,7 +155,7 @@ def _acquisition(
     if isinstance(model, FullyBayesianGaussianProcess) and not callable(policy.acquisition):
         members = model.models
         # Where each has fantasies of its own, or points of its own to look for, fewer members do.
-        if X_pending is not None or policy.looks_around:
+        if X_pending is not None or policy.needs_region:
             members = members[:: max(1, len(members) // _FEW_MEMBERS)]
         return Average([build(member, data, X_pending) for member in members])
     acquisition = build(model, data, X_pending)

@@ -4,14 +4,14 @@ Notation
 --------
 A           (m, d) points that may be reported, the *report set*
 x           a candidate
-k, r        partial derivatives or other slopes that are observed there; r = 1 + k
+k, r        number of slopes observed there (partial derivatives or others), r = 1 + k
 mu, Cov     posterior mean and covariance after n evaluations
 S           (r, r) = Cov((f, grad f)(x)) + noise = L L'
 a, B        (m + 1,), (r, m + 1) planes of A and x (see `expected_max_of_planes`)
 theta       (d,) a direction
 
     mu_{n+1}(p) = mu(p) + (L^-1 Cov((f, grad f)(x), f(p)))' Z,    Z ~ N(0, I)
-    d-KG        = E[max over A of mu_{n+1}] - max over A of mu             Wu et al. (2017), Eq. (3)
+    d-KG        = E[max over A of mu_{n+1}] - max over A of mu        Wu et al. (2017), Section 3.2
 
 The value comes first: without the other variables of Z these are the lines of the knowledge
 gradient, and d-KG is at least as large, for every sample of them. A slope theta' grad f may stand
@@ -31,12 +31,13 @@ from jaxtyping import Float as Shaped
 from torch import Tensor
 
 from bayesopt.acquisition.average import Average
+from bayesopt.acquisition.default_region import cube_of
 from bayesopt.acquisition.expected_max_of_planes import (
     log_expected_gain_of_planes,
     mirrored_sample,
 )
 from bayesopt.acquisition.pending import noise_of_next
-from bayesopt.acquisition.report_set import cube_of, extended, report_set
+from bayesopt.acquisition.report_set import extended, report_set
 from bayesopt.data import Dataset
 from bayesopt.optimize import by_autograd
 from bayesopt.region import Region

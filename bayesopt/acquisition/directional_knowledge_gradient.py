@@ -9,8 +9,11 @@ u           (k,) of length 1: the same in independent variables, theta = L_11^-T
             without row and column 0
 w           (m,) weights of the planes
 
-    value along theta  = gain of the planes a, (B_0, u' B_(1..k))    Wu et al. (2017), Section 3.3
+    value along theta  = gain of the planes a, (B_0, u' B_(1..k))        Wu et al. (2017), Section 3
     value              = max over u
+
+To keep one slope of a gradient is an idea of Ahmed et al. (2016): a process of N evaluations has
+2 N rows then, whatever the dimension.
 
 Noise counts in S, and does so along theta. The best u begins as the direction in which the planes
 differ most, the leading eigenvector of sum_i w_i (B_i - B_now) (B_i - B_now)', and then climbs. By

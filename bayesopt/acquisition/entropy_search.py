@@ -29,22 +29,21 @@ from botorch.acquisition import AcquisitionFunction
 from botorch.models.model import Model
 from botorch.utils.sampling import draw_sobol_normal_samples
 from jaxtyping import Float as Shaped
-from numpy.typing import NDArray
 from scipy.linalg import solve_triangular
 from torch import Tensor
 
-from bayesopt.acquisition.observed import Observed
-from bayesopt.acquisition.optimal_samples import (
+from bayesopt.acquisition.information import (
+    LEAST_INFORMATION,
     averaged_over_pending,
-    optimal_samples,
     resolved_noise,
-    sampled_at,
 )
+from bayesopt.acquisition.normal_quadrature import gauss_hermite
+from bayesopt.acquisition.observed import Observed
+from bayesopt.acquisition.optimal_samples import optimal_samples, sampled_at
 from bayesopt.acquisition.pending import noise_of_next
 from bayesopt.data import Dataset
+from bayesopt.parameter import Array
 from bayesopt.region import Region
-
-Array = NDArray[np.float64]
 
 _N_OPTIMA = 64
 _LARGEST_SET = 48
@@ -52,7 +51,6 @@ _N_SAMPLES = 64
 _N_NODES = 7
 _TEMPERATURE = 0.05  # relative to the mean standard deviation of a sample over A
 _CHUNK = 64
-_LEAST = 1e-14  # of ES: what rounding leaves
 _LEAST_RESIDUAL = 1e-6
 _SMALLEST = 1e-300
 
@@ -96,8 +94,7 @@ class EntropySearch(AcquisitionFunction):  # type: ignore[misc]
         f = mean.numpy() + self.u @ self.L.T
         self.T = temperature * float(f.std(axis=1).mean()) + _SMALLEST
         self.f = (f - f.max(axis=1, keepdims=True)) / self.T  # a constant changes no softmax
-        z, w = np.polynomial.hermite_e.hermegauss(n_nodes)
-        self.z, self.w = z, w / w.sum()
+        self.z, self.w = gauss_hermite(n_nodes)
 
     def value_and_gradient(
         self, X: Shaped[Tensor, "b d"]
@@ -113,7 +110,9 @@ class EntropySearch(AcquisitionFunction):  # type: ignore[misc]
         flat = covariance.reshape(-1, len(self.A)).numpy()
         beta = flat / np.sqrt(variance.reshape(-1, 1).numpy() + self.noise)
         parts = [self._sampled(beta[i : i + _CHUNK])[0] for i in range(0, len(beta), _CHUNK)]
-        value = torch.from_numpy(np.maximum(np.concatenate(parts), _LEAST)).reshape(variance.shape)
+        value = torch.from_numpy(np.maximum(np.concatenate(parts), LEAST_INFORMATION)).reshape(
+            variance.shape
+        )
         return value.log() if self.log else value
 
     def _log_value_and_partials(
@@ -125,8 +124,8 @@ class EntropySearch(AcquisitionFunction):  # type: ignore[misc]
         chunks = [self._value_and_slope(beta[i : i + _CHUNK]) for i in range(0, len(beta), _CHUNK)]
         value = np.concatenate([value for value, _ in chunks])
         slope = np.concatenate([slope for _, slope in chunks])
-        told = value > _LEAST
-        value = np.where(told, value, _LEAST)
+        told = value > LEAST_INFORMATION
+        value = np.where(told, value, LEAST_INFORMATION)
         slope = np.where(told[:, None], slope / value[:, None], 0.0)
         partials = (
             np.log(value),

@@ -19,10 +19,11 @@ They are the same mutual information, and agree if `probabilities` is exact. It 
 from collections.abc import Callable
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import ndtr, xlogy
 
-Array = NDArray[np.float64]
+from bayesopt.acquisition.normal_quadrature import gauss_hermite
+from bayesopt.parameter import Array
+
 Probabilities = Callable[[Array, Array], Array]
 """Maps means (K, M), and a covariance (M, M), to the probabilities (K, M) of being the best."""
 
@@ -116,10 +117,10 @@ def _given_observations(
     n_nodes: int,
 ) -> tuple[Array, Array, Array]:
     """Standardised y (K,), their weights (K,), and P(x* = j | y) (K, M)."""
-    z, w = np.polynomial.hermite_e.hermegauss(n_nodes)
+    z, w = gauss_hermite(n_nodes)
     slope = covariance[i] / np.sqrt(covariance[i, i] + noise)
     after = probabilities(mean + z[:, None] * slope, covariance - np.outer(slope, slope))
-    return z, w / w.sum(), after
+    return z, w, after
 
 
 def _entropy(p: Array) -> Array:

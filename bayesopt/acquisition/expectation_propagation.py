@@ -7,7 +7,7 @@ e_s         number of the value that is the largest one, in law s
 c_k         e_s - k: c_k' f = f_{e_s} - f_k >= 0 is the k-th constraint
 t_k, n_k    its site, exp(n_k c_k' f - t_k (c_k' f)^2 / 2) up to a factor
 alpha       mean of c_k' f over its standard deviation, without the site
-R           phi(alpha) / Phi(alpha)
+R           phi(alpha) / Phi(alpha), the inverse Mills ratio
 
     without: 1/v = 1/(c' V c) - t,    u/v = c' m / (c' V c) - n
     with:    mean u + R sqrt(v), variance v (1 - R (alpha + R))      of a truncated normal law
@@ -17,19 +17,17 @@ Sites are visited one after the other, each a change of V of rank one. All t_k >
 constraint is log-concave.
 """
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import erfcx, log_ndtr
 
-Array = NDArray[np.float64]
+from bayesopt.acquisition.normal_tail import inverse_mills
+from bayesopt.parameter import Array
 
 _N_SWEEPS = 6
 _KNOWN = 1e-12  # a difference whose variance is a smaller share of the largest one is known
 _LOWEST = -50.0  # of alpha
-_LOG_SQRT_2PI = 0.5 * math.log(2.0 * math.pi)
 
 
 @dataclass(frozen=True)
@@ -88,15 +86,8 @@ def _site(precision: Array, linear: Array) -> tuple[Array, Array]:
     precision = np.maximum(precision, 1e-300)
     sd = 1.0 / np.sqrt(precision)
     alpha = np.clip(linear * sd, _LOWEST, None)
-    R = _ratio(alpha)
+    R = inverse_mills(alpha)
     shrinks = np.clip(R * (alpha + R), 0.0, 1.0 - 1e-6)
     t = precision * shrinks / (1.0 - shrinks)
     mean = (alpha + R) * sd
     return t, mean * (precision + t) - linear
-
-
-def _ratio(alpha: Array) -> Array:
-    left = 1.0 / (math.sqrt(0.5 * math.pi) * erfcx(np.minimum(alpha, 0.0) * -math.sqrt(0.5)))
-    right = np.exp(-0.5 * alpha * alpha - _LOG_SQRT_2PI - log_ndtr(alpha))
-    ratio: Array = np.where(alpha < 0.0, left, right)
-    return ratio

@@ -29,6 +29,7 @@ from jaxtyping import Float as Shaped
 from torch import Tensor
 
 from bayesopt.acquisition.expected_max import log_expected_gain, log_gain_and_partials
+from bayesopt.acquisition.normal_quadrature import gauss_hermite
 
 _BEYOND = 40.0  # a plane whose squared distance is larger by this adds exp(-20) of the gain
 _GROUPS = 8  # of candidates that move about as many planes
@@ -55,9 +56,8 @@ class Sample:
 def mirrored_sample(n: int, k: int) -> Sample:
     """Gauss-Hermite nodes for k = 1, at most 64; else n/2 quasi-random vectors, mirrored."""
     if k == 1:
-        nodes, weight = np.polynomial.hermite_e.hermegauss(min(n, _MOST_NODES))
-        log_weight = np.log(weight / weight.sum())
-        return Sample(torch.from_numpy(nodes).unsqueeze(-1), torch.from_numpy(log_weight))
+        nodes, weight = gauss_hermite(min(n, _MOST_NODES))
+        return Sample(torch.from_numpy(nodes).unsqueeze(-1), torch.from_numpy(np.log(weight)))
     half = draw_sobol_normal_samples(k, n // 2, dtype=torch.float64, seed=0)
     equal = torch.full((2 * len(half),), -math.log(2 * len(half)), dtype=torch.float64)
     return Sample(torch.cat((half, -half)), equal)

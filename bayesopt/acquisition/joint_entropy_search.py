@@ -25,13 +25,13 @@ from botorch.models.model import Model
 from jaxtyping import Float as Shaped
 from torch import Tensor
 
-from bayesopt.acquisition.observed import Observed
-from bayesopt.acquisition.optimal_samples import (
-    OptimalSamples,
+from bayesopt.acquisition.information import (
+    LEAST_INFORMATION,
     averaged_over_pending,
-    optimal_samples,
     resolved_noise,
 )
+from bayesopt.acquisition.observed import Observed
+from bayesopt.acquisition.optimal_samples import OptimalSamples, optimal_samples
 from bayesopt.acquisition.pending import noise_of_next
 from bayesopt.acquisition.truncated_entropy import log_entropy_lost
 from bayesopt.data import Dataset
@@ -40,7 +40,6 @@ from bayesopt.region import Region
 _N_SAMPLES = 32
 _SHARE_LEFT = 1e-2  # tau^2 / v*
 _ROUNDING = 1e-9  # share of a variance that cancellation may leave wrong
-_LEAST = 1e-14  # of JES: what rounding leaves
 
 
 class JointEntropySearch(AcquisitionFunction):  # type: ignore[misc]
@@ -99,8 +98,8 @@ class JointEntropySearch(AcquisitionFunction):  # type: ignore[misc]
         log_lost, by_gamma, by_q = log_entropy_lost(gamma, v_s / left)
         lost = np.exp(log_lost)
         told = (0.5 * np.log(noisy / left) + lost).mean(1)
-        value = np.maximum(told, _LEAST)
-        scale = (told > _LEAST) / (len(self.samples.f) * value)
+        value = np.maximum(told, LEAST_INFORMATION)
+        scale = (told > LEAST_INFORMATION) / (len(self.samples.f) * value)
         by_gamma = lost * by_gamma
         by_v_s = lost * by_q * noise / left**2 - 0.5 * by_gamma * gamma / v_s - 0.5 / left
         by_c = -2.0 * c * self.inverse * by_v_s - by_gamma * self.slope / sd

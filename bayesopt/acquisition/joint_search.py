@@ -19,9 +19,10 @@ from jaxtyping import Float as Shaped
 from torch import Tensor
 
 from bayesopt import optimize
+from bayesopt.acquisition.default_region import cube_of
 from bayesopt.acquisition.knowledge_gradient import KnowledgeGradient, build
 from bayesopt.acquisition.pending import noise_of_next
-from bayesopt.acquisition.report_set import coefficients, cube_of, extended
+from bayesopt.acquisition.report_set import coefficients, extended
 from bayesopt.data import Dataset
 from bayesopt.parameter import Array
 from bayesopt.quasi_newton import minimize_from

@@ -34,13 +34,13 @@ from jaxtyping import Float as Shaped
 from torch import Tensor
 
 from bayesopt.acquisition.average import Average
+from bayesopt.acquisition.default_region import cube_of
 from bayesopt.acquisition.expected_max import log_gain_and_partials
 from bayesopt.acquisition.observed import Observed
 from bayesopt.acquisition.pending import believe, fantasies, noise_of_next
 from bayesopt.acquisition.report_set import (
     cholesky_with_noise,
     coefficients,
-    cube_of,
     extended,
     report_set,
 )

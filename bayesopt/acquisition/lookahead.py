@@ -42,11 +42,12 @@ from jaxtyping import Float as Shaped
 from torch import Tensor
 
 from bayesopt.acquisition.average import Average
+from bayesopt.acquisition.default_region import cube_of
 from bayesopt.acquisition.expected_improvement import log_expected_improvement
 from bayesopt.acquisition.expected_max import log_expected_gain
+from bayesopt.acquisition.normal_quadrature import evenly_spaced
 from bayesopt.acquisition.observed import Observed
 from bayesopt.acquisition.pending import believe, fantasies, noise_of_next
-from bayesopt.acquisition.report_set import cube_of
 from bayesopt.acquisition.second_candidates import log_bound, second_candidates
 from bayesopt.data import Dataset
 from bayesopt.region import Region
@@ -98,7 +99,7 @@ class Lookahead(AcquisitionFunction):  # type: ignore[misc]
     ) -> None:
         super().__init__(model)
         self.noise, self.log, self.B = noise, log, B
-        self.z, self.log_weight = _normal_nodes(n_nodes)
+        self.z, self.log_weight = map(torch.from_numpy, evenly_spaced(n_nodes, _REACH))
         with torch.no_grad():
             A = within_reach(model, A)
             self.r = len(A)
@@ -229,12 +230,6 @@ def _log_gain(a: Tensor, b: Tensor, lead: Tensor) -> Tensor:
 
 def _floored(logarithm: Tensor) -> Tensor:
     return torch.where(logarithm > _NOTHING, logarithm, _NOTHING)
-
-
-def _normal_nodes(n: int) -> tuple[Tensor, Tensor]:
-    """Nodes and the logarithms of their weights: evenly spaced, for a function with kinks."""
-    z = torch.linspace(-_REACH, _REACH, n, dtype=torch.float64)
-    return z, torch.log_softmax(-0.5 * z * z, dim=0)
 
 
 def within_reach(model: Model, A: Shaped[Tensor, "r d"]) -> Shaped[Tensor, "k d"]:

@@ -8,7 +8,7 @@ f*_s        maxima of S sampled functions
 gamma_s     (f*_s - mu) / sqrt(v)
 q           v / (v + lambda)
 
-    MES = H(y) - 1/S sum_s H(y | f <= f*_s)                      Wang & Jegelka (2017), Eq. (6)
+    MES = H(y) - 1/S sum_s H(y | f <= f*_s)                      Wang & Jegelka (2017), Section 3
 
 Each term is the entropy that y loses when f*_s - f is positive: `truncated_entropy` has it in
 closed form, with noise too. Far from the optimum it underflows, its logarithm does not.
@@ -22,12 +22,9 @@ from jaxtyping import Float as Shaped
 from scipy.special import logsumexp
 from torch import Tensor
 
+from bayesopt.acquisition.information import averaged_over_pending, resolved_noise
 from bayesopt.acquisition.observed import Observed
-from bayesopt.acquisition.optimal_samples import (
-    averaged_over_pending,
-    optimal_samples,
-    resolved_noise,
-)
+from bayesopt.acquisition.optimal_samples import optimal_samples
 from bayesopt.acquisition.pending import noise_of_next
 from bayesopt.acquisition.truncated_entropy import log_entropy_lost
 from bayesopt.data import Dataset

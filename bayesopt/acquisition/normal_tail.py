@@ -1,10 +1,11 @@
-"""The expected excess of a standard normal variable, far into the tail.
+"""The expected excess and the inverse Mills ratio of the normal law, far into the tail.
 
 Notation
 --------
 phi, Phi    density and distribution function of the standard normal law
 zeta(z)     E[(Z + z)^+] = phi(z) + z Phi(z),    zeta' = Phi
 M(u)        Mills' ratio Phi(-u) / phi(u) = sqrt(pi/2) erfcx(u / sqrt 2)
+r(z)        phi(z) / Phi(z) = 1 / M(-z), its inverse
 
     log zeta = -z^2/2 - log sqrt(2 pi) + log(1 - |z| M(|z|))         for z < -1
 """
@@ -13,7 +14,7 @@ import math
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import erfcx, ndtr
+from scipy.special import erfcx, log_ndtr, ndtr
 
 Array = NDArray[np.float64]
 
@@ -43,3 +44,16 @@ def log_zeta_and_ratios(z: Array) -> tuple[Array, Array, Array]:
     # Left of -1 the factor phi stands in zeta, Phi and phi alike, and cancels.
     zeta = np.where(is_near, zeta, tail)
     return log_zeta, np.where(is_near, Phi, mills) / zeta, np.where(is_near, phi, 1.0) / zeta
+
+
+def log_inverse_mills(z: Array) -> Array:
+    """log r(z) = log phi(z) - log Phi(z)."""
+    log_ratio: Array = -0.5 * z * z - _LOG_SQRT_2PI - log_ndtr(z)
+    return log_ratio
+
+
+def inverse_mills(z: Array) -> Array:
+    """r(z), to full accuracy on the left too, where it is close to -z."""
+    left = 1.0 / (_SQRT_HALF_PI * erfcx(np.minimum(z, 0.0) * -_SQRT_HALF))
+    ratio: Array = np.where(z < 0.0, left, np.exp(log_inverse_mills(z)))
+    return ratio

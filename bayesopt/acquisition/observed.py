@@ -7,7 +7,8 @@ A       (r, d) the fixed points
 mean, variance      (b,) posterior moments of f(x)
 covariance          (b, r) posterior covariances of f(x) with f(A)
 
-Both noisy expected improvements and the knowledge gradient are functions of these moments alone.
+Noisy expected improvements, knowledge gradients, entropy searches and the lookahead are functions
+of these moments alone.
 """
 
 from collections.abc import Callable
@@ -34,8 +35,8 @@ class Observed:
     A
         (r, d) points, without a graph.
     slopes
-        Of a process that has slopes: covariances with the value and the slopes at each of them,
-        instead of the values alone. Only the moments are to be asked then.
+        Of a process that has slopes: covariances with the value and the slopes at each of them (r
+        of them in all), instead of the values alone. Only the moments are to be asked then.
     """
 
     def __init__(self, model: Model, A: Shaped[Tensor, "r d"], slopes: bool = False) -> None:

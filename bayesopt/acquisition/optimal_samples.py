@@ -14,22 +14,18 @@ is the posterior sample at P, and between these points its conditional mean. It 
 whose maximum is climbed from the best of many points. Everything is drawn from a fixed seed.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from botorch.acquisition import AcquisitionFunction
 from botorch.models.model import Model
 from jaxtyping import Float as Shaped
 from torch import Tensor
 
 from bayesopt import optimize
-from bayesopt.acquisition.average import Average
 from bayesopt.acquisition.observed import Observed
-from bayesopt.acquisition.pending import fantasies
-from bayesopt.acquisition.posterior_mean import PosteriorMeanWithGradient
-from bayesopt.acquisition.report_set import cube_of, maximisers
+from bayesopt.acquisition.posterior_mean import PosteriorMeanWithGradient, best_by_mean
+from bayesopt.acquisition.report_set import hypothetical_maximisers
 from bayesopt.data import Dataset
 from bayesopt.region import Region
 
@@ -38,11 +34,8 @@ _N_INCUMBENTS = 5
 _N_OF_MEAN = 2
 _EFFORT_FOR_THE_MEAN = optimize.Effort(n_global=128, n_local=128, n_starts=3)
 _EFFORT_FOR_SUPPORT = optimize.Effort(n_global=256, n_local=256)
-_N_FANTASIES = 4
 _JITTERS = tuple(10.0**exponent for exponent in range(-12, 4))  # relative to the largest variance
 _ROUNDING = 1e-14  # of covariances of scores
-_RESOLUTION = 0.001
-_LEAST_NOISE = 1e-10  # of scores, which are standardised
 
 
 @dataclass(frozen=True)
@@ -89,11 +82,13 @@ def optimal_samples(
     f = mean + z @ L.T
     best = f.argmax(1)
     on_P = OptimalSamples(P[best], f.gather(1, best.unsqueeze(1)).squeeze(1))
-    if good is P or getattr(model, "factors", None) is None:
+    if good is P:
         return on_P
     observed = Observed(model, P)
+    if observed.weights is None:
+        return on_P
     W = torch.linalg.solve_triangular(L.T, z.T, upper=True).T
-    X = torch.from_numpy(maximisers(observed, W, region, good))
+    X = torch.from_numpy(hypothetical_maximisers(observed, W, region, good))
     with torch.no_grad():
         at_X, _, covariance = observed.moments(X.unsqueeze(-2))
     value = at_X + (covariance * W).sum(-1)
@@ -128,42 +123,10 @@ def _root(covariance: Tensor) -> Tensor:
     return L
 
 
-def resolved_noise(samples: OptimalSamples, noise: float) -> float:
-    """lambda, raised to what is small beside the spread of the maxima.
-
-    An exact observation at a place where hardly anything is left to know would tell as much as
-    any other: information has no scale. The scale is how well the maximum is known.
-    """
-    spread = float(samples.f.var(correction=0))
-    return max(noise, _RESOLUTION**2 * spread, _LEAST_NOISE)
-
-
-def averaged_over_pending(
-    model: Model,
-    data: Dataset,
-    X_pending: Shaped[Tensor, "m d"] | None,
-    region: Region | None,
-    of_model: Callable[[Model, Region], AcquisitionFunction],
-) -> AcquisitionFunction:
-    """An acquisition on the model, or its logarithmic mean over what pending points may return.
-
-    That of a mixture is the mean over its members, which share nothing but the observations.
-    """
-    region = region or cube_of(data)
-    models = list(getattr(model, "models", (model,)))
-    if X_pending is not None and len(X_pending) > 0:
-        n = max(1, _N_FANTASIES // len(models))
-        models = [f for member in models for f in fantasies(member, data, X_pending, n)]
-    terms = [of_model(member, region) for member in models]
-    return terms[0] if len(terms) == 1 else Average(terms)
-
-
 def good_points(model: Model, data: Dataset, region: Region) -> Tensor:
     """The best observed points (k, d) of the region, and the maximisers of the posterior mean."""
     mean = PosteriorMeanWithGradient(model)
-    with torch.no_grad():
-        order = torch.argsort(mean(data.X.unsqueeze(-2)), descending=True, stable=True)
-    incumbents = data.X[order[:_N_INCUMBENTS]].numpy()
+    incumbents = best_by_mean(model, data.X, _N_INCUMBENTS)
     rng = np.random.default_rng(0)
     X, v = optimize.maximize(mean, region, incumbents, rng, effort=_EFFORT_FOR_THE_MEAN)
     found = X[optimize.spread_out(X, v, _N_OF_MEAN)]

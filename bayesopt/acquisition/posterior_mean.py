@@ -1,10 +1,13 @@
 """The posterior mean, to be maximised: the risk-neutral choice of a point to report or exploit."""
 
+import torch
 from botorch.acquisition import PosteriorMean
+from botorch.models.model import Model
 from jaxtyping import Float as Shaped
 from torch import Tensor
 
 from bayesopt.optimize import by_autograd
+from bayesopt.parameter import Array
 
 
 class PosteriorMeanWithGradient(PosteriorMean):  # type: ignore[misc]
@@ -26,3 +29,11 @@ class PosteriorMeanWithGradient(PosteriorMean):  # type: ignore[misc]
             return mean
         value: Tensor = self.model.posterior(X).mean[..., 0, 0]
         return value
+
+
+def best_by_mean(model: Model, X: Shaped[Tensor, "n d"], most: int) -> Array:
+    """The points (k, d) of X with the largest posterior mean, at most so many, best first."""
+    with torch.no_grad():
+        mean = PosteriorMeanWithGradient(model)(X.unsqueeze(-2))
+    best: Array = X[torch.argsort(mean, descending=True, stable=True)[:most]].numpy()
+    return best

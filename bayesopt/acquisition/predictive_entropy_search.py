@@ -28,13 +28,13 @@ from jaxtyping import Float as Shaped
 from torch import Tensor
 
 from bayesopt.acquisition.expectation_propagation import largest_of_all
-from bayesopt.acquisition.observed import Observed
-from bayesopt.acquisition.optimal_samples import (
+from bayesopt.acquisition.information import (
+    LEAST_INFORMATION,
     averaged_over_pending,
-    good_points,
-    optimal_samples,
     resolved_noise,
 )
+from bayesopt.acquisition.observed import Observed
+from bayesopt.acquisition.optimal_samples import good_points, optimal_samples
 from bayesopt.acquisition.pending import noise_of_next
 from bayesopt.acquisition.truncated_entropy import log_entropy_lost
 from bayesopt.data import Dataset
@@ -43,7 +43,6 @@ from bayesopt.region import Region
 _N_SAMPLES = 32
 _ROUNDING = 1e-9  # share of a variance that cancellation may leave wrong
 _LEAST_SHARE = 1e-12
-_LEAST = 1e-14  # of PES: what rounding leaves
 
 
 class PredictiveEntropySearch(AcquisitionFunction):  # type: ignore[misc]
@@ -117,8 +116,8 @@ class PredictiveEntropySearch(AcquisitionFunction):  # type: ignore[misc]
         lost = np.exp(log_lost)
         at_sites = 0.5 * np.log((v + noise)[:, None] / left)
         told = (at_sites + lost) @ self.shares
-        value = np.maximum(told, _LEAST)
-        of_term = (told > _LEAST)[:, None] * self.shares / value[:, None]
+        value = np.maximum(told, LEAST_INFORMATION)
+        of_term = (told > LEAST_INFORMATION)[:, None] * self.shares / value[:, None]
         by_gamma, by_q = lost * by_gamma * of_term, lost * by_q * of_term
         by_mean = -by_gamma / np.sqrt(w)
         by_w = -(0.5 * by_gamma * gamma + by_q * q) / w

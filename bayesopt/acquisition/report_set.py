@@ -4,17 +4,19 @@ Notation
 --------
 A           (m, d) the report set
 P           (p, d) points that may be evaluated next, Sigma(P, P) + lambda I = L L'
-W           (R, p) coefficients of hypothetical observations at them: rows L^-T z, z normal
+W           (R, p) coefficients of R hypothetical observations at them: rows L^-T z, z normal
 mu, Sigma   posterior mean and covariance
+lambda      variance of the noise of the next observation
 
-    f_W(x) = mu(x) + Sigma(x, P) W'        the posterior mean after those observations
+    f_W(x) = mu(x) + Sigma(x, P) W'      the posterior mean after those observations
 
 A holds the maximisers of mu and of f_W, for promising candidates one by one and some quantiles z of
 the normal law. Which candidates promise something is asked of the acquisition over the report set
 so far: a few rounds of looking for candidates and for the reports they may lead to. Everything is
-drawn from a fixed seed.
+drawn from a fixed seed, and all f_W are climbed at once (see `many_functions`).
 
-All f_W are climbed at once, as one function of x and of the number of W, which stays as it is.
+Where slopes are observed too, P, L and W are those of the values and slopes at every point, p r of
+them (see `derivative_knowledge_gradient`).
 """
 
 from collections.abc import Callable
@@ -28,13 +30,12 @@ from jaxtyping import Float as Shaped
 from torch import Tensor
 
 from bayesopt import optimize
+from bayesopt.acquisition import many_functions
 from bayesopt.acquisition.observed import Observed
-from bayesopt.acquisition.posterior_mean import PosteriorMeanWithGradient
+from bayesopt.acquisition.posterior_mean import PosteriorMeanWithGradient, best_by_mean
 from bayesopt.data import Dataset
-from bayesopt.parameter import Array, Categorical, Float, Parameter
-from bayesopt.quasi_newton import minimize_from
+from bayesopt.parameter import Array
 from bayesopt.region import Region
-from bayesopt.space import Space
 
 _LARGEST_GRID = 256
 _N_ROUNDS = 2
@@ -47,9 +48,6 @@ _EFFORT_FOR_ROUGH = optimize.Effort(n_global=128, n_local=64)
 _EFFORT_FOR_CANDIDATES = optimize.Effort(n_global=256, n_local=128, n_starts=10, max_calls=8)
 _EFFORT_UNDER_CONSTRAINTS = replace(_EFFORT_FOR_CANDIDATES, n_starts=3)  # one after the other
 _N_OF_MEAN = 3
-_N_ZOOMS = 3
-_N_AROUND = 256
-_MAX_CALLS = 20
 _JITTER = 1e-10  # points that are asked twice at once, without noise
 _ROUNDING = 1e-14  # of covariances of scores
 _SEEN = 0.01  # a report that adds a smaller share to a gain is not worth its line
@@ -90,7 +88,7 @@ def report_set(
         return torch.from_numpy(region.grid())
     rng = np.random.default_rng(0)
     mean = PosteriorMeanWithGradient(model)
-    incumbents = _incumbents(mean, data)
+    incumbents = best_by_mean(model, data.X, _N_INCUMBENTS)
     X, v = optimize.maximize(mean, region, incumbents, rng, effort=_EFFORT_FOR_THE_MEAN)
     A = torch.from_numpy(X[optimize.spread_out(X, v, _N_OF_MEAN)])
     # The first candidates are judged by many rough reports, or all would be next to known ones.
@@ -135,8 +133,8 @@ def extended(
         At every point the value and its slopes are observed, in this order (see `Observed`).
     """
     observed = Observed(model, P, slopes)
-    both = torch.cat((A, torch.from_numpy(maximisers(observed, W, region, A))))
-    f, mean = _hypothetical(observed, W, both)
+    both = torch.cat((A, torch.from_numpy(hypothetical_maximisers(observed, W, region, A))))
+    f, mean = _Hypothetical(observed, W).with_mean(both)
     now, best = f[int(mean[: len(A)].argmax())], f[: len(A)].amax(0)
     kept = list(range(len(A)))
     for row in range(len(W)):
@@ -168,23 +166,6 @@ def cholesky_with_noise(covariance: Shaped[Tensor, "*b q q"], noise: float) -> T
     return L
 
 
-def cube_of(data: Dataset) -> Region:
-    """The unit cube with the categories of the data."""
-    sizes = dict(data.categories)
-    parameters: dict[str, Parameter] = {
-        f"x{j}": Categorical(list(range(sizes[j]))) if j in sizes else Float(0.0, 1.0)
-        for j in range(data.X.shape[1])
-    }
-    return Region(Space(**parameters))
-
-
-def _incumbents(mean: PosteriorMeanWithGradient, data: Dataset) -> Array:
-    with torch.no_grad():
-        order = torch.argsort(mean(data.X.unsqueeze(-2)), descending=True, stable=True)
-    best: Array = data.X[order[:_N_INCUMBENTS]].numpy()
-    return best
-
-
 def _one_by_one(model: Model, noise: float, P: Tensor) -> Tensor:
     """W (p k, p) of every quantile at every point alone."""
     with torch.no_grad():
@@ -193,55 +174,32 @@ def _one_by_one(model: Model, noise: float, P: Tensor) -> Tensor:
     return torch.diag(1.0 / sd).repeat_interleave(len(z), 0) * z.repeat(len(P)).unsqueeze(-1)
 
 
-def maximisers(observed: Observed, W: Tensor, region: Region, A: Tensor) -> Array:
+def hypothetical_maximisers(observed: Observed, W: Tensor, region: Region, A: Tensor) -> Array:
     """Where every f_W is largest (R, d), looking from A and from the points P of the model."""
     rng = np.random.default_rng(1)
     P = observed.A.numpy()
     guesses = np.concatenate((A.numpy(), P[region.holds(P)]))
     pool = np.concatenate((guesses, optimize.candidates(region, guesses, _EFFORT_FOR_POOL, rng)))
-    X = _best_of(observed, W, pool)
-    real = region.space.columns("float")
-    if not real:
-        return X
-    if not region.constrained:
-        return _climbed(observed, W, X, real)
-    for _ in range(_N_ZOOMS):
-        X = _best_of(observed, W, np.concatenate((X, region.around(X, _N_AROUND, rng))))
-    return X
+    return many_functions.maximisers(_Hypothetical(observed, W), region, pool, rng)
 
 
-def _hypothetical(observed: Observed, W: Tensor, X: Tensor) -> tuple[Tensor, Tensor]:
-    """Every f_W (N, R), and mu (N,), at points (N, d)."""
-    with torch.no_grad():
-        mean, _, covariance = observed.moments(X.unsqueeze(-2))
-    return mean.unsqueeze(-1) + covariance @ W.T, mean
+class _Hypothetical:
+    """All f_W, as `many_functions.ManyFunctions`."""
 
+    def __init__(self, observed: Observed, W: Tensor) -> None:
+        self.observed, self.W = observed, W
 
-def _best_of(observed: Observed, W: Tensor, pool: Array) -> Array:
-    """The row (R, d) of the pool where every f_W is largest."""
-    f, _ = _hypothetical(observed, W, torch.from_numpy(pool))
-    best: Array = pool[f.argmax(0).numpy()]
-    return best
+    def with_mean(self, X: Tensor) -> tuple[Tensor, Tensor]:
+        """Every f_W (N, R), and mu (N,), at points (N, d)."""
+        with torch.no_grad():
+            mean, _, covariance = self.observed.moments(X.unsqueeze(-2))
+        return mean.unsqueeze(-1) + covariance @ self.W.T, mean
 
+    def everywhere(self, X: Array) -> Tensor:
+        return self.with_mean(torch.from_numpy(X))[0]
 
-def _climbed(observed: Observed, W: Tensor, X: Array, real: list[int]) -> Array:
-    """Local maximisers (R, d) of f_W from X (R, d), in the real columns.
-
-    Every start carries the number of its W, as a column that stays where it is.
-    """
-    d = X.shape[1]
-    start = np.column_stack((X, np.arange(len(X), dtype=np.float64)))
-    low, high = start.copy(), start.copy()
-    low[:, real], high[:, real] = 0.0, 1.0
-
-    def negative(at: Array) -> tuple[Array, Array]:
-        x, w = torch.from_numpy(np.ascontiguousarray(at[:, :d])), W[at[:, d].astype(np.int64)]
-        mean, variance, covariance, pull_back = observed.moments_with_pull_back(x)
-        slope = pull_back(torch.ones_like(mean), torch.zeros_like(variance), w)
-        value = mean + (covariance * w).sum(-1)
-        return -value.numpy(), -np.pad(slope.numpy(), ((0, 0), (0, 1)))
-
-    found, _ = minimize_from(
-        negative, start, low, high, max_calls=_MAX_CALLS, first_step=0.05, only_best=False
-    )
-    return found[:, :d]
+    def value_and_gradient(self, X: Tensor, r: Tensor) -> tuple[Tensor, Tensor]:
+        w = self.W[r]
+        mean, variance, covariance, pull_back = self.observed.moments_with_pull_back(X)
+        gradient = pull_back(torch.ones_like(mean), torch.zeros_like(variance), w)
+        return mean + (covariance * w).sum(-1), gradient

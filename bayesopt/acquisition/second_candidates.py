@@ -14,7 +14,8 @@ R           rows: a first point P_j and a quantile z of what it returns
 
 B holds the maximisers of the gain of one evaluation as things are and in every row, by the bound
 of `lookahead`. Which first points promise something is asked of two steps with the B so far: a few
-rounds. Everything is drawn from a fixed seed. All rows are climbed at once.
+rounds. Everything is drawn from a fixed seed, and all rows are climbed at once (see
+`many_functions`).
 """
 
 from collections.abc import Callable
@@ -28,10 +29,11 @@ from torch import Tensor
 
 from bayesopt import optimize
 from bayesopt.acquisition.expected_improvement import log_expected_improvement
+from bayesopt.acquisition.many_functions import maximisers
 from bayesopt.acquisition.noisy_expected_improvement import NoisyExpectedImprovement
 from bayesopt.acquisition.observed import Observed
+from bayesopt.acquisition.posterior_mean import best_by_mean
 from bayesopt.parameter import Array
-from bayesopt.quasi_newton import minimize_from
 from bayesopt.region import Region
 
 _LARGEST_GRID = 256
@@ -44,9 +46,6 @@ _EFFORT_NOW = optimize.Effort(n_global=256, n_local=128, n_starts=5, max_calls=1
 _EFFORT_FOR_POOL = optimize.Effort(n_global=256, n_local=256)
 _EFFORT_FOR_ROUGH = optimize.Effort(n_global=64, n_local=64)
 _EFFORT_FOR_FIRST = optimize.Effort(n_global=128, n_local=128, n_starts=8, max_calls=8)
-_N_ZOOMS = 3
-_N_AROUND = 256
-_MAX_CALLS = 20
 _SMALLEST_VARIANCE = 1e-15  # of a difference
 _SEEN = 0.02  # a candidate that is better by a smaller share is not worth its column
 
@@ -98,7 +97,7 @@ def second_candidates(
     if region.size is not None and region.size <= _LARGEST_GRID:
         return torch.from_numpy(region.grid())
     rng = np.random.default_rng(0)
-    incumbents = _incumbents(model, A)
+    incumbents = best_by_mean(model, A, _N_INCUMBENTS)
     now = NoisyExpectedImprovement(model, A, noise)
     X, v = optimize.maximize(now, region, incumbents, rng, effort=_effort(_EFFORT_NOW, region))
     B = torch.from_numpy(X[optimize.spread_out(X, v, _N_NOW)])
@@ -115,7 +114,7 @@ def second_candidates(
 
 
 class _Rows:
-    """The gain of one evaluation after every first point and quantile."""
+    """The gain of one evaluation after every first point and quantile, as `ManyFunctions`."""
 
     def __init__(self, model: Model, noise: float, A: Tensor, P: Tensor) -> None:
         self.noise, self.P, self.observed = noise, P, Observed(model, torch.cat((P, A)))
@@ -178,13 +177,6 @@ def _effort(effort: optimize.Effort, region: Region) -> optimize.Effort:
     return replace(effort, n_starts=3) if region.constrained else effort
 
 
-def _incumbents(model: Model, A: Tensor) -> Array:
-    with torch.no_grad():
-        mean = model.posterior(A.unsqueeze(-2)).mean[:, 0, 0]
-    best: Array = A[torch.argsort(mean, descending=True, stable=True)[:_N_INCUMBENTS]].numpy()
-    return best
-
-
 def _extended(rows: _Rows, region: Region, incumbents: Array, B: Tensor) -> Tensor:
     """B and the maximisers of the rows that are worth more there than any point before them."""
     both = np.concatenate((B.numpy(), _maximisers(rows, region, incumbents, B.numpy())))
@@ -204,35 +196,4 @@ def _maximisers(rows: _Rows, region: Region, incumbents: Array, B: Array) -> Arr
     rng = np.random.default_rng(1)
     around = np.concatenate((incumbents, rows.P.numpy()))
     pool = np.concatenate((B, optimize.candidates(region, around, _EFFORT_FOR_POOL, rng)))
-    X: Array = pool[rows.everywhere(pool).argmax(0).numpy()]
-    real = region.space.columns("float")
-    if not real:
-        return X
-    if region.constrained:
-        for _ in range(_N_ZOOMS):
-            pool = np.concatenate((X, region.around(X, _N_AROUND, rng)))
-            X = pool[rows.everywhere(pool).argmax(0).numpy()]
-        return X
-    return _climbed(rows, X, real)
-
-
-def _climbed(rows: _Rows, X: Array, real: list[int]) -> Array:
-    """Local maximisers (R, d) from X (R, d), in the real columns.
-
-    Rows end one by one: each carries its number as a variable that stays as it is.
-    """
-    start = np.concatenate((X, np.arange(float(len(X)))[:, None]), axis=1)
-    low, high = start.copy(), start.copy()
-    low[:, real], high[:, real] = 0.0, 1.0
-
-    def negative(at: Array) -> tuple[Array, Array]:
-        row = torch.from_numpy(at[:, -1].astype(np.int64))
-        x = torch.from_numpy(np.ascontiguousarray(at[:, :-1]))
-        value, gradient = rows.value_and_gradient(x, row)
-        still = torch.zeros_like(value).unsqueeze(-1)
-        return -value.numpy(), -torch.cat((gradient, still), dim=1).numpy()
-
-    found, _ = minimize_from(
-        negative, start, low, high, max_calls=_MAX_CALLS, first_step=0.05, only_best=False
-    )
-    return found[:, :-1]
+    return maximisers(rows, region, pool, rng)

@@ -6,7 +6,7 @@ y, d        jointly normal; what is told is d >= 0
 gamma       mean of d over its standard deviation
 q           squared correlation of y and d,    c = sqrt(1 - q)
 phi, Phi    density and distribution function of the standard normal law
-r(gamma)    phi / Phi
+r(gamma)    phi / Phi, the inverse Mills ratio
 w(t)        Phi(t) log Phi(t) / phi(t),    w' = log Phi + 1 + t w
 
 Given d >= 0 the standardised y has the density phi(u) Phi(t(u)) / Phi(gamma) with
@@ -18,7 +18,7 @@ t = (gamma + sqrt(q) u) / c (an extended skew normal law). Hence
 
 The last step rotates (u, t) so that phi(u) phi(t) = phi(gamma) phi(z). What remains below the
 integral is all but linear, and a few Gauss-Hermite nodes are exact to 1e-9. With q = 1 it is
-Wang & Jegelka (2017), Eq. (6); in general what Takeno et al. (2020) integrate over y.
+Wang & Jegelka (2017), Section 3; in general what Takeno et al. (2020) integrate over y.
 
 No law of the variance 1 - q r (gamma + r), which that of u is, has more entropy than the normal
 one. Hence B >= q (gamma + r) / 2, its first term in q: rounding leaves nothing true below it.
@@ -27,19 +27,18 @@ one. Hence B >= q (gamma + r) / 2, its first term in q: rounding leaves nothing 
 import math
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import erfcx, log_ndtr, ndtr
 
-Array = NDArray[np.float64]
+from bayesopt.acquisition.normal_quadrature import gauss_hermite
+from bayesopt.acquisition.normal_tail import inverse_mills, log_inverse_mills
+from bayesopt.parameter import Array
 
 _SQRT_HALF = math.sqrt(0.5)
 _SQRT_HALF_PI = math.sqrt(0.5 * math.pi)
-_LOG_SQRT_2PI = 0.5 * math.log(2.0 * math.pi)
 _LOWEST = -1e3  # of gamma: left of it the terms cancel, and nothing that happens is told
 _SMALL_SHARE = 1e-6  # below it B is its first term in q
 _SMALLEST = 1e-300
-_NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(12)
-_WEIGHTS = _WEIGHTS / _WEIGHTS.sum()
+_NODES, _WEIGHTS = gauss_hermite(12)
 
 
 def log_entropy_lost(gamma: Array, q: Array) -> tuple[Array, Array, Array]:
@@ -54,7 +53,7 @@ def log_entropy_lost(gamma: Array, q: Array) -> tuple[Array, Array, Array]:
     """
     inside = gamma > _LOWEST
     gamma = np.maximum(gamma, _LOWEST)
-    log_r, sum_of = _log_ratio(gamma)
+    log_r, sum_of = log_inverse_mills(gamma), gamma + inverse_mills(gamma)
     w, w_slope = _w(gamma)
     c2 = 1.0 - q
     c, root = np.sqrt(c2), np.sqrt(q)
@@ -70,14 +69,6 @@ def log_entropy_lost(gamma: Array, q: Array) -> tuple[Array, Array, Array]:
     by_gamma = np.where(small, 0.5 * q * (1.0 - np.exp(log_r) * sum_of), by_gamma)
     by_q = np.where(small, 0.5 * sum_of, by_q)
     return log_r + np.log(B), np.where(inside, by_gamma / B - sum_of, 0.0), by_q / B
-
-
-def _log_ratio(gamma: Array) -> tuple[Array, Array]:
-    """log r, and gamma + r without cancellation."""
-    log_r = -0.5 * gamma * gamma - _LOG_SQRT_2PI - log_ndtr(gamma)
-    # r = 1 / M(-gamma) on the left, where M is Mills' ratio.
-    left = 1.0 / (_SQRT_HALF_PI * erfcx(np.minimum(gamma, 0.0) * -_SQRT_HALF))
-    return log_r, gamma + np.where(gamma < 0.0, left, np.exp(log_r))
 
 
 def _w(t: Array) -> tuple[Array, Array]:

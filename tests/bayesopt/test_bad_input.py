@@ -145,7 +145,7 @@ def test_directions(direction):
         bo.Study(SQUARE, direction=direction)
 
 
-@pytest.mark.parametrize("name", ["kg", "EI", "", None, 3])
+@pytest.mark.parametrize("name", ["ucb", "EI", "", None, 3])
 def test_unknown_names_of_a_policy_get_the_known_ones(name):
     with pytest.raises(ValueError, match="Unknown acquisition.*known are 'auto', 'ei', 'noisy_ei'"):
         bo.Policy(acquisition=name)

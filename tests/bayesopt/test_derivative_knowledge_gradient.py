@@ -12,12 +12,12 @@ from slopes import dataset, golden_model, hyperparameters, observations, process
 
 from bayesopt import optimize
 from bayesopt.acquisition import derivative_knowledge_gradient, directional_knowledge_gradient
+from bayesopt.acquisition.default_region import cube_of
 from bayesopt.acquisition.derivative_knowledge_gradient import DerivativeKnowledgeGradient, build
 from bayesopt.acquisition.directional_knowledge_gradient import DirectionalKnowledgeGradient
 from bayesopt.acquisition.expected_max import log_expected_gain
 from bayesopt.acquisition.expected_max_of_planes import log_expected_gain_of_planes
 from bayesopt.acquisition.knowledge_gradient import KnowledgeGradient
-from bayesopt.acquisition.report_set import cube_of
 from bayesopt.models.derivatives.process import DerivativeGaussianProcess
 from bayesopt.models.derivatives.rows import rows
 
@@ -219,7 +219,7 @@ def test_the_report_set_is_as_good_as_a_dense_grid_and_leads_to_the_maximiser():
     seen = observations(n=8, d=2, noise="exact", absent=0.0)
     model = DerivativeGaussianProcess(rows(*seen), hyperparameters("matern52", 2))
     acquisition = build(model, dataset(*seen))
-    side = torch.linspace(0.0, 1.0, 21, dtype=torch.float64)
+    side = torch.linspace(0.0, 1.0, 15, dtype=torch.float64)
     grid = torch.cartesian_prod(side, side)
     noises = float(seen[2].median()), float(model.new_slope_noise)
     dense = d_kg(model, torch.cat((grid, acquisition.A)), *noises, log=True)
@@ -242,7 +242,7 @@ def test_a_model_without_slopes_is_refused():
 
 
 def test_a_pending_point_promises_less_and_its_slopes_count():
-    seen = observations(n=8, d=2, noise="known", absent=0.0)
+    seen = observations(n=5, d=2, noise="known", absent=0.0)
     model = DerivativeGaussianProcess(rows(*seen), hyperparameters("matern52", 2))
     data, X = dataset(*seen), points(40, 1, 2, seed=23)
     free = build(model, data)(X)
@@ -301,8 +301,8 @@ def test_the_gradient_with_the_best_direction_is_that_with_this_direction_held_f
 
 
 def test_one_direction_is_built_beside_pending_points_too():
-    seen, model = observations(), process()
-    pending, X = points(1, 3, seed=4), points(3, 1, 3, seed=5)
+    seen, model = observations(n=5, d=2), process(n=5, d=2)
+    pending, X = points(1, 2, seed=4), points(3, 1, 2, seed=5)
     busy = directional_knowledge_gradient.build(model, dataset(*seen), pending)
     free = DirectionalKnowledgeGradient(d_kg(model, busy.terms[0].whole.A, log=True))
     assert bool(busy(X).isfinite().all()) and busy(X).shape == (3,)

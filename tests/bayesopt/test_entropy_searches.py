@@ -15,12 +15,13 @@ from bayesopt.acquisition import (
     max_value_entropy_search,
     predictive_entropy_search,
 )
+from bayesopt.acquisition.default_region import cube_of
 from bayesopt.acquisition.entropy_search import EntropySearch
+from bayesopt.acquisition.information import resolved_noise
 from bayesopt.acquisition.joint_entropy_search import JointEntropySearch
 from bayesopt.acquisition.max_value_entropy_search import MaxValueEntropySearch
-from bayesopt.acquisition.optimal_samples import OptimalSamples, optimal_samples, resolved_noise
+from bayesopt.acquisition.optimal_samples import OptimalSamples, optimal_samples
 from bayesopt.acquisition.predictive_entropy_search import PredictiveEntropySearch
-from bayesopt.acquisition.report_set import cube_of
 from bayesopt.acquisition.truncated_entropy import log_entropy_lost
 from bayesopt.models.exact import ExactGaussianProcess
 from bayesopt.models.fully_bayesian import FullyBayesianGaussianProcess

@@ -3,6 +3,7 @@
 import json
 import math
 import pickle
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,6 +15,8 @@ import bayesopt as bo
 from bayesopt.data import dataset
 from bayesopt.execution.objective import AllEvaluationsFailed
 from bayesopt.gradient import by_name, in_unit_cube
+from bayesopt.optimize import Effort
+from bayesopt.policy import Search
 from bayesopt.trial import Trial, TrialState
 from bayesopt.trial_table import read_csv, to_dataframe
 
@@ -271,6 +274,14 @@ def test_some_rows_of_the_data():
     torch.testing.assert_close(some.dY, data.dY[[0, 2]], equal_nan=True)
 
 
+@pytest.mark.parametrize("wrong", [{"dY": None}, {"dYvar": None}])
+def test_slopes_without_their_noise_and_noise_without_slopes_are_refused(wrong):
+    (trial,) = trials_of([{"x": 0.0, "scale": 1.0}], [named({"x": 1.0}, PLAIN)])
+    data = dataset(PLAIN, [trial, replace(trial, number=1)], "minimize", False)
+    with pytest.raises(ValueError, match="both None or both of the shape"):
+        replace(data, **wrong)
+
+
 # -- a whole search --------------------------------------------------------------------------------
 
 
@@ -284,7 +295,9 @@ def sphere(x, scale, n, kind):
 
 @pytest.mark.parametrize("acquisition", ["auto", "noisy_ei", "kg", "random"])
 def test_a_search_learns_from_gradients_by_itself(acquisition):
-    study = bo.Study(MIXED, noise=False, seed=0, policy=bo.Policy(acquisition=acquisition))
+    search = Search(effort=Effort(n_global=64, n_local=64, n_starts=2, max_calls=10))
+    policy = bo.Policy(acquisition=acquisition, search=search)
+    study = bo.Study(MIXED, noise=False, seed=0, policy=policy)
     study.run(lambda **params: sphere(**params), 13, progress=False)
     again = study.replay(study.trials[-1])
     assert again == study.trials[-1].params

@@ -1,4 +1,4 @@
-"""Two steps ahead: dynamic programming on small spaces, limits, gradients, dense grids, loops."""
+"""Two steps ahead: dynamic programming on small spaces, limits, gradients, dense grids."""
 
 import numpy as np
 import pytest
@@ -6,16 +6,15 @@ import torch
 from botorch_twin import twin_of
 from exact_two_steps import Problem
 from golden_instance import data_of, golden_model
-from problems import bowl
 from processes import KERNELS, MIXED, points, process
 from regions import built
 
 import bayesopt as bo
 from bayesopt import optimize
+from bayesopt.acquisition.default_region import cube_of
 from bayesopt.acquisition.expected_improvement import ExpectedImprovement
 from bayesopt.acquisition.lookahead import Lookahead, build
 from bayesopt.acquisition.noisy_expected_improvement import NoisyExpectedImprovement
-from bayesopt.acquisition.report_set import cube_of
 from bayesopt.acquisition.second_candidates import log_bound
 from bayesopt.models.exact import ExactGaussianProcess, Hyperparameters
 from bayesopt.region import Region
@@ -314,7 +313,7 @@ def test_a_small_finite_space_is_programmed_as_a_whole():
     np.testing.assert_allclose(acquisition(space.unsqueeze(-2)).exp(), exact, rtol=0.02)
 
 
-# -- pending points and loops ----------------------------------------------------------------------
+# -- pending points --------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("noise", ["exact", "inferred"])
@@ -337,15 +336,3 @@ def test_beside_a_pending_point_it_averages_what_two_more_evaluations_gain():
     expected = torch.stack([term(X).exp() for term in acquisition.terms]).mean(0)
     torch.testing.assert_close(acquisition(X).exp(), expected)
     assert all(0.95 in term.model.X for term in acquisition.terms)
-
-
-def test_a_study_asks_by_it_beside_running_trials():
-    policy = bo.Policy(acquisition=build)
-    study = bo.Study([(0.0, 1.0), (0.0, 1.0)], policy=policy, n_initial=4, noise=False, seed=0)
-    for _ in range(4):
-        trial = study.ask()
-        study.tell(trial, bowl([trial.params[name] for name in study.space]))
-    running = [study.ask() for _ in range(2)]
-    assert all(trial.origin == "acquisition" for trial in running)
-    x, y = (study.space.to_unit(trial.params) for trial in running)
-    assert np.abs(x - y).max() > 1e-2

@@ -9,9 +9,10 @@ from regions import built
 
 import bayesopt as bo
 from bayesopt import optimize
+from bayesopt.acquisition.default_region import cube_of
 from bayesopt.acquisition.joint_search import maximize_jointly
 from bayesopt.acquisition.knowledge_gradient import KnowledgeGradient, build
-from bayesopt.acquisition.report_set import coefficients, cube_of, extended
+from bayesopt.acquisition.report_set import coefficients, extended
 from bayesopt.models.exact import ExactGaussianProcess, Hyperparameters
 from bayesopt.region import Region
 

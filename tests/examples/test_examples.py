@@ -26,7 +26,7 @@ TINY = {
     "four_branch": (["--budget", "200"], ["Exact", "Estimate", "Regions of failure", "Not seen"]),
     "roof_truss": (["--budget", "160"], ["sag above", "39 mm", "Plain Monte Carlo", "load"]),
     "kg_vs_ei_under_noise": (
-        ["--n-evals", "9", "--n-searches", "1"],
+        ["--n-evals", "8", "--n-searches", "1"],
         ["expected improvement", "knowledge gradient"],
     ),
     "derivatives": (["--n-evals", "12", "--n-searches", "1"], ["with gradients", "the truth"]),

@@ -8,7 +8,7 @@ theta       (S, p) logarithms: d length-scales, then the signal variance if it i
 Z, U        (S, N, F) scaled features and directions of the rows (see `kernels`)
 y, w        (N,) observations, and 1 for a value, 0 for a slope
 c           prior mean of a value
-K, alpha    (S, N, N), (S, N) as in `derivatives`
+K, alpha    (S, N, N), (S, N) as in `posterior`
 
     log p(y | theta)   = -1/2 r' alpha - 1/2 log|K| - N/2 log 2 pi,   r = y - c w
     d log p / d K      = 1/2 (alpha alpha' - K^-1)                      R&W (2006), Eq. (5.9)

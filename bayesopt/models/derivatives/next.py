@@ -2,12 +2,13 @@
 
 Notation
 --------
-m, r        fixed points; numbers that are observed, a value and k slopes
+m, k, r     fixed points; slopes that are observed, with the value r = 1 + k numbers
+theta       (k, d) directions of the slopes, where they are not partial derivatives
 C           (*b, m, r) = Cov_n(f(x'), (f, grad f)(x)), or with theta' grad f for grad f
-S           (*b, r, r) = Cov_n((f, grad f)(x)) + diag(noise)
+S           (*b, r, r) = Cov_n((f, grad f)(x)) + diag(noise) = L L'
 Z           (r,) standard normal
 
-    mean_{n+1}(x') = mean_n(x') + C S^(-1/2) Z                  Wu et al. (2017), Section 3.2
+    mean_{n+1}(x') = mean_n(x') + C L^-T Z                      Wu et al. (2017), Section 3.2
 """
 
 import torch

@@ -1,0 +1,93 @@
+"""A study as its loop sees it: one call of `run`."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from bayesopt.ask_tell import AskTell, copied
+from bayesopt.execution.objective import Failure, unusable
+from bayesopt.space import Params
+from bayesopt.trial import Evaluation, Trial
+
+
+class LoopOfStudy:
+    """Where the trials of one call of `run` come from (`bayesopt.search_loop.TrialSource`).
+
+    Parameters
+    ----------
+    study
+        The study; what only its loops need of it is private.
+    n_evals
+        Evaluations that it is to hold in all.
+    given
+        Points to evaluate before the policy chooses.
+    callback
+        Called as ``callback(study, trial)`` after each; it may raise StopIteration to end.
+    """
+
+    def __init__(
+        self,
+        study: AskTell,
+        n_evals: int,
+        given: Sequence[Params],
+        callback: Callable[[Any, Trial], object] | None,
+    ) -> None:
+        self.study, self.ledger = study, study._ledger
+        self.n_evals, self.callback = n_evals, callback
+        self.given: Sequence[Params] = given
+
+    def next_trial(self) -> Trial | None:
+        """The next one, resumed, given or chosen; None where the study has enough."""
+        trial = self.study._ask_in_loop(self.given, self.n_evals)
+        if trial is not None and trial.seen is not None and trial.attempt == 1:
+            self.given = ()  # a point was chosen, so none of these is missing
+        return trial
+
+    def checked(self, outcome: Evaluation | Failure) -> Evaluation | Failure:
+        """With partial derivatives by name; a failure where they do not fit the study."""
+        if isinstance(outcome, Failure):
+            return outcome
+        try:
+            return self.study._with_named_partials(outcome)
+        except ValueError as error:
+            return unusable(error)
+
+    def record(self, number: int, outcome: Evaluation | Failure) -> None:
+        """How an evaluation of this loop ended."""
+        self.study._record(number, outcome)
+        self.study._in_loops.discard(number)
+
+    def give_back(self, number: int) -> None:
+        """A trial that is not going to end here."""
+        self.ledger.give_back(number)
+        self.study._in_loops.discard(number)
+
+    def held_by_others(self) -> list[str]:
+        """Trials that other processes work on, in words."""
+        self.ledger.refresh()
+        return [
+            f"{record.number} (process {record.owner.pid} on {record.owner.host})"
+            for record in self.ledger.held_by_others()
+            if record.owner is not None
+        ]
+
+    def is_done(self) -> bool:
+        """Whether the study has enough evaluations, those of other processes included."""
+        self.ledger.refresh()
+        return self.ledger.n_ended >= self.n_evals
+
+    def call_back(self, number: int) -> bool:
+        """Tell the user; False if that is the end."""
+        if self.callback is None:
+            return True
+        try:
+            self.callback(self.study, copied(self.ledger.trial(number)))
+        except StopIteration:
+            return False
+        return True
+
+    def best_value(self) -> float | None:
+        """The best one so far, in the direction of the study."""
+        values = [t.value for t in self.ledger.trials if t.value is not None]
+        if not values:
+            return None
+        return min(values) if self.study.direction == "minimize" else max(values)
