@@ -44,16 +44,27 @@ def cholesky(K: Shaped[Tensor, "*b n n"], scale: float | Tensor) -> Shaped[Tenso
     SingularCovariance
         If even a jitter of 1e-4 of `scale` does not help.
     """
-    L: Tensor
+    return _with_jitter(K, scale)[1]
+
+
+def positive_definite(
+    K: Shaped[Tensor, "*b n n"], scale: float | Tensor
+) -> Shaped[Tensor, "*b n n"]:
+    """K with the jitter that `cholesky` takes, so that others can factorise it."""
+    return _with_jitter(K, scale)[0]
+
+
+def _with_jitter(K: Tensor, scale: float | Tensor) -> tuple[Tensor, Tensor]:
     L, info = torch.linalg.cholesky_ex(K)
     if not info.any():
-        return L
+        return K, L
     singular = (info > 0).to(K.dtype).unsqueeze(-1) * scale
     by_scale = torch.diag_embed(singular.expand(K.shape[:-1]))
     for jitter in _JITTERS:
-        L, info = torch.linalg.cholesky_ex(K + by_scale * jitter)
+        raised = K + by_scale * jitter
+        L, info = torch.linalg.cholesky_ex(raised)
         if not info.any():
-            return L
+            return raised, L
     raise SingularCovariance(K)
 
 

@@ -10,7 +10,7 @@ from slopes import golden_model, hyperparameters, observations, process, tensor
 
 from bayesopt.acquisition.expected_max import log_gain_and_partials
 from bayesopt.models.derivatives.process import DerivativeGaussianProcess
-from bayesopt.models.derivatives.rows import rows
+from bayesopt.models.derivatives.rows import HyperparametersWithSlopes, rows
 
 MIXED = ((1, 3),)
 
@@ -148,3 +148,16 @@ def test_the_next_mean_is_that_of_the_process_with_the_observation():
     updated = DerivativeGaussianProcess(rows(*together), model.hyperparameters)
     shift = C[0] @ torch.linalg.solve(S[0], surprise)
     same(updated.marginals(A)[0], model.marginals(A)[0] + shift, 1e-9)
+
+
+def test_what_is_known_up_to_rounding_can_be_factorised():
+    """In a narrow cluster of exact observations rounding would leave variances below zero."""
+    X = 0.5 + 1e-5 * points(20, 2, seed=6)
+    Y, dY = torch.cos(X.sum(1, keepdim=True)), -torch.sin(X.sum(1, keepdim=True)).expand(-1, 2)
+    h = HyperparametersWithSlopes(torch.full((2,), 0.2).double(), 0.0, 0.0)
+    zero = torch.zeros_like(X)
+    model = DerivativeGaussianProcess(rows(X, Y, zero[:, :1], dY, zero), h)
+    _, C, S = model.moments_with_next(X[:5], 0.0, 0.0)(X + 1e-4, None)
+    L, info = torch.linalg.cholesky_ex(S)
+    assert not info.any()
+    assert torch.isfinite(torch.linalg.solve_triangular(L, C.mT, upper=False)).all()

@@ -17,6 +17,7 @@ from torch import Tensor
 from bayesopt.models.derivatives.kernels import Functionals, covariances
 from bayesopt.models.derivatives.marginals import DerivativeFactors
 from bayesopt.models.derivatives.rows import joined
+from bayesopt.models.posterior import positive_definite
 
 _LEAST_NOISE = 1e-8  # relative to the prior variances
 
@@ -66,6 +67,9 @@ class Told:
         of_slopes = self.slope_noise.to(k.dtype) * directions.square().sum(-1)
         of_value = self.noise.to(k.dtype).expand(*of_slopes.shape[:-1], 1)
         noise = torch.cat((of_value, of_slopes), dim=-1)
-        noise = noise.maximum(_LEAST_NOISE * prior.diagonal(dim1=-2, dim2=-1))
+        scale = prior.diagonal(dim1=-2, dim2=-1)
+        noise = noise.maximum(_LEAST_NOISE * scale)
         with_own = torch.cat((C, S[..., :1]), dim=-1).mT
-        return known[..., 0, 0] + self.factors.mean, with_own, S + torch.diag_embed(noise)
+        # Rounding is proportional to the prior variances, also where hardly any variance is left.
+        S = positive_definite(S + torch.diag_embed(noise), scale.detach())
+        return known[..., 0, 0] + self.factors.mean, with_own, S
