@@ -111,6 +111,8 @@ def fit_model(
     Nothing is drawn from `rng` unless hyperparameters are sampled.
     """
     data = with_affordable_slopes(dataset(space, trials, direction, noise, truncate))
+    if data.dY is not None:
+        policy.check_takes_derivatives()
     fits = [trial.hyperparameters for trial in trials if trial.hyperparameters is not None]
     start = fits[-1] if fits else None
     model, theta = surrogate(data, policy.process, policy.hyperparameters, rng, start)

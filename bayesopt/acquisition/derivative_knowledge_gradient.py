@@ -36,6 +36,7 @@ from bayesopt.acquisition.expected_max_of_planes import (
     log_expected_gain_of_planes,
     mirrored_sample,
 )
+from bayesopt.acquisition.observed import check_one_candidate
 from bayesopt.acquisition.pending import noise_of_next
 from bayesopt.acquisition.report_set import extended, report_set
 from bayesopt.data import Dataset
@@ -95,8 +96,15 @@ class DerivativeKnowledgeGradient(AcquisitionFunction):  # type: ignore[misc]
         """Value and gradient at every candidate."""
         return by_autograd(self, X)
 
-    def forward(self, X: Shaped[Tensor, "*b 1 d"]) -> Shaped[Tensor, "*b"]:
-        """Value of every candidate."""
+    def forward(self, X: Shaped[Tensor, "*b q d"]) -> Shaped[Tensor, "*b"]:
+        """Value of every candidate.
+
+        Raises
+        ------
+        ValueError
+            If more than one point is asked jointly.
+        """
+        check_one_candidate(X)
         flat = X.reshape(-1, X.shape[-1])
         size = len(flat)
         if not (torch.is_grad_enabled() and X.requires_grad):

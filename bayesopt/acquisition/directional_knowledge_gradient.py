@@ -33,6 +33,7 @@ from bayesopt.acquisition.expected_max_of_planes import (
     distances,
     log_expected_gain_of_planes,
 )
+from bayesopt.acquisition.observed import check_one_candidate
 from bayesopt.data import Dataset
 from bayesopt.optimize import by_autograd
 from bayesopt.parameter import Array
@@ -74,8 +75,15 @@ class DirectionalKnowledgeGradient(AcquisitionFunction):  # type: ignore[misc]
         """Value and gradient at every candidate."""
         return by_autograd(self, X)
 
-    def forward(self, X: Shaped[Tensor, "*b 1 d"]) -> Shaped[Tensor, "*b"]:
-        """Value of every candidate."""
+    def forward(self, X: Shaped[Tensor, "*b q d"]) -> Shaped[Tensor, "*b"]:
+        """Value of every candidate.
+
+        Raises
+        ------
+        ValueError
+            If more than one point is asked jointly.
+        """
+        check_one_candidate(X)
         chunks = torch.split(X.reshape(-1, X.shape[-1]), _CHUNK)
         values = [self._log_value(chunk) for chunk in chunks]
         log_value = torch.cat(values).reshape(X.shape[:-2])

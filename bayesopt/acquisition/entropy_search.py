@@ -38,7 +38,7 @@ from bayesopt.acquisition.information import (
     resolved_noise,
 )
 from bayesopt.acquisition.normal_quadrature import gauss_hermite
-from bayesopt.acquisition.observed import Observed
+from bayesopt.acquisition.observed import Observed, check_one_candidate
 from bayesopt.acquisition.optimal_samples import optimal_samples, sampled_at
 from bayesopt.acquisition.pending import noise_of_next
 from bayesopt.data import Dataset
@@ -102,8 +102,15 @@ class EntropySearch(AcquisitionFunction):  # type: ignore[misc]
         """Value and gradient at every candidate, in closed form where the model has one."""
         return self.observed.value_and_gradient(self._log_value_and_partials, X, self.log)
 
-    def forward(self, X: Shaped[Tensor, "*b 1 d"]) -> Shaped[Tensor, "*b"]:
-        """Value of every candidate."""
+    def forward(self, X: Shaped[Tensor, "*b q d"]) -> Shaped[Tensor, "*b"]:
+        """Value of every candidate.
+
+        Raises
+        ------
+        ValueError
+            If more than one point is asked jointly.
+        """
+        check_one_candidate(X)
         if torch.is_grad_enabled():
             return self.observed.value(self._log_value_and_partials, X, self.log)
         _, variance, covariance = self.observed.moments(X)

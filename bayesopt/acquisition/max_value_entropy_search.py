@@ -61,8 +61,14 @@ class MaxValueEntropySearch(AcquisitionFunction):  # type: ignore[misc]
         """Value and gradient at every candidate, in closed form where the model has one."""
         return self.observed.value_and_gradient(self._log_value_and_partials, X, self.log)
 
-    def forward(self, X: Shaped[Tensor, "*b 1 d"]) -> Shaped[Tensor, "*b"]:
-        """Value of every candidate."""
+    def forward(self, X: Shaped[Tensor, "*b q d"]) -> Shaped[Tensor, "*b"]:
+        """Value of every candidate.
+
+        Raises
+        ------
+        ValueError
+            If more than one point is asked jointly.
+        """
         return self.observed.value(self._log_value_and_partials, X, self.log)
 
     def _log_value_and_partials(

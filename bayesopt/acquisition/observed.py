@@ -84,9 +84,10 @@ class Observed:
         return mean, variance, covariance, pull_back
 
     def value(
-        self, of_moments: OfMoments, X: Shaped[Tensor, "*b 1 d"], log: bool
+        self, of_moments: OfMoments, X: Shaped[Tensor, "*b q d"], log: bool
     ) -> Shaped[Tensor, "*b"]:
         """An acquisition of every candidate, differentiable; its exponential unless `log`."""
+        check_one_candidate(X)
         mean, variance, covariance = self.moments(X)
         flat = mean.reshape(-1), variance.reshape(-1), covariance.reshape(mean.numel(), len(self.A))
         value: Tensor = _FromPartials.apply(of_moments, *flat).reshape(mean.shape)  # type: ignore[no-untyped-call]
@@ -109,6 +110,15 @@ class Observed:
         posterior = self.model.posterior(points)
         mean, covariance = posterior.mean.squeeze(-1), posterior.distribution.covariance_matrix
         return mean, covariance
+
+
+def check_one_candidate(X: Shaped[Tensor, "*b q d"]) -> None:
+    """Raise ValueError where several candidates are asked together."""
+    if X.shape[-2] != 1:
+        raise ValueError(
+            f"This acquisition takes one candidate at a time, q=1, but X has the shape "
+            f"{tuple(X.shape)}."
+        )
 
 
 class _FromPartials(torch.autograd.Function):

@@ -307,3 +307,10 @@ def test_one_direction_is_built_beside_pending_points_too():
     free = DirectionalKnowledgeGradient(d_kg(model, busy.terms[0].whole.A, log=True))
     assert bool(busy(X).isfinite().all()) and busy(X).shape == (3,)
     assert float(busy(pending.unsqueeze(0))) < float(free(pending.unsqueeze(0))) - 0.1
+
+
+def test_several_candidates_together_are_refused():
+    whole = d_kg(golden_model(), GRID)
+    for acquisition in (whole, DirectionalKnowledgeGradient(whole)):
+        with pytest.raises(ValueError, match=r"one candidate at a time, q=1, .* \(3, 2, 1\)"):
+            acquisition(torch.rand(3, 2, 1, dtype=torch.float64))

@@ -228,3 +228,9 @@ def test_a_mixture_is_averaged_over_its_members(name):
     mixed = build(FullyBayesianGaussianProcess(members), data)(X)
     each = torch.stack([build(member, data)(X) for member in members])
     torch.testing.assert_close(mixed.exp(), each.exp().mean(0))
+
+
+def test_several_candidates_together_are_refused(name):
+    model = process(noise="inferred")
+    with pytest.raises(ValueError, match=r"one candidate at a time, q=1, .* \(3, 2, 2\)"):
+        of(name, model, 0.05)(points(3, 2, 2))

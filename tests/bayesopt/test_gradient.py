@@ -142,6 +142,15 @@ def test_a_rough_model_refuses_them():
         study.tell(study.ask(), bo.Evaluation(1.0, gradient=[1.0, 2.0]))
 
 
+def test_a_rough_model_that_is_given_later_refuses_them_too(tmp_path):
+    study = bo.Study(PLAIN, storage=tmp_path / "runs.db", n_initial=1)
+    study.tell(study.ask(), bo.Evaluation(1.0, gradient=[1.0, 2.0]))
+    policy = bo.Policy(model="matern32")
+    study.export(tmp_path / "study.json")
+    with pytest.raises(ValueError, match="Change the model"):
+        bo.Study.load(tmp_path / "study.json", policy=policy).ask()
+
+
 def test_what_a_user_does_to_a_gradient_does_not_reach_the_study():
     study = bo.Study(PLAIN, seed=0)
     study.tell(study.ask(), bo.Evaluation(1.0, gradient=[1.0, 2.0]))
@@ -304,7 +313,9 @@ def test_a_search_learns_from_gradients_by_itself(acquisition):
     assert study.recommend().mean == min(trial.value for trial in study.trials)
     if acquisition != "random":
         assert study.recommend().mean < 0.15
-        assert " partial derivatives" in str(study.explain())
+        told = str(study.explain())
+        assert " partial derivatives" in told
+        assert ("counts on the next gradient" in told) == (acquisition == "kg")
 
 
 def test_noise_of_gradients_is_inferred_where_it_is_not_known():
