@@ -174,8 +174,8 @@ class Policy:
           function, of its next posterior mean, or of the next observation, on the best posterior
           mean (Frazier 2018, Section 5.1).
         - "random": uniform points, the baseline.
-        - "auto": "ei". None of the other expected improvements beats it at any noise; "kg" does
-          better under noise, at ten times the time of a suggestion (`docs/benchmarks`).
+        - "auto": "ei". None of the other expected improvements beats it at any noise; "kg" did
+          on both noisy problems where they met, in ten times the time (`docs/benchmarks`).
 
         Or a callable ``(model, data, X_pending) -> AcquisitionFunction``.
     search
