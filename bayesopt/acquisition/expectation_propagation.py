@@ -28,6 +28,7 @@ from bayesopt.parameter import Array
 _N_SWEEPS = 6
 _KNOWN = 1e-12  # a difference whose variance is a smaller share of the largest one is known
 _LOWEST = -50.0  # of alpha
+_LEAST_PRECISION = 1e-8  # of what is left without a site, as a share of that with it
 
 
 @dataclass(frozen=True)
@@ -62,14 +63,17 @@ def largest_of_all(mean: Array, covariance: Array, largest: NDArray[np.int64]) -
     of_law = np.arange(S)
     m, V = np.tile(mean, (S, 1)), np.tile(covariance, (S, 1, 1))
     t, n = np.zeros((S, r)), np.zeros((S, r))
-    known = _KNOWN * float(covariance.diagonal().max())
+    known = _KNOWN * float(covariance.diagonal().max()) or 1.0
     for _ in range(_N_SWEEPS):
         for k in range(r):
             Vc = V[of_law, largest] - V[:, k]
             now, at = Vc[of_law, largest] - Vc[:, k], m[of_law, largest] - m[:, k]
-            free = (largest != k) & (now > known)
-            now = np.where(free, now, 1.0)
-            new_t, new_n = _site(1.0 / now - t[:, k], at / now - n[:, k])
+            now = np.maximum(now, known)
+            without = 1.0 / now - t[:, k]
+            # Rounding may leave no law without the site: it stays as it is then.
+            free = (largest != k) & (now > known) & (without > _LEAST_PRECISION / now)
+            without = np.where(free, without, 1.0 / now)
+            new_t, new_n = _site(without, at / now - n[:, k])
             by_t, by_n = (np.where(free, x, 0.0) for x in (new_t - t[:, k], new_n - n[:, k]))
             weight = 1.0 / (1.0 + by_t * now)
             m += Vc * ((by_n - by_t * at) * weight)[:, None]
@@ -83,7 +87,6 @@ def largest_of_all(mean: Array, covariance: Array, largest: NDArray[np.int64]) -
 
 def _site(precision: Array, linear: Array) -> tuple[Array, Array]:
     """Site of a constraint x >= 0, where x has this normal law without it."""
-    precision = np.maximum(precision, 1e-300)
     sd = 1.0 / np.sqrt(precision)
     alpha = np.clip(linear * sd, _LOWEST, None)
     R = inverse_mills(alpha)
