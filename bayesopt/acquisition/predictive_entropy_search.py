@@ -145,17 +145,7 @@ def build(
 ) -> AcquisitionFunction:
     """Log predictive entropy search on a fitted model.
 
-    Parameters
-    ----------
-    model
-        Fitted to `data`.
-    data
-        Its best points are where the search for maxima of the sampled functions looks first.
-    X_pending
-        Points that are being evaluated: what they return is averaged over.
-    region
-        Where the maximum may lie: the space and its constraints. None: anywhere in the unit cube,
-        with the categories of `data`.
+    The parameters are those of `bayesopt.acquisition.max_value_entropy_search.build`.
     """
 
     def of_model(model: Model, region: Region) -> PredictiveEntropySearch:
