@@ -14,7 +14,7 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 
 # name: (arguments for a tiny budget, what it must say)
 TINY = {
-    "tune_classifier": (["--n-evals", "10"], ["random search", "+-"]),
+    "tune_classifier": (["--n-evals", "8"], ["random search", "+-"]),
     "noisy_ei": (["--n-evals", "9", "--n-searches", "3"], ["luckiest observation", "recommended"]),
     "gaussian_moments": (["--budget", "500"], ["E[X^20]", "published", "sum"]),
     "cantilever_beam": (
@@ -22,7 +22,7 @@ TINY = {
         ["published procedure", "uq, default", "First law"],
     ),
     "ishigami": (["--n", "32"], ["exact", "Interaction", "Extended to 640 runs"]),
-    "flood": (["--budget", "600"], ["river", "ground", "Probability that the river"]),
+    "flood": (["--budget", "500"], ["river", "ground", "Probability that the river"]),
     "four_branch": (["--budget", "200"], ["Exact", "Estimate", "Regions of failure", "Not seen"]),
     "roof_truss": (["--budget", "160"], ["sag above", "39 mm", "Plain Monte Carlo", "load"]),
     "kg_vs_ei_under_noise": (
@@ -32,8 +32,8 @@ TINY = {
     "derivatives": (["--n-evals", "12", "--n-searches", "1"], ["with gradients", "the truth"]),
     "simplex_mixture": (["--n-evals", "12"], ["true best", "Length-scales", "limit 1.6"]),
     "many_machines": (
-        ["--n-evals", "8", "--n-workers", "1"],
-        ["a Dask cluster: 8 trials, 8 different", "one database: 8 trials, 8 different"],
+        ["--n-evals", "6", "--n-workers", "1"],
+        ["a Dask cluster: 6 trials, 6 different", "one database: 6 trials, 6 different"],
     ),
 }
 
