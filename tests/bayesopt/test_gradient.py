@@ -307,7 +307,7 @@ def test_a_search_learns_from_gradients_by_itself(acquisition):
     search = Search(effort=Effort(n_global=64, n_local=64, n_starts=2, max_calls=10))
     policy = bo.Policy(acquisition=acquisition, search=search)
     study = bo.Study(MIXED, noise=False, seed=0, policy=policy)
-    study.run(lambda **params: sphere(**params), 11, progress=False)
+    study.run(lambda **params: sphere(**params), 13, progress=False)
     again = study.replay(study.trials[-1])
     assert again == study.trials[-1].params
     assert study.recommend().mean == min(trial.value for trial in study.trials)

@@ -204,7 +204,7 @@ def linear_systems(draw):
     lower = np.array(draw(st.lists(st.floats(-4, 4), min_size=m, max_size=m)))
     width = draw(st.lists(st.sampled_from([0.0, 1e-5, 0.1, 2.0, np.inf]), min_size=m, max_size=m))
     kinds = draw(st.lists(st.sampled_from(["float", "log", "int"]), min_size=d, max_size=d))
-    made = {"float": bo.Float(-1, 2), "log": bo.Float(0.01, 10, log=True), "int": bo.Int(-2, 2)}
+    made = {"float": bo.Float(-1, 2), "log": bo.Float(0.01, 10, log=True), "int": bo.Int(-3, 4)}
     space = bo.Space(**{f"x{j}": made[kind] for j, kind in enumerate(kinds)})
     return space, A, lower, lower + np.array(width)
 

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import dask.distributed
 import pytest
 from matplotlib import pyplot
 from sklearn import datasets
@@ -63,8 +64,17 @@ def three_digits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(datasets, "load_digits", lambda **given: whole(n_class=3, **given))
 
 
+@pytest.fixture
+def workers_in_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A Dask cluster in this process: the fresh interpreter starts one of processes."""
+    whole: Callable[..., object] = dask.distributed.LocalCluster
+    monkeypatch.setattr(
+        dask.distributed, "LocalCluster", lambda **given: whole(processes=False, **given)
+    )
+
+
 @pytest.mark.parametrize("name", TINY)
-@pytest.mark.usefixtures("few_cheap_points", "three_digits")
+@pytest.mark.usefixtures("few_cheap_points", "three_digits", "workers_in_threads")
 def test_example_in_this_process(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
