@@ -136,4 +136,6 @@ def test_variance_that_the_folds_do_not_show(n_seeds):
         hidden.append(np.square(parts.hidden[:, total]).mean())
     true = np.var(means)
     assert np.mean(shown) < 0.75 * true
-    assert (np.mean(shown) + np.mean(hidden)) / true == pytest.approx(1.0, abs=4.0 * np.sqrt(2.0 / n_seeds))
+    assert (np.mean(shown) + np.mean(hidden)) / true == pytest.approx(
+        1.0, abs=4.0 * np.sqrt(2.0 / n_seeds)
+    )
