@@ -244,7 +244,7 @@ def test_a_model_without_slopes_is_refused():
 def test_a_pending_point_promises_less_and_its_slopes_count():
     seen = observations(n=5, d=2, noise="known", absent=0.0)
     model = DerivativeGaussianProcess(rows(*seen), hyperparameters("matern52", 2))
-    data, X = dataset(*seen), points(40, 1, 2, seed=23)
+    data, X = dataset(*seen), points(10, 1, 2, seed=23)
     free = build(model, data)(X)
     top = X[free.argmax()]
     beside = build(model, data, top)

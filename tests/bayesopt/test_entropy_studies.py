@@ -4,13 +4,16 @@ import pytest
 from problems import MIXED, SQUARE, bowl, mixed_bowl
 
 import bayesopt as bo
+from bayesopt.optimize import Effort
+from bayesopt.policy import Search
 
 NAMES = ["es", "pes", "mes", "jes"]
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_search_without_noise_comes_near_the_minimum(name):
-    policy = bo.Policy(acquisition=name)
+    quick = Search(effort=Effort(n_global=64, n_local=64, n_starts=2, max_calls=10))
+    policy = bo.Policy(acquisition=name, search=quick)
     result = bo.minimize(
         bowl, SQUARE, 10, policy=policy, noise=False, seed=0, n_initial=6, progress=False
     )

@@ -16,10 +16,12 @@ from bayesopt.data import Dataset, dataset
 from bayesopt.models.exact import ExactGaussianProcess
 from bayesopt.models.fit import fit
 from bayesopt.models.gaussian_process import KernelName
+from bayesopt.optimize import Effort
 from bayesopt.policy import AcquisitionName, Search
 from bayesopt.suggestion import suggest
 
 NAMED = [name for name in get_args(AcquisitionName) if name not in ("auto", "random")]
+QUICK = Search(effort=Effort(n_global=64, n_local=64, n_starts=2, max_calls=10))
 IN_A_REGION = [name for name in NAMED if bo.Policy(acquisition=name).needs_region]  # take longer
 SEARCHED_WITHOUT_NOISE = ("es", "pes", "mes", "jes")  # in `test_entropy_studies`
 MANY_KINDS = bo.Space(
@@ -118,9 +120,8 @@ def test_a_study_says_what_chooses_its_points(policy, noise, text):
 )
 def test_every_acquisition_works_from_end_to_end(name, noise):
     """And what is asked while others run lies apart from them."""
-    policy = bo.Policy(acquisition=name)
-    n_initial = 8 if name in IN_A_REGION else 6
-    study = bo.Study(SQUARE, policy=policy, n_initial=n_initial, noise=noise, seed=0)
+    policy = bo.Policy(acquisition=name, search=QUICK)
+    study = bo.Study(SQUARE, policy=policy, n_initial=8, noise=noise, seed=0)
     asked(study, bowl, 9)
     X = unit(study, study.ask(2))
     assert np.linalg.norm(X[0] - X[1]) > 1e-5
@@ -129,12 +130,13 @@ def test_every_acquisition_works_from_end_to_end(name, noise):
 
 @pytest.mark.parametrize("name", ["ei", "noisy_ei", "nei"])
 def test_acquisitions_are_averaged_over_drawn_hyperparameters(name):
-    policy = bo.Policy(acquisition=name, hyperparameters="slice")
-    study = asked(bo.Study(SQUARE, policy=policy, n_initial=6, seed=0), bowl, 7)
-    assert next_one(study) == next_one(study)
+    policy = bo.Policy(acquisition=name, hyperparameters="slice", search=QUICK)
+    study = asked(bo.Study(SQUARE, policy=policy, n_initial=6, seed=0), bowl, 6)
+    expected = next_one(study).params
     best = study.recommend("best_mean")
     assert bowl(list(best.params.values())) < 0.05
-    assert len(study.ask(2)) == 2
+    first, second = study.ask(2)
+    assert first.params == expected != second.params
 
 
 @pytest.mark.parametrize("name", get_args(KernelName))
@@ -193,7 +195,7 @@ def test_an_acquisition_of_botorch_works_from_end_to_end(noise):
 
 
 def test_a_sampled_acquisition_of_botorch_works_on_a_mixed_space():
-    policy = bo.Policy(acquisition=sampled)
+    policy = bo.Policy(acquisition=sampled, search=QUICK)
     result = bo.minimize(mixed_bowl, MIXED, 18, policy=policy, noise=False, seed=0)
     assert result.params["kind"] == "b"
     assert result.fun < 0.5

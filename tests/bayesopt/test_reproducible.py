@@ -21,7 +21,7 @@ HERE = Path(__file__).parent
 def seen(noise, mixed):
     """Every point and value of one short search, in JSON."""
     space, fun = (MIXED, mixed_bowl) if mixed else (SQUARE, bowl)
-    result = bo.minimize(fun, space, 14, noise=noise, seed=5)
+    result = bo.minimize(fun, space, 11, noise=noise, seed=5)
     return json.dumps(
         [[dict(trial.params), trial.value, trial.hyperparameters] for trial in result.study.trials]
         + [result.params, result.fun, result.sd]

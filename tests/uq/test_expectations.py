@@ -92,12 +92,12 @@ def test_every_family_finds_the_tail(proposal: str, covariance: str, sampling: s
     """P(a + b > 6) for two standard normals: 1.1e-5."""
     inputs = uq.Inputs([stats.norm(), stats.norm()])
     r = uq.expectations(
-        lambda x: (x.sum(axis=1) > 6.0).astype(float), inputs, budget=1500,
+        lambda x: (x.sum(axis=1) > 6.0).astype(float), inputs, budget=800,
         proposal=proposal, covariance=covariance, sampling=sampling, rng=1,
     )  # fmt: skip
     exact = stats.norm.sf(6.0 / np.sqrt(2.0))
     assert _within(r, exact)
-    assert r.standard_error[0] < 0.15 * exact
+    assert r.standard_error[0] < 0.2 * exact
 
 
 @pytest.mark.parametrize("method", ["published", "auto"])
@@ -130,7 +130,7 @@ def test_a_law_of_ones_own() -> None:
     assert _within(r, [2.0, 15.0 * np.exp(-14.0)])
 
 
-@pytest.mark.parametrize("n_seeds", [100, pytest.param(600, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("n_seeds", [50, pytest.param(600, marks=pytest.mark.slow)])
 @pytest.mark.parametrize(
     ("budget", "sampling", "surrogate"),
     [(60, "qmc", None), (60, "mc", "auto"), (400, "qmc", None), (400, "mc", None)],
@@ -138,7 +138,7 @@ def test_a_law_of_ones_own() -> None:
 def test_unbiased_with_few_runs(
     budget: int, sampling: str, surrogate: str | None, n_seeds: int
 ) -> None:
-    """E[X^2 + |X|]; 4 standard errors: 0.4, or a sixth, of the spread of one estimate."""
+    """E[X^2 + |X|]; 4 standard errors: 0.6, or a sixth, of the spread of one estimate."""
 
     def func(x: np.ndarray) -> np.ndarray:
         return x[:, 0] ** 2 + np.abs(x[:, 0])

@@ -82,18 +82,22 @@ def test_twenty_inputs(surrogate):
     is_true(found, norm.sf(3.5), 0.6)
 
 
-def test_the_mean_of_many_estimates_is_the_probability():
-    """40 seeds; and 95 % intervals that hold the truth 31 times at least (a chance below 1e-4)."""
+@pytest.mark.parametrize(
+    ("n_seeds", "least", "largest"),
+    [(20, 15, 0.1), pytest.param(40, 31, 0.05, marks=pytest.mark.slow)],
+)
+def test_the_mean_of_many_estimates_is_the_probability(n_seeds, least, largest):
+    """And 95 % intervals that hold the truth `least` times (less has a chance below 1e-3)."""
     exact, estimates, held = CASES["rp75"].exact, [], 0
-    for seed in range(40):
+    for seed in range(n_seeds):
         found = crude(rp75, PLANE, 320, rng=seed)
         low, high = found.confidence_interval()
         estimates.append(found.estimate)
         held += low <= exact <= high
-    error = np.std(estimates, ddof=1) / np.sqrt(40)
+    error = np.std(estimates, ddof=1) / np.sqrt(n_seeds)
     assert abs(np.mean(estimates) - exact) < 4.0 * error
-    assert error < 0.05 * exact
-    assert held >= 31
+    assert error < largest * exact
+    assert held >= least
 
 
 @pytest.mark.parametrize("name", ["r_minus_s_correlated", "lognormal_product"])

@@ -189,7 +189,7 @@ def test_laws_of_ones_own():
     assert within(other.index, expected[:2] / expected[2] - 1.0, other.index_standard_error)
 
 
-@pytest.mark.parametrize("n_seeds", [40, pytest.param(60, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("n_seeds", [20, pytest.param(60, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("surrogate", [None, "auto"])
 def test_intervals_hold(surrogate, n_seeds):
     """95 % intervals of estimates and indices of exp(x a), all quantities."""

@@ -24,7 +24,7 @@ def soft_moments(beta, s):
     return mean, density @ np.square(u - mean)
 
 
-def replications(h, d, n, softness, of, n_replications=20, seed=0):
+def replications(h, d, n, softness, of, n_replications=12, seed=0):
     """Mean of a statistic over independent runs, and its standard error."""
     rng = np.random.default_rng(seed)
     found = []

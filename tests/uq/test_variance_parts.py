@@ -60,7 +60,7 @@ def test_a_polynomial_of_the_set_is_known_without_error(wide):
     assert np.abs(parts.slopes).max() < 1e-8 and np.abs(parts.hidden).max() < 1e-9
 
 
-@pytest.mark.parametrize("n_seeds", [60, pytest.param(200, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("n_seeds", [30, pytest.param(200, marks=pytest.mark.slow)])
 def test_known_parts_slopes_and_residuals_add_up_for_any_model(n_seeds):
     """Eq. (2) in the mean over many seeds, at few runs where the fits are bad."""
     bounded = np.array([True, True, False])
@@ -117,12 +117,13 @@ def test_several_outputs_take_sizes_of_their_own():
     assert both[2].residuals.std() < 0.3
 
 
-def test_variance_that_the_folds_do_not_show():
+@pytest.mark.parametrize("n_seeds", [200, pytest.param(400, marks=pytest.mark.slow)])
+def test_variance_that_the_folds_do_not_show(n_seeds):
     """Pure noise: 2 c_r g_r of the folds spread less than their mean does; Eq. (3) makes up."""
     bounded = np.ones(3, dtype=bool)
     total = 3  # of the first input
     means, shown, hidden = [], [], []
-    for seed in range(400):
+    for seed in range(n_seeds):
         z, W, folds = design(8, 8, bounded, seed)
         z, W = z[:, :2], W[:, :2]
         noise = np.random.default_rng(seed).standard_normal((*z.shape[:2], 1))
@@ -135,4 +136,6 @@ def test_variance_that_the_folds_do_not_show():
         hidden.append(np.square(parts.hidden[:, total]).mean())
     true = np.var(means)
     assert np.mean(shown) < 0.75 * true
-    assert (np.mean(shown) + np.mean(hidden)) / true == pytest.approx(1.0, abs=0.3)
+    assert (np.mean(shown) + np.mean(hidden)) / true == pytest.approx(
+        1.0, abs=4.0 * np.sqrt(2.0 / n_seeds)
+    )
