@@ -22,10 +22,11 @@ from gpytorch.means import ConstantMean
 from torch import Tensor
 
 from bayesopt import optimize
+from bayesopt.acquisition.default_region import cube_of
 from bayesopt.acquisition.joint_search import maximize_jointly
 from bayesopt.acquisition.knowledge_gradient import KnowledgeGradient, build
 from bayesopt.acquisition.pending import noise_of_next
-from bayesopt.acquisition.report_set import coefficients, cube_of, extended
+from bayesopt.acquisition.report_set import coefficients, extended
 from bayesopt.data import Dataset, dataset
 from bayesopt.models.exact import ExactGaussianProcess
 from bayesopt.models.fit import fit

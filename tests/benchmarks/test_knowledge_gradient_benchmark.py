@@ -2,10 +2,15 @@
 
 import numpy as np
 import pytest
+import torch
 
+import bayesopt as bo
+from bayesopt.data import dataset
+from bayesopt.models.fit import fit
 from benchmarks import knowledge_gradient as benchmark
 from benchmarks import problems, record
 from benchmarks.knowledge_gradient_tables import against_random, gains_of_gradients, no_worse
+from benchmarks.knowledge_gradient_time import botorch_twin
 from benchmarks.paired_differences import interval, log_ratios, paired_regrets
 from benchmarks.recommendation_traces import (
     N_AFTER_START,
@@ -159,3 +164,20 @@ def test_tables_go_to_a_file(tmp_path, monkeypatch):
     monkeypatch.setattr(benchmark, "play_all", lambda *_: [searched("kg", 0, 1.0, problem="none")])
     benchmark.main(["--part", "lookahead", "--report", str(tmp_path / "table.md")])
     assert "Two-step lookahead" in (tmp_path / "table.md").read_text()
+
+
+def test_botorch_is_timed_on_the_same_model():
+    data = bo_data()
+    model, _ = fit(data)
+    twin, X = botorch_twin(model), torch.rand(7, 1, 2, dtype=torch.float64)
+    ours, theirs = model.posterior(X), twin.posterior(X)
+    torch.testing.assert_close(theirs.mean, ours.mean, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(theirs.variance, ours.variance, rtol=1e-3, atol=1e-5)
+
+
+def bo_data():
+    study = bo.Study([(0.0, 1.0)] * 2, seed=0)
+    rng = np.random.default_rng(0)
+    X = rng.random((12, 2))
+    study.add(X, np.cos(3 * X).sum(1) + 0.1 * rng.standard_normal(12))
+    return dataset(study.space, study.trials, "minimize", "auto")
