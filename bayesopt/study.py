@@ -347,14 +347,13 @@ class Study(AskTell):
             If they cannot be saved; then nothing is added.
         """
         rows = read_csv(path, self.space, value, sd)
-        if any(isinstance(result, Evaluation) and result.gradient for _, result in rows):
-            self.policy.check_takes_derivatives()
+        ended = [self._fields(result) for _, result in rows]
         with self._lock:
-            self._ledger.add([params for params, _ in rows], [_fields(r) for _, r in rows], True)
+            self._ledger.add([params for params, _ in rows], ended, True)
 
-
-def _fields(result: Evaluation | str) -> dict[str, Any]:
-    """How a trial ended, as fields of Trial."""
-    if isinstance(result, Evaluation):
-        return {"state": TrialState.COMPLETE, "evaluation": result}
-    return {"state": TrialState.FAILED, "reason": result}
+    def _fields(self, result: Evaluation | str) -> dict[str, Any]:
+        """How a trial ended, as fields of Trial."""
+        if isinstance(result, Evaluation):
+            evaluation = self._with_named_partials(result)
+            return {"state": TrialState.COMPLETE, "evaluation": evaluation}
+        return {"state": TrialState.FAILED, "reason": result}

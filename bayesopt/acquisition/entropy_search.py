@@ -38,7 +38,7 @@ from bayesopt.acquisition.information import (
     resolved_noise,
 )
 from bayesopt.acquisition.normal_quadrature import gauss_hermite
-from bayesopt.acquisition.observed import Observed, check_one_candidate
+from bayesopt.acquisition.observed import FunctionOfMoments, Observed, check_one_candidate
 from bayesopt.acquisition.optimal_samples import optimal_samples, sampled_at
 from bayesopt.acquisition.pending import noise_of_next
 from bayesopt.data import Dataset
@@ -55,7 +55,7 @@ _LEAST_RESIDUAL = 1e-6
 _SMALLEST = 1e-300
 
 
-class EntropySearch(AcquisitionFunction):  # type: ignore[misc]
+class EntropySearch(FunctionOfMoments):
     """Information of the next observation on which of some points is the best one.
 
     Parameters
@@ -95,12 +95,6 @@ class EntropySearch(AcquisitionFunction):  # type: ignore[misc]
         self.T = temperature * float(f.std(axis=1).mean()) + _SMALLEST
         self.f = (f - f.max(axis=1, keepdims=True)) / self.T  # a constant changes no softmax
         self.z, self.w = gauss_hermite(n_nodes)
-
-    def value_and_gradient(
-        self, X: Shaped[Tensor, "b d"]
-    ) -> tuple[Shaped[Tensor, " b"], Shaped[Tensor, "b d"]]:
-        """Value and gradient at every candidate, in closed form where the model has one."""
-        return self.observed.value_and_gradient(self._log_value_and_partials, X, self.log)
 
     def forward(self, X: Shaped[Tensor, "*b q d"]) -> Shaped[Tensor, "*b"]:
         """Value of every candidate.

@@ -30,7 +30,7 @@ from bayesopt.acquisition.information import (
     averaged_over_pending,
     resolved_noise,
 )
-from bayesopt.acquisition.observed import Observed
+from bayesopt.acquisition.observed import FunctionOfMoments, Observed
 from bayesopt.acquisition.optimal_samples import OptimalSamples, optimal_samples
 from bayesopt.acquisition.pending import noise_of_next
 from bayesopt.acquisition.truncated_entropy import log_entropy_lost
@@ -42,7 +42,7 @@ _SHARE_LEFT = 1e-2  # tau^2 / v*
 _ROUNDING = 1e-9  # share of a variance that cancellation may leave wrong
 
 
-class JointEntropySearch(AcquisitionFunction):  # type: ignore[misc]
+class JointEntropySearch(FunctionOfMoments):
     """Information of the next observation on the optimum and its value, one candidate at a time.
 
     Parameters
@@ -76,22 +76,6 @@ class JointEntropySearch(AcquisitionFunction):  # type: ignore[misc]
             mean, variance = posterior.mean[:, 0, 0], posterior.variance[:, 0, 0]
         self.inverse = 1.0 / (variance * (1.0 + share_left)).numpy()
         self.slope = (samples.f - mean).numpy() * self.inverse
-
-    def value_and_gradient(
-        self, X: Shaped[Tensor, "b d"]
-    ) -> tuple[Shaped[Tensor, " b"], Shaped[Tensor, "b d"]]:
-        """Value and gradient at every candidate, in closed form where the model has one."""
-        return self.observed.value_and_gradient(self._log_value_and_partials, X, self.log)
-
-    def forward(self, X: Shaped[Tensor, "*b q d"]) -> Shaped[Tensor, "*b"]:
-        """Value of every candidate.
-
-        Raises
-        ------
-        ValueError
-            If more than one point is asked jointly.
-        """
-        return self.observed.value(self._log_value_and_partials, X, self.log)
 
     def _log_value_and_partials(
         self, mean: Tensor, variance: Tensor, covariance: Tensor

@@ -36,7 +36,7 @@ from torch import Tensor
 from bayesopt.acquisition.average import Average
 from bayesopt.acquisition.default_region import cube_of
 from bayesopt.acquisition.expected_max import log_gain_and_partials
-from bayesopt.acquisition.observed import Observed
+from bayesopt.acquisition.observed import FunctionOfMoments, Observed
 from bayesopt.acquisition.pending import believe, fantasies, noise_of_next
 from bayesopt.acquisition.report_set import (
     cholesky_with_noise,
@@ -52,7 +52,7 @@ _N_FANTASIES = 8
 _SMALLEST = 1e-300
 
 
-class KnowledgeGradient(AcquisitionFunction):  # type: ignore[misc]
+class KnowledgeGradient(FunctionOfMoments):
     """Expected gain of the best mean over a finite report set.
 
     Parameters
@@ -88,12 +88,6 @@ class KnowledgeGradient(AcquisitionFunction):  # type: ignore[misc]
         with torch.no_grad():
             self.mean = model.posterior(A.unsqueeze(-2)).mean[:, 0, 0]
             self.observed = Observed(model, A)
-
-    def value_and_gradient(
-        self, X: Shaped[Tensor, "b d"]
-    ) -> tuple[Shaped[Tensor, " b"], Shaped[Tensor, "b d"]]:
-        """Value and gradient at every candidate, in closed form where the model has one."""
-        return self.observed.value_and_gradient(self._log_value_and_partials, X, self.log)
 
     def forward(self, X: Shaped[Tensor, "*b q d"]) -> Shaped[Tensor, "*b"]:
         """Value of every candidate, or of every q of them."""

@@ -46,7 +46,7 @@ from bayesopt.acquisition.default_region import cube_of
 from bayesopt.acquisition.expected_improvement import log_expected_improvement
 from bayesopt.acquisition.expected_max import log_expected_gain
 from bayesopt.acquisition.normal_quadrature import evenly_spaced
-from bayesopt.acquisition.observed import Observed
+from bayesopt.acquisition.observed import FunctionOfMoments, Observed, check_one_candidate
 from bayesopt.acquisition.pending import believe, fantasies, noise_of_next
 from bayesopt.acquisition.second_candidates import log_bound, second_candidates
 from bayesopt.data import Dataset
@@ -65,7 +65,7 @@ _CHUNK = 64
 _SMALLEST_VARIANCE = 1e-15  # a second candidate may be the first one, up to rounding
 
 
-class Lookahead(AcquisitionFunction):  # type: ignore[misc]
+class Lookahead(FunctionOfMoments):
     """Expected gain of two evaluations, the second one of a finite set or the first one again.
 
     Parameters
@@ -111,12 +111,6 @@ class Lookahead(AcquisitionFunction):  # type: ignore[misc]
             self.certain = noise == 0.0 and known  # no mean moves but that of the candidate
             self.n_compared = 1 if self.certain else n_compared
 
-    def value_and_gradient(
-        self, X: Shaped[Tensor, "b d"]
-    ) -> tuple[Shaped[Tensor, " b"], Shaped[Tensor, "b d"]]:
-        """Value and gradient at every candidate, in closed form where the model has one."""
-        return self.observed.value_and_gradient(self._log_value_and_partials, X, self.log)
-
     def forward(self, X: Shaped[Tensor, "*b q d"]) -> Shaped[Tensor, "*b"]:
         """Value of every candidate.
 
@@ -125,8 +119,7 @@ class Lookahead(AcquisitionFunction):  # type: ignore[misc]
         ValueError
             If more than one point is asked jointly.
         """
-        if X.shape[-2] != 1:
-            raise ValueError(f"Lookahead takes q=1, but X has the shape {tuple(X.shape)}.")
+        check_one_candidate(X)
         if torch.is_grad_enabled():
             return self.observed.value(self._log_value_and_partials, X, self.log)
         mean, variance, covariance = self.observed.moments(X)

@@ -23,7 +23,7 @@ from scipy.special import logsumexp
 from torch import Tensor
 
 from bayesopt.acquisition.information import averaged_over_pending, resolved_noise
-from bayesopt.acquisition.observed import Observed
+from bayesopt.acquisition.observed import FunctionOfMoments, Observed
 from bayesopt.acquisition.optimal_samples import optimal_samples
 from bayesopt.acquisition.pending import noise_of_next
 from bayesopt.acquisition.truncated_entropy import log_entropy_lost
@@ -33,7 +33,7 @@ from bayesopt.region import Region
 _N_SAMPLES = 32
 
 
-class MaxValueEntropySearch(AcquisitionFunction):  # type: ignore[misc]
+class MaxValueEntropySearch(FunctionOfMoments):
     """Information of the next observation on the maximum, one candidate at a time.
 
     Parameters
@@ -54,22 +54,6 @@ class MaxValueEntropySearch(AcquisitionFunction):  # type: ignore[misc]
         super().__init__(model)
         self.maxima, self.noise, self.log = maxima, noise, log
         self.observed = Observed(model, model.train_inputs[0][:0])
-
-    def value_and_gradient(
-        self, X: Shaped[Tensor, "b d"]
-    ) -> tuple[Shaped[Tensor, " b"], Shaped[Tensor, "b d"]]:
-        """Value and gradient at every candidate, in closed form where the model has one."""
-        return self.observed.value_and_gradient(self._log_value_and_partials, X, self.log)
-
-    def forward(self, X: Shaped[Tensor, "*b q d"]) -> Shaped[Tensor, "*b"]:
-        """Value of every candidate.
-
-        Raises
-        ------
-        ValueError
-            If more than one point is asked jointly.
-        """
-        return self.observed.value(self._log_value_and_partials, X, self.log)
 
     def _log_value_and_partials(
         self, mean: Tensor, variance: Tensor, covariance: Tensor

@@ -35,7 +35,7 @@ from torch import Tensor
 
 from bayesopt.acquisition.average import Average
 from bayesopt.acquisition.expected_max import Array, log_gain_and_partials
-from bayesopt.acquisition.observed import Observed
+from bayesopt.acquisition.observed import FunctionOfMoments, Observed
 from bayesopt.acquisition.pending import fantasies, noise_of_next
 from bayesopt.data import Dataset
 
@@ -48,7 +48,7 @@ _SMALLEST = 1e-300
 _JITTER = 1e-10  # points that are asked twice at once, without noise
 
 
-class NoisyExpectedImprovement(AcquisitionFunction):  # type: ignore[misc]
+class NoisyExpectedImprovement(FunctionOfMoments):
     """What the best reportable mean is expected to gain from evaluating a candidate.
 
     Parameters
@@ -88,12 +88,6 @@ class NoisyExpectedImprovement(AcquisitionFunction):  # type: ignore[misc]
             self.mean = mean[within].numpy()
             self.top = int(self.mean.argmax())
             self.observed = Observed(model, A[within])
-
-    def value_and_gradient(
-        self, X: Shaped[Tensor, "b d"]
-    ) -> tuple[Shaped[Tensor, " b"], Shaped[Tensor, "b d"]]:
-        """Value and gradient at every candidate, in closed form where the model has one."""
-        return self.observed.value_and_gradient(self._log_value_and_partials, X, self.log)
 
     def forward(self, X: Shaped[Tensor, "*b q d"]) -> Shaped[Tensor, "*b"]:
         """Value of every candidate, or of every q of them."""

@@ -14,6 +14,7 @@ of these moments alone.
 from collections.abc import Callable
 
 import torch
+from botorch.acquisition import AcquisitionFunction
 from botorch.models.model import Model
 from jaxtyping import Float as Shaped
 from torch import Tensor
@@ -119,6 +120,39 @@ def check_one_candidate(X: Shaped[Tensor, "*b q d"]) -> None:
             f"This acquisition takes one candidate at a time, q=1, but X has the shape "
             f"{tuple(X.shape)}."
         )
+
+
+class FunctionOfMoments(AcquisitionFunction):  # type: ignore[misc]
+    """An acquisition that is a function of the moments of one candidate and fixed points.
+
+    A kind of it sets `observed`, the fixed points, and `log`, whether the logarithm is returned,
+    and says in `_log_value_and_partials` what the function is.
+    """
+
+    observed: Observed
+    log: bool
+
+    def _log_value_and_partials(
+        self, mean: Tensor, variance: Tensor, covariance: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """The logarithm (b,), and its derivatives in the moments (b,), (b,), (b, r)."""
+        raise NotImplementedError
+
+    def value_and_gradient(
+        self, X: Shaped[Tensor, "b d"]
+    ) -> tuple[Shaped[Tensor, " b"], Shaped[Tensor, "b d"]]:
+        """Value and gradient at every candidate, in closed form where the model has one."""
+        return self.observed.value_and_gradient(self._log_value_and_partials, X, self.log)
+
+    def forward(self, X: Shaped[Tensor, "*b q d"]) -> Shaped[Tensor, "*b"]:
+        """Value of every candidate.
+
+        Raises
+        ------
+        ValueError
+            If more than one point is asked jointly.
+        """
+        return self.observed.value(self._log_value_and_partials, X, self.log)
 
 
 class _FromPartials(torch.autograd.Function):

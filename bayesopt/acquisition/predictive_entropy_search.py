@@ -33,7 +33,7 @@ from bayesopt.acquisition.information import (
     averaged_over_pending,
     resolved_noise,
 )
-from bayesopt.acquisition.observed import Observed
+from bayesopt.acquisition.observed import FunctionOfMoments, Observed
 from bayesopt.acquisition.optimal_samples import good_points, optimal_samples
 from bayesopt.acquisition.pending import noise_of_next
 from bayesopt.acquisition.truncated_entropy import log_entropy_lost
@@ -45,7 +45,7 @@ _ROUNDING = 1e-9  # share of a variance that cancellation may leave wrong
 _LEAST_SHARE = 1e-12
 
 
-class PredictiveEntropySearch(AcquisitionFunction):  # type: ignore[misc]
+class PredictiveEntropySearch(FunctionOfMoments):
     """Information of the next observation on where the optimum is, one candidate at a time.
 
     Parameters
@@ -89,22 +89,6 @@ class PredictiveEntropySearch(AcquisitionFunction):  # type: ignore[misc]
         self.best = sites.mean[which, which]
         least = _ROUNDING * float(covariance.diagonal().max())
         self.best_variance = np.maximum(sites.covariance[which, which, which], 0.0) + least
-
-    def value_and_gradient(
-        self, X: Shaped[Tensor, "b d"]
-    ) -> tuple[Shaped[Tensor, " b"], Shaped[Tensor, "b d"]]:
-        """Value and gradient at every candidate, in closed form where the model has one."""
-        return self.observed.value_and_gradient(self._log_value_and_partials, X, self.log)
-
-    def forward(self, X: Shaped[Tensor, "*b q d"]) -> Shaped[Tensor, "*b"]:
-        """Value of every candidate.
-
-        Raises
-        ------
-        ValueError
-            If more than one point is asked jointly.
-        """
-        return self.observed.value(self._log_value_and_partials, X, self.log)
 
     def _log_value_and_partials(
         self, mean: Tensor, variance: Tensor, covariance: Tensor

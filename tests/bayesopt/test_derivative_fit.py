@@ -1,6 +1,7 @@
 """Hyperparameters of a process on values and partial derivatives: fitted, and drawn."""
 
 import math
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from bayesopt.models.derivatives.kernels import SMOOTH
 from bayesopt.models.derivatives.process import DerivativeGaussianProcess
 from bayesopt.models.derivatives.rows import HyperparametersWithSlopes, rows
 from bayesopt.models.fit import NegativeLogPosterior, fit
-from bayesopt.models.gaussian_process import GaussianProcess, Priors
+from bayesopt.models.gaussian_process import GaussianProcess, KernelName, Priors
 from bayesopt.models.prior import LogNormal
 
 KERNELS = list(SMOOTH)
@@ -165,3 +166,8 @@ def test_awkward_data_are_fitted_all_the_same(what, kernel, noise):
     moments += model.moments_with_next(at)(at, None)
     assert all(bool(moment.isfinite().all()) for moment in moments)
     assert np.isfinite(theta).all() and float(moments[1].min()) > 0.0
+
+
+def test_the_kernels_that_take_derivatives_are_those_that_have_slopes():
+    takes = {k for k in get_args(KernelName) if GaussianProcess(k).takes_derivatives}
+    assert takes == set(SMOOTH)

@@ -222,7 +222,9 @@ def test_it_takes_one_point_at_a_time_in_batches_of_any_shape():
     acquisition = Lookahead(model, model.X, points(5, 2, seed=13), 0.02)
     with torch.no_grad():
         torch.testing.assert_close(acquisition(X).reshape(-1), acquisition(X.reshape(6, 1, 2)))
-    with pytest.raises(ValueError, match=r"takes q=1, but X has the shape \(3, 2, 2\)"):
+    with pytest.raises(
+        ValueError, match=r"takes one candidate at a time, q=1, but X has the shape \(3, 2, 2\)"
+    ):
         acquisition(points(3, 2, 2))
 
 

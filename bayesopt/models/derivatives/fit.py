@@ -63,7 +63,7 @@ class DerivativeMarginalLikelihood:
     """
 
     def __init__(self, data: Dataset, dY: Tensor, dYvar: Tensor, process: GaussianProcess) -> None:
-        if process.kernel not in SMOOTH or process.mean != "constant":
+        if not process.takes_derivatives:
             raise ValueError(
                 f"Derivatives need a kernel of {', '.join(map(repr, SMOOTH))} and a constant mean, "
                 f"but the model is a {process}."
