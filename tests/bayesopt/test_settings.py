@@ -293,7 +293,7 @@ POLICY = PLAIN.to_json()["policy"]
 @pytest.mark.parametrize(
     ("described", "text"),
     [
-        (changed(format=FORMAT + 1), "by a newer version of bayesopt: its format is 2"),
+        (changed(format=FORMAT + 1), "by a newer version of bayesopt: its format is 3"),
         (changed(colour="red"), r"newer version of bayesopt: the settings have \['colour'\]"),
         (changed(policy=POLICY | {"trust": 1}), r"newer version.*Policy have \['trust'\]"),
         (changed(policy={"kind": "Portfolio"}), "newer version.*hold 'Portfolio'"),
@@ -323,7 +323,7 @@ def test_what_cannot_be_read_is_refused(described, text):
 @pytest.mark.parametrize("what", ["format", "colour", "space"])
 def test_differences_refuse_it_too(what):
     with pytest.raises(ValueError, match=r"newer version|cannot be read"):
-        differences(changed(**{what: 2}), PLAIN)
+        differences(changed(**{what: 3}), PLAIN)
 
 
 class OwnPolicy(Policy):

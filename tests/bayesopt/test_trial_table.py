@@ -9,10 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import fixed, floats, ints
 
+from bayesopt.csv_results import read_csv
 from bayesopt.parameter import Categorical, Float, Int
 from bayesopt.space import Space
 from bayesopt.trial import Evaluation, Trial, TrialState
-from bayesopt.trial_table import read_csv, to_dataframe
+from bayesopt.trial_table import to_dataframe
 
 SPACE = Space(
     rate=Float(0.0, 1.0),
