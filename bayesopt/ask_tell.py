@@ -10,22 +10,26 @@ from typing import Any, overload
 from numpy.typing import ArrayLike, NDArray
 
 from bayesopt.arguments import whole_number
-from bayesopt.data import Direction, Noise
+from bayesopt.data import Noise
 from bayesopt.design import SpaceExhausted
+from bayesopt.evaluation import check_n_values
 from bayesopt.execution.objective import Failure
+from bayesopt.given_results import given_results
 from bayesopt.gradient import by_name
 from bayesopt.ledger import Ledger
+from bayesopt.outcome_constraints import OutcomeConstraints
 from bayesopt.policy import Policy
 from bayesopt.region import Region
-from bayesopt.settings import Settings
+from bayesopt.settings import Directions, Settings
 from bayesopt.space import Params, Space
 from bayesopt.storage.records import StorageError
 from bayesopt.suggestion import suggest
 from bayesopt.torch_settings import own_torch_settings
-from bayesopt.trial import Evaluation, NotFinite, Seen, Trial, TrialState, given_results
+from bayesopt.trial import Evaluation, NotFinite, Seen, Trial, TrialState
 
 Point = Mapping[str, Any] | Sequence[Any] | NDArray[Any]
 Gradients = ArrayLike | Sequence[Mapping[str, float] | None]
+ByName = Mapping[str, ArrayLike] | Sequence[Mapping[str, Any] | None]
 _PATIENCE_WITH_READING = 15.0  # seconds
 _LONGEST_REASON = 10_000  # characters; some exceptions show whole arrays
 _LONGEST_TRACEBACK = 100_000
@@ -60,9 +64,14 @@ class AskTell:
         return self._settings.space
 
     @property
-    def direction(self) -> Direction:
-        """Which values are good."""
+    def direction(self) -> Directions:
+        """Which values are good; a tuple, one for each of several objectives."""
         return self._settings.direction
+
+    @property
+    def outcome_constraints(self) -> OutcomeConstraints:
+        """What must hold for the outcomes of an evaluation."""
+        return self._settings.outcome_constraints
 
     @property
     def noise(self) -> Noise:
@@ -177,7 +186,7 @@ class AskTell:
                 self.space,
                 self.policy,
                 known,
-                direction=self.direction,
+                direction=self.direction,  # type: ignore[arg-type]
                 noise=self.noise,
                 seed=self.seed,
                 number=number,
@@ -213,20 +222,22 @@ class AskTell:
             A running trial, or its number. Telling the same result again changes nothing. A result
             that comes after another attempt at its trial has ended is kept as a trial of its own.
         result
-            A number, a ``(mean, sd)`` tuple with the standard error sd, or an Evaluation. A value
-            that is NaN or infinite is recorded as a failure.
+            A number, a ``(mean, sd)`` tuple with the standard error sd, or an Evaluation, which
+            brings the values of `outcome_constraints`; for several objectives a sequence with a
+            number for each, or an Evaluation. What is NaN or infinite is recorded as a failure.
 
         Raises
         ------
         TypeError, ValueError
-            If the result is none of these (the trial goes on running), or the trial is not of this
-            study, or ended otherwise.
+            If the result is none of these, has another number of values than there are objectives,
+            or lacks a constraint (the trial goes on running), or the trial is not of this study,
+            or ended otherwise.
         StorageError
             If it cannot be saved; it is kept in memory, see `save`.
         """
         number = self._number(trial)
         try:
-            evaluation = self._with_named_partials(Evaluation.of(result))
+            evaluation = self._checked_evaluation(Evaluation.of(result, self._settings.n_values))
         except NotFinite as error:
             self.fail(number, str(error))
             return
@@ -252,8 +263,10 @@ class AskTell:
         else:
             self._end(number, TrialState.COMPLETE, keep_late=True, evaluation=outcome)
 
-    def _with_named_partials(self, evaluation: Evaluation) -> Evaluation:
-        """With partial derivatives by name; raises ValueError where they do not fit the study."""
+    def _checked_evaluation(self, evaluation: Evaluation) -> Evaluation:
+        """With partial derivatives by name; raises ValueError where it does not fit the study."""
+        check_n_values(len(evaluation.values), self._settings.n_values)
+        self.outcome_constraints.check(evaluation)
         named = by_name(evaluation, self.space)
         if named.gradient:
             self.policy.check_takes_derivatives()
@@ -295,11 +308,13 @@ class AskTell:
     def add(
         self,
         X: Sequence[Point] | NDArray[Any],
-        y: ArrayLike,
+        y: ArrayLike | Sequence[Evaluation],
         sd: ArrayLike | None = None,
         *,
         gradient: Gradients | None = None,
         gradient_sd: Gradients | float | None = None,
+        constraints: ByName | None = None,
+        constraint_sd: ByName | None = None,
         once: bool = False,
     ) -> None:
         """Add results from elsewhere; NaN and infinite values become failed trials.
@@ -311,29 +326,45 @@ class AskTell:
         X
             (n, d) array or a list of dicts.
         y
-            (n,) values in the user's units.
+            (n,) values in the user's units, (n, m) for m objectives; or n Evaluations, which bring
+            all that follows themselves.
         sd
-            Standard errors, a scalar or (n,); None or NaN where one is not known.
+            Standard errors, a scalar or of the shape of y; None or NaN where one is not known.
         gradient
             (n, d) array of partial derivatives, or a list of dicts (see `bayesopt.Evaluation`);
             NaN where there is none.
         gradient_sd
             Their standard errors, one for all or likewise.
+        constraints
+            Values of the `outcome_constraints`: (n,) by their names, or a list of dicts. One that
+            is NaN or None makes a failed trial.
+        constraint_sd
+            Their standard errors, likewise, or a scalar by name; NaN or None: not known.
         once
             Only those that the study does not hold already, so that a script can be run again.
 
         Raises
         ------
         ValueError, TypeError
-            If shapes differ or a point is not in the space; then nothing is added.
+            If shapes differ, a constraint is missing or a point is not in the space; then nothing
+            is added.
         StorageError
             If they cannot be saved; then nothing is added.
         """
         points = self._checked(X)
-        ended = given_results(len(points), y, sd, gradient, gradient_sd)
+        ended = given_results(
+            len(points),
+            y,
+            sd,
+            gradient,
+            gradient_sd,
+            n_values=self._settings.n_values,
+            constraints=constraints,
+            constraint_sd=constraint_sd,
+        )
         for fields in ended:
             if "evaluation" in fields:
-                fields["evaluation"] = self._with_named_partials(fields["evaluation"])
+                fields["evaluation"] = self._checked_evaluation(fields["evaluation"])
         with self._lock:
             self._ledger.add(points, ended, once)
 
@@ -346,7 +377,7 @@ class AskTell:
 def copied(trial: Trial) -> Trial:
     """The trial with dicts of its own: what a user does to them does not reach the study."""
     evaluation = trial.evaluation
-    if evaluation is not None and evaluation.gradient is not None:
+    if evaluation is not None and not (evaluation.gradient is evaluation.constraints is None):
         evaluation = replace(evaluation)
     return replace(trial, params=dict(trial.params), evaluation=evaluation)
 

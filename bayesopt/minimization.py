@@ -11,13 +11,14 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import OptimizeResult
 
 from bayesopt.ask_tell import Point
-from bayesopt.data import Noise
+from bayesopt.data import Direction, Noise
 from bayesopt.execution.objective import AllEvaluationsFailed, Objective, check_signature
 from bayesopt.explanation import Explanation
+from bayesopt.outcome_constraints import OutcomeBounds
 from bayesopt.policy import Policy
 from bayesopt.space import Params, Space
 from bayesopt.study import Callback, Study
-from bayesopt.trial import TrialState
+from bayesopt.trial import Evaluation, TrialState
 
 
 class Result(OptimizeResult):  # type: ignore[misc]
@@ -41,10 +42,13 @@ def minimize(
     *,
     noise: Noise = "auto",
     constraints: object = (),
+    outcome_constraints: OutcomeBounds | None = None,
+    direction: Direction | Sequence[Direction] | None = None,
+    reference_point: Sequence[float] | None = None,
     policy: Policy | None = None,
     n_initial: int | None = None,
     x0: Point | Sequence[Point] | None = None,
-    y0: ArrayLike | None = None,
+    y0: ArrayLike | Evaluation | Sequence[Evaluation] | None = None,
     n_parallel: int = 1,
     executor: object | None = None,
     storage: str | PathLike[str] | None = None,
@@ -62,7 +66,9 @@ def minimize(
     ----------
     fun
         Returns a number, ``(mean, sd)`` with the standard error of the mean, or an Evaluation,
-        which may bring partial derivatives. It is called with the parameters as keywords, or with
+        which may bring partial derivatives and brings the outcomes that are constrained. For
+        several objectives it returns a sequence with a number for each, or an Evaluation. It is
+        called with the parameters as keywords, or with
         one vector when `space` is a list of bounds. An exception, NaN or an unusable result is
         recorded as a failed trial.
     space
@@ -77,12 +83,22 @@ def minimize(
         On the parameters: `scipy.optimize.LinearConstraint`, `NonlinearConstraint`,
         `bayesopt.Simplex` or a list of them; every point that is tried satisfies them (see
         `Study`). Points in `x0` must, too, unless their values are given.
+    outcome_constraints
+        Bounds on what an evaluation gives besides its value: ``{"latency": (None, 5.0)}`` wants a
+        latency of at most 5, and the function returns
+        ``Evaluation(value, constraints={"latency": ...})``.
+    direction
+        For several objectives a list of "minimize" and "maximize", one for each.
+    reference_point
+        For several objectives a value for each: what is worse in one of them counts for nothing.
+        None: chosen from what was observed.
     policy
         How points are chosen.
     n_initial
         Number of space-filling points before the model takes over.
     x0, y0
-        A point or points to start with, and their values when they are known already.
+        A point or points to start with, and their values when they are known already: numbers, a
+        row for each point where there are several objectives, or Evaluations.
     n_parallel
         So many evaluations at once, each in a process of its own, or on the `executor`.
     executor
@@ -135,9 +151,11 @@ def minimize(
         x0,
         y0,
         dict(
-            direction="minimize",
+            direction=_of_minimize(direction),
             noise=noise,
             constraints=constraints,
+            outcome_constraints=outcome_constraints,
+            reference_point=reference_point,
             policy=policy,
             n_initial=n_initial,
             seed=seed,
@@ -161,10 +179,13 @@ def maximize(
     *,
     noise: Noise = "auto",
     constraints: object = (),
+    outcome_constraints: OutcomeBounds | None = None,
+    direction: Direction | Sequence[Direction] | None = None,
+    reference_point: Sequence[float] | None = None,
     policy: Policy | None = None,
     n_initial: int | None = None,
     x0: Point | Sequence[Point] | None = None,
-    y0: ArrayLike | None = None,
+    y0: ArrayLike | Evaluation | Sequence[Evaluation] | None = None,
     n_parallel: int = 1,
     executor: object | None = None,
     storage: str | PathLike[str] | None = None,
@@ -184,9 +205,11 @@ def maximize(
         x0,
         y0,
         dict(
-            direction="maximize",
+            direction=_only_maximize(direction),
             noise=noise,
             constraints=constraints,
+            outcome_constraints=outcome_constraints,
+            reference_point=reference_point,
             policy=policy,
             n_initial=n_initial,
             seed=seed,
@@ -203,12 +226,27 @@ def maximize(
     )
 
 
+def _of_minimize(direction: Any) -> Any:
+    if direction == "maximize":
+        raise ValueError("`minimize` got direction='maximize': call `maximize`.")
+    return "minimize" if direction is None else direction
+
+
+def _only_maximize(direction: object) -> Literal["maximize"]:
+    if direction not in (None, "maximize"):
+        raise ValueError(
+            f"`maximize` has no other direction, but got {direction!r}. For several objectives "
+            "call `minimize`, whose `direction` may be a list."
+        )
+    return "maximize"
+
+
 def _optimize(
     fun: Objective,
     space: object,
     n_evals: int,
     x0: Point | Sequence[Point] | None,
-    y0: ArrayLike | None,
+    y0: ArrayLike | Evaluation | Sequence[Evaluation] | None,
     of_study: dict[str, Any],
     **of_run: Any,
 ) -> Result:
@@ -220,7 +258,7 @@ def _optimize(
     first = _starting_points(space, x0)
     study = Study(space, **of_study)
     if y0 is not None:
-        study.add(first, np.atleast_1d(y0), once=True)
+        study.add(first, _values_at(first, y0, study), once=True)
         first = []
     with _kept(study):
         try:
@@ -255,6 +293,17 @@ def _starting_points(space: Space, x0: Point | Sequence[Point] | None) -> list[P
         for entry in x0
     )
     return [space.check(point) for point in (x0 if several else [x0])]
+
+
+def _values_at(points: Sequence[Params], y0: Any, study: Study) -> Any:
+    """What was given for one point or several, an entry or a row for each."""
+    if isinstance(y0, Evaluation):
+        return [y0]
+    if isinstance(y0, Sequence) and any(isinstance(one, Evaluation) for one in y0):
+        return y0
+    values = np.atleast_1d(y0)
+    is_row = isinstance(study.direction, tuple) and len(points) == values.ndim == 1
+    return values[None] if is_row else values
 
 
 def _result(study: Study, message: str, success: bool) -> Result:
