@@ -194,7 +194,7 @@ def test_while_nothing_is_feasible_the_probability_alone_counts(noise):
 
 
 def test_in_samples_without_a_feasible_point_any_feasible_one_is_an_improvement():
-    f, c = objective("known"), constraint(2, -0.05, noise="known")
+    f, c = objective("known"), constraint(2, -0.12, noise="known")
     alpha = build(f, [c])
     assert isinstance(alpha, SampledImprovement)
     best = alpha.improvement.best
