@@ -129,7 +129,7 @@ def boxes(front: ArrayLike, reference: ArrayLike) -> tuple[Array, Array]:
     ValueError
         If the shapes do not fit, or the reference point is not finite.
     """
-    points = _scores(front)
+    points = _scores(front, "front")
     reference = _reference(reference, points.shape[1])
     above = np.isfinite(points).all(axis=1) & (points > reference).all(axis=1)
     points = points[above]
@@ -206,12 +206,12 @@ def _excess(scores: Array, reference: ArrayLike) -> Array:
     return above
 
 
-def _scores(Y: ArrayLike) -> Array:
+def _scores(Y: ArrayLike, name: str = "Y") -> Array:
     """Scores as (n, m); raises ValueError for another shape."""
-    scores = real_numbers(Y, "Y")
+    scores = real_numbers(Y, name)
     if scores.ndim != 2 or scores.shape[1] == 0:
         raise ValueError(
-            f"`Y` must have the shape (points, objectives), but has the shape {scores.shape}."
+            f"`{name}` must have the shape (points, objectives), but has the shape {scores.shape}."
         )
     return scores
 

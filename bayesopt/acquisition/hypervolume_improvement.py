@@ -79,14 +79,14 @@ class _Sides:
             n += len(own)
         flat = np.concatenate(levels)
         endless = np.isinf(flat)
-        high = np.concatenate(highs)
+        end = np.concatenate(highs)
         return cls(
             np.where(endless, 0.0, flat),
             np.repeat(np.arange(len(levels)), [len(own) for own in levels]),
             endless,
             np.concatenate(lows),
-            high,
-            not endless[high].all(),
+            end,
+            not endless[end].all(),
         )
 
     def log_lengths_and_partials(self, mean: Array, variance: Array) -> tuple[Array, Array, Array]:
