@@ -146,13 +146,33 @@ class AskTell:
 
     def _ask_several(self, n: int) -> list[Trial]:
         """At least one trial; fewer than n when a finite space has no more."""
-        trials = [self.ask()]
+        trials = self._ask_together(n) if self.policy.batch == "joint" and n > 1 else []
         while len(trials) < n:
             try:
                 trials.append(self.ask())
             except SpaceExhausted:
+                if not trials:
+                    raise
                 break
         return trials
+
+    def _ask_together(self, n: int) -> list[Trial]:
+        """Trials whose points are chosen together; at most n."""
+        with self._lock:
+            claims = self._ledger.claim_together(n)
+            try:
+                chosen = self._choose(tuple(claim.number for claim in claims), claims[0].known)
+                trials = [
+                    self._ledger.commit(claim, trial, distinct=self.noise is False)
+                    for claim, trial in zip(claims, chosen, strict=False)
+                ]
+            except BaseException:
+                for claim in reversed(claims):
+                    self._ledger.give_back(claim.number)
+                raise
+            for claim in reversed(claims[len(chosen) :]):
+                self._ledger.give_back(claim.number)
+            return [copied(trial) for trial in trials if trial is not None]
 
     def _ask_in_loop(self, given: Sequence[Params], limit: int) -> Trial | None:
         """The next trial of a loop; None where the study has `limit` of them."""
@@ -170,7 +190,7 @@ class AskTell:
                 if claim is None or claim.trial is not None:
                     return None if claim is None else claim.trial
                 try:
-                    chosen = self._choose(claim.number, claim.known)
+                    (chosen,) = self._choose((claim.number,), claim.known)
                     trial = self._ledger.commit(claim, chosen, distinct=self.noise is False)
                 except BaseException:
                     self._ledger.give_back(claim.number)
@@ -179,23 +199,17 @@ class AskTell:
                     _log.debug("Trial %d: %s", trial.number, dict(trial.params))
                     return trial
 
-    def _choose(self, number: int, known: Sequence[Trial]) -> Trial:
-        """A trial at the point that the policy chooses; it depends on nothing but the arguments."""
+    def _choose(self, numbers: tuple[int, ...], known: Sequence[Trial]) -> list[Trial]:
+        """Trials at the points that the policy chooses; they depend on nothing but the arguments.
+
+        Fewer than there are numbers when a finite space has no more.
+        """
         with own_torch_settings():
-            chosen = suggest(
-                self.space,
-                self.policy,
-                known,
-                direction=self.direction,  # type: ignore[arg-type]
-                noise=self.noise,
-                seed=self.seed,
-                number=number,
-                n_initial=self.n_initial,
-                region=self.region,
-            )
-        return Trial(
-            number, chosen.params, origin=chosen.origin, hyperparameters=chosen.hyperparameters
-        )
+            chosen = suggest(self._settings, known, numbers, self.region)
+        return [
+            Trial(number, one.params, origin=one.origin, hyperparameters=one.hyperparameters)
+            for number, one in zip(numbers, chosen, strict=False)
+        ]
 
     def replay(self, trial: Trial | int) -> Params:
         """Choose the point of a trial again, from what was known then.
@@ -211,7 +225,8 @@ class AskTell:
         if trial.seen is None:
             raise ValueError(f"The point of trial {trial.number} was {trial.origin}, not chosen.")
         known = _as_seen(self._ledger.trials, trial.number, trial.seen)
-        return dict(self._choose(trial.number, known).params)
+        numbers = trial.seen.together or (trial.number,)
+        return dict(self._choose(numbers, known)[numbers.index(trial.number)].params)
 
     def tell(self, trial: Trial | int, result: object) -> None:
         """Record what an evaluation gave; it is on the disk when this returns.
@@ -384,7 +399,7 @@ def copied(trial: Trial) -> Trial:
 
 def _as_seen(trials: Sequence[Trial], number: int, seen: Seen) -> list[Trial]:
     """The trials as they were when the point of a number was chosen."""
-    hidden = {number, *seen.absent}
+    hidden = {number, *seen.absent, *seen.together}
     known = [trial for trial in trials if trial.number < seen.n and trial.number not in hidden]
     return [
         Trial(t.number, t.params, origin=t.origin, hyperparameters=t.hyperparameters)

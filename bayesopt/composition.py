@@ -26,8 +26,10 @@ from bayesopt.acquisition.feasible_mean import FeasibleMean
 from bayesopt.acquisition.pending import believe
 from bayesopt.acquisition.posterior_mean import PosteriorMeanWithGradient
 from bayesopt.acquisition.probability_of_feasibility import Bounded, ProbabilityOfFeasibility
-from bayesopt.acquisition.product import LogProduct
+from bayesopt.acquisition.with_probability import Cautious, LogProbability, WithProbability
+from bayesopt.data import Dataset
 from bayesopt.models.outcomes import OutcomeModels
+from bayesopt.models.surrogate import Surrogate
 from bayesopt.observations import Observations
 from bayesopt.parameter import Array
 from bayesopt.policy import Policy
@@ -37,6 +39,7 @@ RISK = 0.05
 """delta: a point to report meets all outcome constraints with probability 1 - delta."""
 
 _FEW_MEMBERS = 4
+_LEAST_SUCCESS = 0.5
 
 
 @dataclass(frozen=True)
@@ -104,19 +107,14 @@ class Composition:
         return rows[self.inside()[rows]]
 
     def _merit(self) -> Array:
-        """Scores (n,): observed without noise, else by the model; of several objectives, minus how
-        many points are better in all of them."""
-        scores = torch.stack(
-            [
-                data.Y.squeeze(-1) if bool((data.Yvar == 0).all()) else marginal_mean(model, data.X)
-                for model, data in zip(self.models.objectives, self.seen.objectives, strict=True)
-            ],
-            dim=-1,
-        )
+        """Scores (n,) of one objective; of several, minus how many points dominate each."""
+        pairs = zip(self.models.objectives, self.seen.objectives, strict=True)
+        scores: Array = torch.stack([_scores(*pair) for pair in pairs], dim=-1).numpy()
         if scores.shape[1] == 1:
-            merit: Array = scores[:, 0].numpy()
-            return merit
-        return -n_dominating(scores.numpy()).astype(np.float64)
+            only: Array = scores[:, 0]
+            return only
+        better = (scores >= scores[:, None]).all(-1) & (scores > scores[:, None]).any(-1)
+        return -better.sum(1).astype(np.float64)
 
     def _shortfall(self) -> Array:
         """How far (n,) from being feasible: observed without noise, else by the model."""
@@ -130,17 +128,19 @@ class Composition:
         everything = (*self.models.objectives, *self.models.constraints)
         return all(0.0 < model.hyperparameters.noise < negligible for model in everything)
 
-    def chance(self) -> AcquisitionFunction | None:
-        """Log probability that a point is feasible and gives anything; None where that is sure."""
-        factors = [self._feasibility(self.models)] if self.seen.constraints else []
+    def chances(self) -> list[LogProbability]:
+        """Probabilities that a point is feasible, and gives anything, where that is not sure."""
+        factors: list[LogProbability] = []
+        if self.seen.constraints:
+            factors.append(self._feasibility(self.models))
         if self.models.success is not None:
             factors.append(self.models.success)
-        return None if not factors else LogProduct(factors)
+        return factors
 
     def mean(self) -> AcquisitionFunction:
         """The posterior mean of the only objective, where points are feasible likely enough."""
-        mean, chance = PosteriorMeanWithGradient(self.models.objectives[0]), self.chance()
-        return mean if chance is None else FeasibleMean(mean, chance, RISK)
+        mean, chances = PosteriorMeanWithGradient(self.models.objectives[0]), self.chances()
+        return FeasibleMean(mean, chances, RISK) if chances else mean
 
     def acquisition(self, X_pending: Tensor | None) -> AcquisitionFunction:
         """What the next point maximises, beside pending ones (k, d)."""
@@ -154,7 +154,9 @@ class Composition:
 
     def _of_one(self, models: OutcomeModels, X_pending: Tensor | None) -> AcquisitionFunction:
         wanted = self._wanted(models, X_pending)
-        return wanted if models.success is None else LogProduct([wanted, models.success])
+        if models.success is None:
+            return wanted
+        return WithProbability(wanted, [Cautious(models.success, _LEAST_SUCCESS)])
 
     def _wanted(self, models: OutcomeModels, X_pending: Tensor | None) -> AcquisitionFunction:
         """What an evaluation that gives something is worth."""
@@ -183,7 +185,7 @@ class Composition:
         if not bool(rows.any()):
             return feasibility
         wanted = self.policy.builder(self.region)(model, data.at(rows), X_pending)
-        return LogProduct([wanted, feasibility])
+        return WithProbability(wanted, [feasibility])
 
     def _bounded(self, models: OutcomeModels) -> list[Bounded]:
         return [
@@ -201,3 +203,12 @@ class Composition:
                 for one, constraint in zip(bounded, self.seen.constraints, strict=True)
             ]
         return ProbabilityOfFeasibility(bounded)
+
+
+def _scores(model: Surrogate, data: Dataset) -> Tensor:
+    """Scores (n,) of the observed points: observed without noise, else by the model."""
+    if bool((data.Yvar == 0).all()):
+        return data.Y.squeeze(-1)
+    with torch.no_grad():
+        mean: Tensor = model.marginals(data.X)[0]
+    return mean

@@ -251,9 +251,7 @@ def _slopes(
     return torch.from_numpy(dY), torch.from_numpy(variance)
 
 
-def _noise_variance(
-    trials: list[Trial], noise: Noise, scaling: Scaling, outcome: Outcome
-) -> Array:
+def _noise_variance(trials: list[Trial], noise: Noise, scaling: Scaling, outcome: Outcome) -> Array:
     default = np.nan if noise == "auto" else float(noise)
     given = [_observed(trial, outcome)[1] for trial in trials]
     sd = [default if each is None else each for each in given]

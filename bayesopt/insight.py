@@ -97,11 +97,11 @@ class Insight:
         """Probability (n,) that points meet the outcome constraints and do not fail."""
         X = torch.from_numpy(self.settings.space.to_units(points))
         with own_torch_settings(), torch.no_grad():
-            chance = self._fitted(None).chance()
-            if chance is None:
-                return np.ones(len(points))
-            likely: Array = chance(X.unsqueeze(-2)).exp().numpy()
-        return likely
+            likely = torch.ones(len(X), dtype=X.dtype)
+            for chance in self._fitted(None).chances():
+                likely *= chance.log_probability(X).exp()
+        found: Array = likely.numpy()
+        return found
 
     @property
     def description(self) -> str:

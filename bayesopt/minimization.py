@@ -1,38 +1,22 @@
 """The one call: minimise or maximise an expensive function."""
 
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from os import PathLike
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
-from scipy.optimize import OptimizeResult
+from numpy.typing import ArrayLike
 
 from bayesopt.ask_tell import Point
 from bayesopt.data import Direction, Noise
 from bayesopt.execution.objective import AllEvaluationsFailed, Objective, check_signature
-from bayesopt.explanation import Explanation
 from bayesopt.outcome_constraints import OutcomeBounds
 from bayesopt.policy import Policy
+from bayesopt.result import Result, result_of
 from bayesopt.space import Params, Space
 from bayesopt.study import Callback, Study
 from bayesopt.trial import Evaluation, TrialState
-
-
-class Result(OptimizeResult):  # type: ignore[misc]
-    """SciPy's result, which can also explain itself."""
-
-    def explain(self) -> Explanation:
-        """What the model behind the search has learnt, and how far to trust it; print it."""
-        explanation: Explanation = self.study.explain()
-        return explanation
-
-    def __repr__(self) -> str:
-        """SciPy's table, which cannot show an empty dict: without failures there is no line."""
-        shown = {name: value for name, value in self.items() if value is not self.failures or value}
-        return repr(OptimizeResult(shown))
 
 
 def minimize(
@@ -124,10 +108,15 @@ def minimize(
     scipy.optimize.OptimizeResult
         ``x`` and ``params`` (the recommended point), ``fun`` (its value: observed when `noise` is
         False, else the posterior mean), ``sd`` (how unsure that is), ``observed`` (what was seen
-        there; NaN if nothing was), ``nfev``, ``n_failed`` and ``failures`` (how many of those
-        failed, and how many for each reason), ``success`` (False when interrupted), ``message``,
-        ``x_iters``, ``func_vals`` (NaN where it failed), ``study``, and ``explain()``, which says
-        what the model has learnt.
+        there; NaN if nothing was), ``feasibility`` (probability that the point meets the outcome
+        constraints) and ``constraints`` (their values seen there), ``nfev``, ``n_failed`` and
+        ``failures`` (how many of those failed, and how many for each reason), ``success`` (False
+        when interrupted, or no point is feasible), ``message``, ``x_iters``, ``func_vals`` (NaN
+        where it failed), ``study``, and ``explain()``, which says what the model has learnt.
+
+        For m objectives ``pareto_front`` (see `bayesopt.pareto_front.ParetoFront`); ``x``,
+        ``params``, ``fun`` (k, m) and ``sd`` are those of its k points, ``func_vals`` is
+        (nfev, m).
 
     Raises
     ------
@@ -270,7 +259,7 @@ def _optimize(
         if not any(trial.state is TrialState.COMPLETE for trial in study.trials):
             reasons = sorted({str(trial.reason) for trial in study.trials})
             raise AllEvaluationsFailed(f"Not one evaluation succeeded: {'; '.join(reasons)}")
-        return _result(study, message, success)
+        return result_of(study, message, success)
 
 
 @contextmanager
@@ -304,34 +293,3 @@ def _values_at(points: Sequence[Params], y0: Any, study: Study) -> Any:
     values = np.atleast_1d(y0)
     is_row = isinstance(study.direction, tuple) and len(points) == values.ndim == 1
     return values[None] if is_row else values
-
-
-def _result(study: Study, message: str, success: bool) -> Result:
-    best = study.recommend()
-    ended = [trial for trial in study.trials if trial.state is not TrialState.RUNNING]
-    failures = Counter(trial.reason for trial in ended if trial.state is TrialState.FAILED)
-    failed = f" {failures.total()} of {len(ended)} evaluations failed." if failures else ""
-    seen = [
-        trial.value for trial in ended if trial.params == best.params and trial.value is not None
-    ]
-    return Result(
-        x=_vector(study.space, best.params),
-        params=dict(best.params),
-        fun=best.mean,
-        sd=best.sd,
-        observed=float(np.mean(seen)) if seen else float("nan"),
-        nfev=len(ended),
-        n_failed=failures.total(),
-        failures=dict(failures),
-        success=success,
-        message=f"{message}{failed} {study.description}; {best.rule.replace('_', ' ')}.",
-        x_iters=[_vector(study.space, trial.params) for trial in ended],
-        func_vals=np.array([np.nan if trial.value is None else trial.value for trial in ended]),
-        study=study,
-    )
-
-
-def _vector(space: Space, params: Mapping[str, Any]) -> NDArray[np.float64] | list[Any]:
-    """An array when every parameter is a number, else a list in the order of the space."""
-    values = [params[name] for name in space.names]
-    return values if space.categories else np.array(values, dtype=np.float64)

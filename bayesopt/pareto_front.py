@@ -5,8 +5,8 @@ Notation
 k, m    points of the front, objectives
 n       evaluations that have ended
 
-Values are observed ones where nothing is noisy, else posterior means: the luckiest observations would
-make a front that no points have.
+Values are observed ones where nothing is noisy, else posterior means: the luckiest observations
+would make a front that no points have.
 """
 
 from collections.abc import Mapping, Sequence

@@ -191,8 +191,8 @@ class Policy:
         of feasibility; "nei" and "nehvi" know what the constraints may be at the same points.
         Where evaluations have failed, all are multiplied by the probability that one does not.
 
-        Or a callable ``(model, data, X_pending) -> AcquisitionFunction``, for one objective; to what it
-        returns log probabilities are added.
+        Or a callable ``(model, data, X_pending) -> AcquisitionFunction``, for one objective; the
+        logarithms of these probabilities are added to what it returns.
     batch
         How points are chosen beside those that are running:
 

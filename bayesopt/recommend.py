@@ -54,9 +54,7 @@ class Recommendation:
     feasibility: float = 1.0
 
 
-def recommend(
-    found: Composition, trials: Sequence[Trial], rule: Rule, seed: int
-) -> Recommendation:
+def recommend(found: Composition, trials: Sequence[Trial], rule: Rule, seed: int) -> Recommendation:
     """Apply one rule, for one objective.
 
     Parameters

@@ -86,6 +86,7 @@ class Settings:
         object.__setattr__(self, "outcome_constraints", outcome_constraints)
         point = _checked_reference_point(self.reference_point, self.n_values)
         object.__setattr__(self, "reference_point", point)
+        self.policy.check_fits(self.n_values, bool(outcome_constraints))
         object.__setattr__(self, "noise", checked_noise(self.noise))
         object.__setattr__(self, "n_initial", whole_number(self.n_initial, "n_initial", 1))
         object.__setattr__(self, "seed", checked_seed(self.seed))

@@ -21,6 +21,7 @@ from bayesopt.loop_of_study import LoopOfStudy
 from bayesopt.opening import open_study, read_settings
 from bayesopt.outcome_constraints import OutcomeBounds, OutcomeConstraints
 from bayesopt.parameter import Array
+from bayesopt.pareto_front import ParetoFront
 from bayesopt.policy import Policy
 from bayesopt.recommend import Recommendation, Rule
 from bayesopt.region import Region
@@ -273,12 +274,15 @@ class Study(AskTell):
         Raises
         ------
         ValueError
-            If nothing has been observed yet, or the rule is not known.
+            If nothing has been observed yet, the rule is not known, or there are several
+            objectives (see `pareto_front`).
         """
         return self._insight.recommend(rule)
 
     def predict(self, points: Sequence[Point] | NDArray[Any]) -> tuple[Array, Array]:
         """Mean (n,) and standard deviation (n,) of the function, without noise, at n points.
+
+        Of m > 1 objectives (n, m) and (n, m).
 
         Fitted to all values as they are. The search and `recommend` look harder at the good values
         and count the poor ones only as poor, so that their numbers differ a little from these.
@@ -289,6 +293,26 @@ class Study(AskTell):
             If nothing has been observed yet, or a point is not in the space.
         """
         return self._insight.predict(self._checked(points))
+
+    def feasibility(self, points: Sequence[Point] | NDArray[Any]) -> Array:
+        """Probability (n,) that n points meet the outcome constraints and do not fail.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If nothing has been observed yet, or a point is not in the space.
+        """
+        return self._insight.feasibility(self._checked(points))
+
+    def pareto_front(self) -> ParetoFront:
+        """The evaluated points of several objectives that no other one beats in all of them.
+
+        Raises
+        ------
+        ValueError
+            If there is one objective, or nothing has been observed yet.
+        """
+        return self._insight.pareto_front()
 
     @property
     def description(self) -> str:

@@ -45,9 +45,12 @@ def default_n_initial(space: Space) -> int:
 
 
 def suggest(
-    settings: Settings, trials: Sequence[Trial], number: int, region: Region | None = None
-) -> Suggestion:
-    """Choose the next point.
+    settings: Settings,
+    trials: Sequence[Trial],
+    numbers: Sequence[int],
+    region: Region | None = None,
+) -> list[Suggestion]:
+    """Choose the next point, or several that are to be evaluated together.
 
     Parameters
     ----------
@@ -55,34 +58,66 @@ def suggest(
         The study.
     trials
         What is known; running trials are pending points.
-    number
-        Number of the trial that asks.
+    numbers
+        Numbers of the trials that ask; more than one where points are chosen jointly.
     region
         The part of the space that satisfies the constraints; None: all of it.
+
+    Returns
+    -------
+    list of Suggestion
+        One for each number; fewer where a finite space has no more.
 
     Raises
     ------
     SpaceExhausted
         If `noise` is False and every point of a finite space is taken.
     """
-    policy, noise, seed = settings.policy, settings.noise, settings.seed
-    rng = np.random.default_rng([seed, number])
     region = region or Region(settings.space)
+    chosen: list[Suggestion] = []
+    beside = list(trials)
+    for number in numbers:
+        try:
+            one = _one(settings, beside, number, region)
+        except SpaceExhausted:
+            if not chosen:
+                raise
+            break
+        chosen.append(one)
+        beside.append(Trial(number, one.params, hyperparameters=one.hyperparameters))
+    return chosen
+
+
+def _is_modelled(settings: Settings, trials: Sequence[Trial]) -> bool:
+    """Whether enough is known for the models to choose."""
+    n_known = sum(trial.state is not TrialState.FAILED for trial in trials)
+    started = n_known >= settings.n_initial and bool(complete(trials))
+    return started and settings.policy.acquisition != "random"
+
+
+def _one(settings: Settings, trials: Sequence[Trial], number: int, region: Region) -> Suggestion:
+    seed = settings.seed
+    rng = np.random.default_rng([seed, number])
+    taken = _free(region, trials, settings.noise)
+    if settings.policy.acquisition == "random":
+        return Suggestion(taken.first_free(uniform(region, rng), rng), "random")
+    if not _is_modelled(settings, trials):
+        known = _points(settings.space, trials, *TrialState).numpy()
+        return Suggestion(taken.first_free(start(region, known, seed, number), rng), "initial")
+    with torch.random.fork_rng(devices=[]):  # for acquisitions that draw samples of their own
+        torch.default_generator.manual_seed(int(rng.integers(2**63)))
+        return _by_models(settings, trials, region, taken, rng)
+
+
+def _free(region: Region, trials: Sequence[Trial], noise: Noise) -> Taken:
+    """What may not be asked for again; raises SpaceExhausted where that is all of the space."""
     taken = _taken(region, trials, noise)
     if taken.all_of_the_space():
         where = (
             "points that satisfy the constraints" if region.constrained else "points of the space"
         )
         raise SpaceExhausted(f"All {region.size} {where} have been tried.")
-    if policy.acquisition == "random":
-        return Suggestion(taken.first_free(uniform(region, rng), rng), "random")
-    n_known = sum(trial.state is not TrialState.FAILED for trial in trials)
-    if n_known < settings.n_initial or not complete(trials):
-        known = _points(settings.space, trials, *TrialState).numpy()
-        return Suggestion(taken.first_free(start(region, known, seed, number), rng), "initial")
-    with torch.random.fork_rng(devices=[]):  # for acquisitions that draw samples of their own
-        torch.default_generator.manual_seed(int(rng.integers(2**63)))
-        return _by_models(settings, trials, region, taken, rng)
+    return taken
 
 
 def fitted(

@@ -24,16 +24,19 @@ class Seen:
     Parameters
     ----------
     n
-        All numbers below it, but for the trial itself, `absent` and `pending`, had ended.
+        All numbers below it had ended, but for the trial itself and those below.
     pending
         Numbers of the trials that were running.
     absent
         Numbers whose points were still being chosen by others.
+    together
+        Numbers whose points were chosen together, its own among them; empty for one alone.
     """
 
     n: int
     pending: tuple[int, ...] = ()
     absent: tuple[int, ...] = ()
+    together: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -57,7 +60,7 @@ class Trial:
         "added" (the user brought the result along) or "late" (a result that came after another
         attempt at its trial had ended it).
     hyperparameters
-        Logarithms of the model's hyperparameters when the point was chosen; the next fit starts
+        Logarithms of each model's hyperparameters when the point was chosen; the next fit starts
         from them. They are kept here so that asking depends on nothing but the trials.
     traceback
         Where it failed in the user's code, as Python prints it.
@@ -76,7 +79,7 @@ class Trial:
     evaluation: Evaluation | None = None
     reason: str | None = None
     origin: str = "given"
-    hyperparameters: tuple[float, ...] | None = None
+    hyperparameters: tuple[tuple[float, ...], ...] | None = None
     traceback: str | None = None
     seen: Seen | None = None
     attempt: int = 1
@@ -103,6 +106,8 @@ class Trial:
             described["evaluation"] = self.evaluation.to_json()
         if self.seen is not None:
             described["seen"] = [self.seen.n, self.seen.pending, self.seen.absent]
+            if self.seen.together:
+                described["seen"].append(self.seen.together)
         return described
 
     @classmethod
@@ -113,11 +118,18 @@ class Trial:
         if "evaluation" in given:
             given["evaluation"] = Evaluation.from_json(given["evaluation"])
         if "seen" in given:
-            n, pending, absent = given["seen"]
-            given["seen"] = Seen(n, tuple(pending), tuple(absent))
+            n, *numbers = given["seen"]
+            given["seen"] = Seen(n, *(tuple(each) for each in numbers))
         if "hyperparameters" in given:
-            given["hyperparameters"] = tuple(given["hyperparameters"])
+            given["hyperparameters"] = _of_models(given["hyperparameters"])
         return cls(**given)
+
+
+def _of_models(stored: Any) -> tuple[tuple[float, ...], ...]:
+    """Hyperparameters of each model; old files hold those of the only one."""
+    if any(not hasattr(each, "__len__") for each in stored):
+        stored = [stored]
+    return tuple(tuple(each) for each in stored)
 
 
 _DEFAULTS = {f.name: f.default for f in fields(Trial) if f.name not in ("number", "params")}

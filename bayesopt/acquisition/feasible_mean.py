@@ -13,6 +13,7 @@ far from where the constraints are met.
 """
 
 import math
+from collections.abc import Sequence
 
 import torch
 from botorch.acquisition import AcquisitionFunction
@@ -20,7 +21,7 @@ from jaxtyping import Float as Shaped
 from torch import Tensor
 
 from bayesopt.acquisition.posterior_mean import PosteriorMeanWithGradient
-from bayesopt.optimize import value_and_gradient
+from bayesopt.acquisition.with_probability import LogProbability
 
 _PENALTY = 10.0  # scores for a factor e of probability
 
@@ -32,8 +33,8 @@ class FeasibleMean(AcquisitionFunction):  # type: ignore[misc]
     ----------
     mean
         The posterior mean.
-    log_probability
-        An acquisition: the logarithm of p.
+    factors
+        Probabilities whose product is p.
     risk
         delta, between 0 and 1.
     """
@@ -41,11 +42,11 @@ class FeasibleMean(AcquisitionFunction):  # type: ignore[misc]
     def __init__(
         self,
         mean: PosteriorMeanWithGradient,
-        log_probability: AcquisitionFunction,
+        factors: Sequence[LogProbability],
         risk: float,
     ) -> None:
         super().__init__(mean.model)
-        self.mean, self.log_probability = mean, log_probability
+        self.mean, self.factors = mean, tuple(factors)
         self.least = math.log1p(-risk)
 
     def value_and_gradient(
@@ -53,19 +54,15 @@ class FeasibleMean(AcquisitionFunction):  # type: ignore[misc]
     ) -> tuple[Shaped[Tensor, " b"], Shaped[Tensor, "b d"]]:
         """Value and gradient at every candidate."""
         mean, slope = self.mean.value_and_gradient(X)
-        log_p, log_p_slope = value_and_gradient(self.log_probability, X)
-        missing = log_p - self.least
+        pairs = [factor.log_probability_and_gradient(X) for factor in self.factors]
+        missing = torch.stack([log_p for log_p, _ in pairs]).sum(0) - self.least
+        log_p_slope = torch.stack([gradient for _, gradient in pairs]).sum(0)
         outside = (missing < 0.0).to(X.dtype) * _PENALTY
         return mean + outside * missing, slope + outside.unsqueeze(-1) * log_p_slope
 
     def forward(self, X: Shaped[Tensor, "*b 1 d"]) -> Shaped[Tensor, "*b"]:
         """Value at every candidate."""
-        missing = self.log_probability(X) - self.least
+        log_p = [factor.log_probability(X.squeeze(-2)) for factor in self.factors]
+        missing = torch.stack(log_p).sum(0) - self.least
         value: Tensor = self.mean(X) + _PENALTY * missing.clamp_max(0.0)
         return value
-
-    def holds(self, X: Shaped[Tensor, "n d"]) -> Tensor:
-        """At which points (n,) the constraints are met likely enough."""
-        with torch.no_grad():
-            likely: Tensor = self.log_probability(X.unsqueeze(-2)) >= self.least
-        return likely

@@ -150,10 +150,19 @@ class ProbabilityOfFeasibility(AcquisitionFunction):  # type: ignore[misc]
         self.constraints, self.log = tuple(constraints), log
         self._outcomes = [GivenSamples(each.model, torch.empty(0, 0)) for each in constraints]
 
-    def value_and_gradient(
+    def log_probability(self, X: Shaped[Tensor, "*b d"]) -> Shaped[Tensor, "*b"]:
+        """Its logarithm, differentiable: a factor of other acquisitions."""
+        value = X.new_zeros(X.shape[:-1])
+        for each, outcome in zip(self.constraints, self._outcomes, strict=True):
+            means, variance = outcome.moments(X.unsqueeze(-2))
+            of = partial(log_probability_and_partials, low=each.low, high=each.high)
+            value = value + with_partials(of, means[..., 0], variance)
+        return value
+
+    def log_probability_and_gradient(
         self, X: Shaped[Tensor, "b d"]
     ) -> tuple[Shaped[Tensor, " b"], Shaped[Tensor, "b d"]]:
-        """Value and gradient at every candidate, in closed form where the models have one."""
+        """The logarithm and its gradient, in closed form where the models have one."""
         value, gradient = X.new_zeros(len(X)), torch.zeros_like(X)
         for each, outcome in zip(self.constraints, self._outcomes, strict=True):
             means, variance, pull_back = outcome.moments_with_pull_back(X)
@@ -162,6 +171,13 @@ class ProbabilityOfFeasibility(AcquisitionFunction):  # type: ignore[misc]
             )
             value += log_p
             gradient += pull_back(by_mean.unsqueeze(-1), by_variance)
+        return value, gradient
+
+    def value_and_gradient(
+        self, X: Shaped[Tensor, "b d"]
+    ) -> tuple[Shaped[Tensor, " b"], Shaped[Tensor, "b d"]]:
+        """Value and gradient at every candidate."""
+        value, gradient = self.log_probability_and_gradient(X)
         return (value, gradient) if self.log else (value.exp(), gradient * value.exp()[:, None])
 
     def forward(self, X: Shaped[Tensor, "*b q d"]) -> Shaped[Tensor, "*b"]:
@@ -173,9 +189,5 @@ class ProbabilityOfFeasibility(AcquisitionFunction):  # type: ignore[misc]
             If more than one point is asked jointly.
         """
         check_one_candidate(X)
-        value = X.new_zeros(X.shape[:-2])
-        for each, outcome in zip(self.constraints, self._outcomes, strict=True):
-            means, variance = outcome.moments(X)
-            of = partial(log_probability_and_partials, low=each.low, high=each.high)
-            value = value + with_partials(of, means[..., 0], variance)
+        value = self.log_probability(X.squeeze(-2))
         return value if self.log else value.exp()

@@ -22,7 +22,8 @@ import math
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float as Shaped
+from jaxtyping import Bool
+from jaxtyping import Float as Shaped
 from scipy.special import ndtri
 from torch import Tensor
 

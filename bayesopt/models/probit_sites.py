@@ -80,7 +80,9 @@ def sites_of_labels(
         tau and nu (S, n) of a similar prior; None begins with sites that say nothing.
     """
     shape = K.shape[:-1]
-    tau, nu = start if start is not None else (K.new_full(shape, LEAST_PRECISION), K.new_zeros(shape))
+    tau, nu = (
+        start if start is not None else (K.new_full(shape, LEAST_PRECISION), K.new_zeros(shape))
+    )
     step, before = 1.0, math.inf
     c = c.unsqueeze(-1)
     for _ in range(_MAX_SWEEPS):
@@ -134,9 +136,7 @@ def _log_tilted(
     return log_Z, ratio * scale, -ratio * (z + ratio) * scale * scale
 
 
-def _with_evidence(
-    K: Tensor, c: Tensor, y: Tensor, eps: float, tau: Tensor, nu: Tensor
-) -> Sites:
+def _with_evidence(K: Tensor, c: Tensor, y: Tensor, eps: float, tau: Tensor, nu: Tensor) -> Sites:
     m, v, L, root = _posterior(K, tau, nu)
     free = 1.0 / (1.0 - tau * v).clamp_min(1e-10)
     v_cavity, m_cavity = v * free, (m - v * nu) * free
