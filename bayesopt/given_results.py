@@ -96,7 +96,8 @@ def _values(y: Any, n: int, n_values: int) -> Any:
     shape = (n,) if n_values == 1 else (n, n_values)
     if values.shape != shape:
         raise ValueError(
-            f"{_points(n, n_values)} need as many values, {shape}, but y is {values.shape}."
+            f"{_points(n, n_values)} need {'as many' if n_values == 1 else shape} values, but y is "
+            f"{values.shape}."
         )
     return values
 

@@ -202,8 +202,12 @@ def test_one_standard_error_for_all_of_a_constraint():
 @pytest.mark.parametrize(
     ("y", "options", "text"),
     [
-        ([1, 2], {"n_values": 2}, r"2 points and 2 objectives need .* \(2, 2\), but y is \(2,\)"),
-        ([[1, 2], [3, 4]], {}, r"2 points need as many values, \(2,\), but y is \(2, 2\)"),
+        (
+            [1, 2],
+            {"n_values": 2},
+            r"2 points and 2 objectives need \(2, 2\) values, but y is \(2,\)",
+        ),
+        ([[1, 2], [3, 4]], {}, r"2 points need as many values, but y is \(2, 2\)"),
         ([[1, 2, 3]] * 2, {"n_values": 2}, r"y is \(2, 3\)"),
         ([[1, 2]] * 2, {"n_values": 2, "sd": [1, 1]}, r"one `sd` or as many as values, not \(2,\)"),
         ([1, 2], {"constraints": {"a": [1]}}, r"2 points .*`constraints\['a'\]`, but \(1,\) came"),
