@@ -55,7 +55,6 @@ from bayesopt.pareto import reference_point as automatic_reference
 
 _N_SAMPLES = 16
 _BEYOND = 4.0  # Phi(-4) is 3e-5: what is as unlikely happens in none of so few samples
-_LIKELY = 0.5
 _SMALLEST = 1e-100  # relative height of a box that rounding makes vanish
 
 Indices = NDArray[np.intp]
@@ -224,8 +223,8 @@ def build(
     Returns
     -------
     acquisition
-        As long as more likely than not no observed point is feasible, and none is pending, the
-        probability of feasibility alone.
+        As long as no observed point is feasible, under noise by the posterior means, and none is
+        pending, the probability of feasibility alone.
 
     Raises
     ------
@@ -238,8 +237,10 @@ def build(
     every = [data for _, data in objectives] + [each[1] for each in constraints]
     noisy = any(not bool((data.Yvar == 0).all()) for data in every)
     observed = (_beliefs if noisy else _facts)(objectives, constraints, known)
-    reference = _reference(observed, reference_point)
     pending = X[:0] if X_pending is None else X_pending
+    if len(pending) == 0 and not bool(observed.feasible.any()):
+        return ProbabilityOfFeasibility([Bounded(each[0], *each[2:]) for each in constraints])
+    reference = _reference(observed, reference_point)
     A = torch.cat((X[observed.may_count(reference)], pending)) if noisy else pending
     sampled = [
         GivenSamples(model, A, n_samples=n_samples, number=number)
@@ -254,8 +255,6 @@ def build(
         fixed = fixed[torch.from_numpy(non_dominated(fixed))].expand(len(Y), -1, -1)
         Y = torch.cat((Y, fixed), dim=1)
         counts = torch.cat((counts, counts.new_ones(fixed.shape[:2])), dim=1)
-    if len(pending) == 0 and float(counts.any(1).double().mean()) < _LIKELY:
-        return ProbabilityOfFeasibility([Bounded(each[0], *each[2:]) for each in constraints])
     return SampledImprovement(HypervolumeImprovement(Y, reference, counts), values, bounded)
 
 
@@ -279,7 +278,7 @@ class _Observed:
     mean, variance
         (n, m) moments of the objectives.
     feasible
-        (n,) whether the point is more likely feasible than not.
+        (n,) whether the means meet all constraints.
     surely, hardly
         (n,) whether it is feasible beyond doubt, infeasible beyond doubt.
     """

@@ -388,6 +388,21 @@ def test_points_that_cannot_be_on_the_front_change_nothing(monkeypatch):
     assert_close(acquisition(X).exp(), everything(X).exp(), rtol=0.01, atol=0.01 * largest)
 
 
+@pytest.mark.parametrize("noise", [0.0, 0.01])
+@pytest.mark.parametrize("limited", [False, True])
+def test_above_a_reference_that_nothing_reaches_all_is_gained(noise, limited):
+    """The samples are empty then; the probability of feasibility alone would be wrong."""
+    of, X = objectives(noise), points(20, 1, 2, seed=4)
+    constraint = (*outcome(0.6, noise, of[0][1].X), -9.0, torch.inf)
+    log_value = build(of, [constraint] * limited, reference_point=[3.0, 3.0])(X)
+    means, variances = moments_of(of, X)
+    expected = sum(
+        log_expected_improvement(mean[:, 0], variance, 3.0)
+        for mean, variance in zip(means, variances, strict=True)
+    )
+    assert_close(log_value, expected, rtol=1e-6, atol=1e-6)
+
+
 def test_what_does_not_fit_together_is_refused():
     of = objectives()
     with pytest.raises(ValueError, match="at least one objective"):
