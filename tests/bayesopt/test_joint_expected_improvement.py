@@ -2,20 +2,27 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from botorch.acquisition import qLogExpectedImprovement
 from botorch.sampling import SobolQMCNormalSampler
 from botorch_twin import twin_of
 from golden_instance import data_of
-from processes import KERNELS, points, process
+from processes import KERNELS, MIXED, points, process
+from regions import built
 from scipy.integrate import quad
 from scipy.special import ndtr
 
 from bayesopt.acquisition.expected_improvement import ExpectedImprovement
 from bayesopt.acquisition.given_samples import GivenSamples
 from bayesopt.acquisition.joint_expected_improvement import JointExpectedImprovement, build
+from bayesopt.acquisition.joint_search import maximize_jointly
 from bayesopt.acquisition.letham_expected_improvement import LethamExpectedImprovement
+from bayesopt.acquisition.noisy_expected_improvement import NoisyExpectedImprovement
+from bayesopt.acquisition.pending import noise_of_next
+from bayesopt.models.exact import ExactGaussianProcess, Hyperparameters
+from bayesopt.optimize import Effort
 
 
 def tensor(*values):
@@ -165,3 +172,58 @@ def test_a_pending_point_adds_nothing(noise):
 def test_something_must_be_improved_on():
     with pytest.raises(ValueError, match="nothing to improve on"):
         JointExpectedImprovement(process(), points(0, 2))
+
+
+# -- the joint search ------------------------------------------------------------------------------
+
+
+def found(model, q, **options):
+    effort = Effort(n_global=128, n_local=64, n_starts=3, max_calls=12)
+    rng, incumbents = np.random.default_rng(0), model.X[:3].numpy()
+    X = maximize_jointly(model, data_of(model), q, incumbents, rng, effort=effort, **options)
+    return torch.from_numpy(X)
+
+
+@pytest.mark.parametrize("noise", ["exact", "known"])
+def test_points_of_a_joint_search_are_worth_more_than_any_drawn(noise):
+    model, pending = process(noise=noise), points(1, 2, seed=13)
+    alpha = build(model, data_of(model), pending)
+    one_by_one, moved = (
+        found(model, 3, acquisition="ei", X_pending=pending, move=move) for move in (False, True)
+    )
+    values = [float(alpha(X.unsqueeze(0))) for X in (one_by_one, moved)]
+    assert values[1] >= values[0] > float(alpha(points(300, 3, 2, seed=14)).max()) - 0.02
+    assert values[1] > float(alpha(points(300, 3, 2, seed=14)).max())
+    assert bool(((moved >= 0) & (moved <= 1)).all())
+    everything = torch.cat((moved, pending))
+    assert float(torch.pdist(everything).min()) > 0.05
+
+
+def test_one_point_of_a_joint_search_is_the_maximiser():
+    model, grid = process(noise="exact"), points(4096, 1, 2, seed=15)
+    alpha = build(model, data_of(model))
+    assert float(alpha(found(model, 1, acquisition="ei"))) > float(alpha(grid).max()) - 1e-3
+
+
+@pytest.mark.parametrize("name", ["noisy_ei", "kgcp"])
+def test_gains_of_the_best_mean_are_searched_jointly_too(name):
+    model, baseline = process(noise="known"), "observed_and_candidate"
+    baseline = baseline if name == "kgcp" else "observed"
+    alpha = NoisyExpectedImprovement(
+        model, model.X, noise_of_next(model, data_of(model)), baseline=baseline
+    )
+    X = found(model, 2, acquisition=name)
+    assert float(alpha(X.unsqueeze(0))) > float(alpha(points(300, 2, 2, seed=16)).max())
+
+
+def test_categories_and_constraints_stay_as_they_are():
+    model = process(categories=MIXED)
+    X = found(model, 2, acquisition="ei")
+    assert bool((X[:, 1] * 2 % 1 == 0).all()) and bool((X[:, 3] % 1 == 0).all())
+    region, _ = built("simplex")
+    X = torch.from_numpy(region.draw(8, np.random.default_rng(0)))
+    h = Hyperparameters(torch.full((4,), 0.5).double(), 0.01, mean=0.0)
+    Y = torch.sin(4 * X[:, :1])
+    model = ExactGaussianProcess(X, Y, torch.full_like(Y, torch.nan), h)
+    inside = found(model, 2, acquisition="ei", region=region)
+    assert bool(region.holds(inside.numpy()).all()) and float(torch.pdist(inside).min()) > 1e-3
