@@ -43,11 +43,10 @@ def _wide_sample(n: int, columns: int) -> Tensor:
     return sample
 
 
-def normal_sample(n: int, r: int, number: int = 0) -> Shaped[Tensor, "n r"]:
-    """The fixed standard normal sample of process `number`: its columns of a wider one."""
-    end = (number + 1) * r
-    wide = _wide_sample(n, _COLUMNS * (1 + max(end - 1, 0) // _COLUMNS))
-    return wide[:, end - r : end]
+def normal_sample(n: int, r: int, after: int = 0) -> Shaped[Tensor, "n r"]:
+    """Columns of the fixed standard normal sample: r of them after the first ones."""
+    end = after + r
+    return _wide_sample(n, _COLUMNS * (1 + max(end - 1, 0) // _COLUMNS))[:, after:end]
 
 
 def cholesky_of_posterior(covariance: Shaped[Tensor, "r r"]) -> Shaped[Tensor, "r r"]:
@@ -105,7 +104,7 @@ class GivenSamples:
             unique, which = torch.unique(A, dim=0, return_inverse=True)
             posterior = model.posterior(unique)
             L = cholesky_of_posterior(posterior.distribution.covariance_matrix)
-            Z = normal_sample(n_samples, len(unique), number)
+            Z = normal_sample(n_samples, len(unique), after=number * len(unique))
             self.values = (posterior.mean.squeeze(-1) + Z @ L.T)[:, which]
             # Sigma^-1 (f_s - mu) = L^-T Z_s
             self._pull = torch.linalg.solve_triangular(L.T, Z.T, upper=True)
@@ -125,6 +124,20 @@ class GivenSamples:
         V = covariance @ self._L_inverse.T
         left = (variance - torch.linalg.vecdot(V, V)).clamp_min(_SMALLEST_VARIANCE)
         return mean.unsqueeze(-1) + covariance @ self._pull, left
+
+    def joint_moments(
+        self, X: Shaped[Tensor, "*b q d"]
+    ) -> tuple[Shaped[Tensor, "*b S q"], Shaped[Tensor, "*b q q"]]:
+        """Means of f(X) given every sample, and the covariance that is left, differentiable."""
+        posterior = self.model.posterior(X)
+        among = posterior.distribution.covariance_matrix
+        if len(self.A) == 0:
+            return posterior.mean.mT, among
+        *batch, q, d = X.shape
+        mean, _, covariance = self._observed.moments(X.reshape(-1, 1, d))
+        V = (covariance @ self._L_inverse.T).reshape(*batch, q, -1)
+        shift = (covariance @ self._pull).reshape(*batch, q, -1)
+        return (mean.reshape(*batch, q, 1) + shift).mT, among - V @ V.mT
 
     def moments_with_pull_back(
         self, X: Shaped[Tensor, "b d"]

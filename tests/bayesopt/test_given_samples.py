@@ -76,7 +76,7 @@ def test_values_stand_in_the_order_of_the_points_also_of_repeated_ones():
 
 
 def test_every_process_has_columns_of_its_own():
-    samples = [normal_sample(1024, 5, number) for number in range(3)]
+    samples = [normal_sample(1024, 5, after=5 * number) for number in range(3)]
     correlation = torch.cat(samples, dim=1).T.corrcoef()
     torch.testing.assert_close(correlation, torch.eye(15).double(), rtol=0, atol=0.05)
     model, A = process(), points(5, 2, seed=9)

@@ -167,6 +167,24 @@ def test_pending_points_without_noise_are_averaged_over():
     torch.testing.assert_close(alpha(X).exp(), total / len(values), rtol=1e-3, atol=1e-5)
 
 
+def test_more_samples_change_little():
+    """And less and less: 32 of them choose a point that is as good by 4096."""
+    (f, data), c = objective("known"), constraint(noise="known")
+    X, values = points(300, 1, 2, seed=17), []
+    for n in (32, 512, 4096):
+        sampled = [
+            GivenSamples(model, data.X, n_samples=n, number=k) for k, model in enumerate((f, c[0]))
+        ]
+        best = torch.where(sampled[1].values >= -0.3, sampled[0].values, -3.0).amax(1)
+        alpha = SampledImprovement(
+            ImprovementOverBest(best), sampled[:1], [(sampled[1], -0.3, INF)]
+        )
+        values.append(alpha(X).exp())
+    few, more, most = values
+    assert float((more - most).abs().max()) < 0.5 * float((few - most).abs().max())
+    assert float(most[few.argmax()]) > 0.9 * float(most.max())
+
+
 # -- pending points, and nothing feasible yet ------------------------------------------------------
 
 
