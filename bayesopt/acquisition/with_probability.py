@@ -18,7 +18,7 @@ is 1e6 times as large. Below rho the barrier grows faster than any improvement.
 
 import math
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from botorch.acquisition import AcquisitionFunction
@@ -30,6 +30,7 @@ from bayesopt.optimize import by_autograd
 _STEEP = 100.0
 
 
+@runtime_checkable
 class LogProbability(Protocol):
     """A probability at every point of the unit cube, as its logarithm."""
 

@@ -47,8 +47,16 @@ def test_probability_and_evidence_are_those_of_quadrature(labels, a):
     k = np.linalg.solve(joint[:-1, :-1], joint[:-1, -1])
     mean, variance = c + (f - c) @ k, a - joint[-1, :-1] @ k
     exact = (weight * np.exp(log_ndtr(mean / np.sqrt(1.0 + variance)))).sum() / weight.sum()
-    assert float(model.probability(at)) == pytest.approx(exact, abs=3e-3)
+    weight_of = weight / weight.sum()
+    true_mean = weight_of @ f
+    true_variance = weight_of @ (f - true_mean) ** 2
+    EP_mean, EP_variance = (moment.numpy() for moment in model.latent.marginals(X))
+    np.testing.assert_allclose(EP_mean, true_mean, atol=0.02 * np.sqrt(a))
+    np.testing.assert_allclose(EP_variance, true_variance, rtol=0.06)
     assert float(sites.log_evidence) == pytest.approx(np.log(weight.sum()), abs=5e-3)
+    # f is skew given labels, and a normal law of the same moments is a little less sure, the more
+    # so the larger a is (at one label and a = inf: 0.907 instead of 1).
+    assert float(model.probability(at)) == pytest.approx(exact, abs=3e-3 if a == 1.0 else 0.015)
 
 
 def test_one_label_is_exact():
@@ -155,7 +163,9 @@ def test_a_sharp_region_is_learnt_and_accidents_are_not():
     X = points(80, 2, seed=10)
     at = points(300, 2, seed=11)
     P = fit_feasibility(X, ball(X))[0].probability(at)
-    assert float(((P > 0.5) == ball(at)).double().mean()) > 0.93
+    errors = ((P > 0.5) != ball(at)).sum()
+    assert errors < 0.7 * (~ball(at)).sum()  # of what never expects a failure
+    assert bool((P[((at - 0.3) ** 2).sum(1) < 0.015] < 0.5).all())
     accidents = torch.rand(80, generator=torch.Generator().manual_seed(1)) > 0.12
     assert float(fit_feasibility(X, accidents)[0].probability(at).min()) > 0.5
 
