@@ -14,8 +14,8 @@ theta       (S, d + 1) logarithms of d length-scales and a
     MAP            = argmax log Z(theta) + log priors          log Z of `probit_sites`, R&W 5.5
 
 Where failures have a region, its border is sharp, and `a` is large. An accident (a node that died)
-digs a hole of its own, which successes beside it fill. What the labels come to is a normal law of f:
-that of a process whose n observations are c + nu / tau, of the noise variance 1 / tau.
+digs a hole of its own, which successes beside it fill. What the labels come to is a normal law of
+f, that of a process whose n observations are c + nu / tau, of the noise variance 1 / tau.
 """
 
 import math
