@@ -25,7 +25,7 @@ from botorch.acquisition import AcquisitionFunction
 from jaxtyping import Float as Shaped
 from torch import Tensor
 
-from bayesopt.optimize import by_autograd
+from bayesopt.optimize import value_and_gradient
 
 _STEEP = 100.0
 
@@ -98,10 +98,7 @@ class WithProbability(AcquisitionFunction):  # type: ignore[misc]
         self, X: Shaped[Tensor, "b d"]
     ) -> tuple[Shaped[Tensor, " b"], Shaped[Tensor, "b d"]]:
         """Value and gradient at every candidate, q = 1, in closed form where the parts have one."""
-        if hasattr(self.acquisition, "value_and_gradient"):
-            value, gradient = self.acquisition.value_and_gradient(X)
-        else:
-            value, gradient = by_autograd(self.acquisition, X)
+        value, gradient = value_and_gradient(self.acquisition, X)
         for factor in self.factors:
             log_p, slope = factor.log_probability_and_gradient(X)
             value, gradient = value + log_p, gradient + slope

@@ -13,9 +13,9 @@ theta       (S, d + 1) logarithms of d length-scales and a
     c              = Phi^-1(p0) sqrt(1 + a),    so that P = p0 far from all trials
     MAP            = argmax log Z(theta) + log priors          log Z of `probit_sites`, R&W 5.5
 
-Labels in the fit have a share eps of accidents (a node that died), which say nothing of x; P is
-that of a success if no accident happens. What the labels came to is a normal law of f, that of a
-process with n observations nu / tau of the noise 1 / tau: an `ExactGaussianProcess` answers.
+Where failures have a region, its border is sharp, and `a` is large. An accident (a node that died)
+digs a hole of its own, which successes beside it fill. What the labels come to is a normal law of
+f, that of a process whose n observations are c + nu / tau, of the noise variance 1 / tau.
 """
 
 import math
@@ -34,10 +34,9 @@ from bayesopt.models.probit_sites import Sites, sites_of_labels
 from bayesopt.parameter import Array
 from bayesopt.quasi_newton import minimize_from
 
-_ACCIDENTS = 0.01
-_SIGNAL = LogNormal(math.log(10.0), 1.0)
-_BOUNDS = {"lengthscale": (0.02, 1e2), "signal": (0.1, 1e3)}
-_LARGEST_FIT = 400
+_SIGNAL = LogNormal(math.log(100.0), 1.0)
+_BOUNDS = {"lengthscale": (0.02, 1e2), "signal": (0.1, 1e5)}
+_LARGEST_FIT = 250  # trials that hyperparameters are learnt from
 _JITTER = 1e-8
 _LOG_SQRT_2PI = 0.5 * math.log(2.0 * math.pi)
 
@@ -87,8 +86,6 @@ class NegativeLogEvidence:
         Points, labels and categorical columns.
     base_rate
         p0.
-    eps
-        Share of accidents.
     """
 
     def __init__(
@@ -97,9 +94,8 @@ class NegativeLogEvidence:
         y: Shaped[Tensor, " n"],
         categories: tuple[tuple[int, int], ...],
         base_rate: float,
-        eps: float = _ACCIDENTS,
     ) -> None:
-        self.y, self.d, self.eps = y, X.shape[-1], eps
+        self.y, self.d = y, X.shape[-1]
         features = Features(self.d, categories)
         self.F, self.column_of = features.of(X), torch.tensor(features.column_of)
         self.kernel = kernel_named("matern52")
@@ -127,7 +123,7 @@ class NegativeLogEvidence:
         start = None
         if last is not None and last.precision.shape == K.shape[:-1]:
             start = last.precision, last.linear
-        sites = sites_of_labels(K, self.prior_mean(h[:, -1]), self.y, self.eps, start)
+        sites = sites_of_labels(K, self.prior_mean(h[:, -1]), self.y, start)
         self._last = sites if bool(sites.log_evidence.isfinite().all()) else None
         return sites, Z, K, a * slope
 
@@ -136,7 +132,7 @@ class NegativeLogEvidence:
         h = torch.from_numpy(np.exp(theta))
         sites, Z, K, aslope = self._sites(h)
         W = sites.by_covariance
-        by_feature = -2.0 * (self.kernel.pull_back(W * aslope, Z, Z) * Z).sum(-2) * 1.0
+        by_feature = -2.0 * (self.kernel.pull_back(W * aslope, Z, Z) * Z).sum(-2)
         gradient = torch.zeros_like(h)
         gradient[:, : self.d].index_add_(1, self.column_of, by_feature)
         by_signal = sites.by_mean * 0.5 * self.quantile * h[:, -1] / (1.0 + h[:, -1]).sqrt()
@@ -151,7 +147,6 @@ def fit_feasibility(
     success: Bool[Tensor, " n"],
     categories: tuple[tuple[int, int], ...] = (),
     start: tuple[float, ...] | None = None,
-    eps: float = _ACCIDENTS,
 ) -> tuple[Feasibility, tuple[float, ...]]:
     """Learn from trials where evaluations fail.
 
@@ -175,7 +170,7 @@ def fit_feasibility(
     y = 2.0 * success.to(X.dtype) - 1.0
     base_rate = (float(success.sum()) + 1.0) / (n + 2.0)
     rows = torch.linspace(0, n - 1, min(n, _LARGEST_FIT)).round().long()
-    objective = NegativeLogEvidence(X[rows], y[rows], categories, base_rate, eps)
+    objective = NegativeLogEvidence(X[rows], y[rows], categories, base_rate)
     begin = objective.prior.centre if start is None else np.array(start)
     theta, _ = minimize_from(
         objective,
@@ -188,7 +183,7 @@ def fit_feasibility(
         gradient_tolerance=2e-2,
     )
     if n > _LARGEST_FIT:
-        objective = NegativeLogEvidence(X, y, categories, base_rate, eps)
+        objective = NegativeLogEvidence(X, y, categories, base_rate)
     sites = objective.sites(theta)
     h = torch.from_numpy(np.exp(theta[0]))
     c = float(objective.prior_mean(h[-1:]))
