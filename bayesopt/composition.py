@@ -23,6 +23,7 @@ from torch import Tensor
 from bayesopt.acquisition import hypervolume_improvement, sampled_improvement
 from bayesopt.acquisition.average import Average
 from bayesopt.acquisition.feasible_mean import FeasibleMean
+from bayesopt.acquisition.joint_search import maximize_jointly
 from bayesopt.acquisition.pending import believe
 from bayesopt.acquisition.posterior_mean import PosteriorMeanWithGradient
 from bayesopt.acquisition.probability_of_feasibility import Bounded, ProbabilityOfFeasibility
@@ -39,7 +40,8 @@ RISK = 0.05
 """delta: a point to report meets all outcome constraints with probability 1 - delta."""
 
 _FEW_MEMBERS = 4
-_LEAST_SUCCESS = 0.5
+_BOLD, _CAUTIOUS = 0.5, 0.98
+_YOUNG = 4  # times d + 1 evaluations
 
 
 @dataclass(frozen=True)
@@ -114,7 +116,8 @@ class Composition:
             only: Array = scores[:, 0]
             return only
         better = (scores >= scores[:, None]).all(-1) & (scores > scores[:, None]).any(-1)
-        return -better.sum(1).astype(np.float64)
+        dominating: Array = better.sum(1).astype(np.float64)
+        return -dominating
 
     def _shortfall(self) -> Array:
         """How far (n,) from being feasible: observed without noise, else by the model."""
@@ -152,11 +155,40 @@ class Composition:
             members = members[:: max(1, len(members) // _FEW_MEMBERS)]
         return Average([self._of_one(member, X_pending) for member in members])
 
+    def together(
+        self, q: int, incumbents: Array, X_pending: Tensor, rng: np.random.Generator
+    ) -> Array:
+        """The q points (q, d) that are worth most together, beside pending ones (k, d)."""
+        name = "ei" if self.policy.acquisition == "auto" else self.policy.acquisition
+        return maximize_jointly(
+            self.models.objectives[0],
+            self.seen.objectives[0].at(self.inside()),
+            q,
+            incumbents,
+            rng,
+            acquisition=name,  # type: ignore[arg-type]
+            X_pending=X_pending,
+            region=self.region,
+            factors=[] if self.models.success is None else [self._success()],
+        )
+
     def _of_one(self, models: OutcomeModels, X_pending: Tensor | None) -> AcquisitionFunction:
         wanted = self._wanted(models, X_pending)
-        if models.success is None:
-            return wanted
-        return WithProbability(wanted, [Cautious(models.success, _LEAST_SUCCESS)])
+        return wanted if models.success is None else WithProbability(wanted, [self._success()])
+
+    def _success(self) -> Cautious:
+        """The probability of success: where it is well below that of what succeeded, a barrier.
+
+        Not while little is known: every failure still teaches where they are.
+        """
+        success = self.models.success
+        assert success is not None
+        n_ended = len(self.seen.X) + len(self.seen.X_failed)
+        is_young = n_ended < _YOUNG * (self.seen.X.shape[1] + 1)
+        share = _BOLD if is_young else _CAUTIOUS
+        with torch.no_grad():
+            surest = float(success.probability(self.seen.X).max())
+        return Cautious(success, share * surest)
 
     def _wanted(self, models: OutcomeModels, X_pending: Tensor | None) -> AcquisitionFunction:
         """What an evaluation that gives something is worth."""

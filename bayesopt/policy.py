@@ -198,8 +198,8 @@ class Policy:
 
         - "greedy": one by one; what is running may give anything that the model expects of it.
         - "joint": likewise, but the points of one ``ask(n)`` are then moved together, to where
-          they are worth most together; for "ei", "noisy_ei", "kgcp" and "kg" of one objective
-          without outcome constraints.
+          they are worth most together; for "ei", "noisy_ei", "kgcp" and "kg" of one objective,
+          without outcome constraints, gradients and drawn hyperparameters.
         - "constant_liar": one by one; what is running is taken to return its posterior mean
           (Ginsbourger et al. 2010). Quicker. Entropy searches and `lookahead` always do so.
     search
@@ -233,6 +233,10 @@ class Policy:
             raise ValueError(
                 f"batch='joint' is for the acquisitions {', '.join(map(repr, _JOINT))}, not for "
                 f"{self.acquisition!r}; use batch='greedy'."
+            )
+        if self.batch == "joint" and self.hyperparameters == "slice":
+            raise ValueError(
+                "batch='joint' does not support hyperparameters='slice'; use batch='greedy'."
             )
 
     def check_fits(self, n_objectives: int, constrained: bool) -> None:
@@ -287,6 +291,11 @@ class Policy:
 
     def check_takes_derivatives(self) -> None:
         """Raise ValueError where the model cannot learn from partial derivatives."""
+        if self.batch == "joint":
+            raise ValueError(
+                "batch='joint' does not support partial derivatives: use batch='greedy', or leave "
+                "the gradient out."
+            )
         if self.acquisition != "random" and not self.process.takes_derivatives:
             raise ValueError(
                 "Partial derivatives need a model with the kernel 'matern52' or 'rbf' and a "

@@ -74,6 +74,8 @@ def suggest(
         If `noise` is False and every point of a finite space is taken.
     """
     region = region or Region(settings.space)
+    if len(numbers) > 1 and _is_modelled(settings, trials):
+        return _together(settings, trials, numbers, region)
     chosen: list[Suggestion] = []
     beside = list(trials)
     for number in numbers:
@@ -85,6 +87,33 @@ def suggest(
             break
         chosen.append(one)
         beside.append(Trial(number, one.params, hyperparameters=one.hyperparameters))
+    return chosen
+
+
+def _together(
+    settings: Settings, trials: Sequence[Trial], numbers: Sequence[int], region: Region
+) -> list[Suggestion]:
+    """Points that are worth most together; one that may not be asked for is chosen by itself."""
+    rng = np.random.default_rng([settings.seed, *numbers])
+    _free(region, trials, settings.noise)
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(int(rng.integers(2**63)))
+        found, theta = fitted(settings, trials, region, settings.policy.search.truncate, rng)
+        pending = _points(settings.space, trials, TrialState.RUNNING)
+        X = found.together(len(numbers), _incumbents(found), pending, rng)
+    chosen: list[Suggestion] = []
+    beside = list(trials)
+    for number, x in zip(numbers, X, strict=True):
+        params = settings.space.from_unit(x)
+        try:
+            if _free(region, beside, settings.noise).holds(settings.space.to_unit(params)):
+                one = _one(settings, beside, number, region)
+            else:
+                one = Suggestion(region.must_hold(params), "acquisition", theta)
+        except SpaceExhausted:
+            break
+        chosen.append(one)
+        beside.append(Trial(number, one.params))
     return chosen
 
 

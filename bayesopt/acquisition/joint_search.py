@@ -16,7 +16,7 @@ before every search gets the maximisers of the posterior means after some hypoth
 at all of them.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Literal
@@ -40,6 +40,7 @@ from bayesopt.acquisition.knowledge_gradient import KnowledgeGradient
 from bayesopt.acquisition.noisy_expected_improvement import Baseline, NoisyExpectedImprovement
 from bayesopt.acquisition.pending import noise_of_next
 from bayesopt.acquisition.report_set import coefficients, extended
+from bayesopt.acquisition.with_probability import LogProbability, WithProbability
 from bayesopt.data import Dataset
 from bayesopt.parameter import Array
 from bayesopt.quasi_newton import minimize_from
@@ -151,6 +152,7 @@ def maximize_jointly(
     region: Region | None = None,
     effort: optimize.Effort | None = None,
     move: bool = True,
+    factors: Sequence[LogProbability] = (),
 ) -> Array:
     """Find q points (q, d) that are worth most together.
 
@@ -178,20 +180,28 @@ def maximize_jointly(
         How hard every point is searched.
     move
         Whether all of them move at once in the end. False: they stay as found one by one.
+    factors
+        Probabilities of every point that what they are worth is multiplied by.
     """
     region, effort = region or cube_of(data), effort or _EFFORT
     value = _KINDS[acquisition](model, data, region)
     P = data.X[:0] if X_pending is None else X_pending
     C = data.X[:0]
     for _ in range(q):
-        one_more = value.one_more(torch.cat((C, P)))
+        one_more = _times(value.one_more(torch.cat((C, P))), factors)
         X, _ = optimize.maximize(one_more, region, incumbents, rng, effort=effort)
         C = torch.cat((C, torch.from_numpy(X[:1])))
     real = region.space.columns("float")
     if move and q > 1 and real and not region.constrained:
-        C = _moved_together(value.together(P, C), C, real)
+        C = _moved_together(_times(value.together(P, C), factors), C, real)
     found: Array = C.numpy()
     return found
+
+
+def _times(
+    acquisition: AcquisitionFunction, factors: Sequence[LogProbability]
+) -> AcquisitionFunction:
+    return WithProbability(acquisition, factors) if factors else acquisition
 
 
 def _moved_together(joint: AcquisitionFunction, C: Tensor, real: list[int]) -> Tensor:
