@@ -9,6 +9,7 @@ from problems import MIXED, SQUARE, bowl, mixed_bowl
 from scipy.optimize import LinearConstraint
 
 import bayesopt as bo
+from bayesopt.models import fully_bayesian
 from bayesopt.optimize import Effort
 from bayesopt.policy import Search
 from bayesopt.trial import TrialState
@@ -110,7 +111,8 @@ def test_beside_failures(limits, n_objectives, batch):
 
 
 @pytest.mark.parametrize(("limits", "n_objectives"), [(("size",), 1), ((), 2)])
-def test_averaged_over_drawn_hyperparameters(limits, n_objectives):
+def test_averaged_over_drawn_hyperparameters(limits, n_objectives, monkeypatch):
+    monkeypatch.setattr(fully_bayesian, "_N_CHAINS", 2)
     study = study_of("auto", limits, n_objectives, hyperparameters="slice")
     searched(study, partial(evaluated, n_objectives=n_objectives, limits=limits), n_running=2)
     check(study, n_running=2)
