@@ -150,7 +150,9 @@ def test_a_search_that_breaks_gives_its_numbers_back(monkeypatch):
             study.ask(3)
     assert len(study.trials) == 6
     asked = study.ask(3)
-    assert [trial.number for trial in asked] == [6, 7, 8]
+    assert [trial.number for trial in asked] == [9, 10, 11]  # new ones, to be chosen together
+    assert [study.ask().number for _ in range(3)] == [6, 7, 8]
+    assert all(study.replay(trial) == trial.params for trial in study.trials)
 
 
 def test_they_are_gone_on_with_from_a_file(tmp_path):
