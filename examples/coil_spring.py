@@ -110,14 +110,14 @@ def show(result: OptimizeResult) -> None:
 def picture(result: OptimizeResult, path: Path) -> None:
     """Left: what the model believes at the best number of coils. Right: weights as they came."""
     figure, (left, right) = plt.subplots(
-        1, 2, figsize=(12, 4.6), layout="constrained", width_ratios=[1.3, 1]
+        1, 2, figsize=(12, 5.2), layout="constrained", width_ratios=[1.3, 1]
     )
     coils = result.params["coils"]
     wire, coil = np.linspace(1.0, 2.4, 71), np.linspace(6.0, 22.0, 71)
     grid = [{"wire": a, "coil": b, "coils": coils} for b in coil for a in wire]
     likely = result.study.feasibility(grid).reshape(len(coil), len(wire))
     filled = left.contourf(wire, coil, likely, levels=np.linspace(0, 1, 11), cmap="GnBu")
-    figure.colorbar(filled, ax=left, label="probability that all limits are met, as learnt")
+    figure.colorbar(filled, ax=left, label="learnt probability that all limits are met")
     weight, outcomes = properties(*np.meshgrid(wire, coil), coils)
     lines = left.contour(wire, coil, weight, levels=[2, 4, 8, 16], colors="grey", linewidths=0.8)
     left.clabel(lines, fmt="%g g", fontsize=8)
@@ -126,18 +126,31 @@ def picture(result: OptimizeResult, path: Path) -> None:
     ):
         limit = high if low is None else low
         left.contour(
-            wire, coil, outcomes[name], levels=[limit], colors=color, linestyles="--", linewidths=1.5
+            wire,
+            coil,
+            outcomes[name],
+            levels=[limit],
+            colors=color,
+            linestyles="--",
+            linewidths=1.5,
         )
         left.plot([], [], "--", color=color, label=f"true limit: {name}")
     tried = np.array(result.x_iters)
     near = np.abs(tried[:, 2] - coils) <= 1
-    left.plot(*tried[near, :2].T, "o", color="white", markeredgecolor="black", markersize=5)
-    left.plot([], [], "o", color="white", markeredgecolor="black", label="tried, ± 1 coil")
+    left.plot(*tried[~near, :2].T, ".", color="grey", label="tried, other numbers of coils")
+    left.plot(
+        *tried[near, :2].T,
+        "o",
+        color="white",
+        markeredgecolor="black",
+        markersize=6,
+        label=f"tried, {coils - 1} to {coils + 1} coils",
+    )
     left.plot(*result.x[:2], "*", color="#d1495b", markeredgecolor="white", markersize=17)
     left.plot([], [], "*", color="#d1495b", markersize=11, linestyle="", label="recommended")
-    left.set(xlabel="wire (mm)", ylabel="coil diameter (mm)", xlim=(1, 2.4), ylim=(6, 22))
+    left.set(xlabel="wire (mm)", ylabel="coil diameter (mm)", xlim=(0.97, 2.4), ylim=(5.5, 22))
     left.set_title(f"springs of {coils} coils")
-    left.legend(loc="upper right", fontsize=8, framealpha=0.9)
+    figure.legend(*left.get_legend_handles_labels(), loc="outside lower left", ncols=4, fontsize=9)
     _in_order(result, right)
     path.parent.mkdir(parents=True, exist_ok=True)
     plt.savefig(path, dpi=110)
@@ -153,8 +166,10 @@ def _in_order(result: OptimizeResult, ax) -> None:
     best = np.minimum.accumulate(np.where(met, weights, np.inf))
     ax.step(tests, best, where="post", color="#0b6e99", label="lightest that meets them")
     ax.axhline(properties(**lightest())[0], color="black", linestyle=":", linewidth=1)
-    ax.text(1, properties(**lightest())[0], "true best", va="top", fontsize=8)
-    ax.set(xlabel="springs tested", ylabel="weight (g)", yscale="log", title="in the order of tests")
+    ax.text(len(met), properties(**lightest())[0], "true best", va="bottom", ha="right", fontsize=8)
+    ax.set(
+        xlabel="springs tested", ylabel="weight (g)", yscale="log", title="in the order of tests"
+    )
     ax.legend(frameon=False)
     ax.spines[["top", "right"]].set_visible(False)
 

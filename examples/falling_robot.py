@@ -1,11 +1,12 @@
 """A robot on two wheels learns to stand, and learns where it falls.
 
-Two numbers make it stand: how hard the wheels drive under it for every degree that it leans, and
-for every degree a second. With too little it falls slowly; with too much, and motors that answer
-a tenth of a second late, it rocks itself over. Where that happens nobody knows beforehand. A fall
+Two numbers make it stand: how hard the wheels drive under it for every radian that it leans, and
+for every radian a second. With too little it falls slowly; with too much, and motors that answer a
+tenth of a second late, it rocks itself over. Where that happens nobody knows beforehand. A fall
 gives no value, only an exception, and someone has to pick the robot up: it is worth not to fall
-again in the same corner. The search starts from one setting that stands, if badly. A classifier learns from the falls how likely it is to stay upright, and
-the search multiplies by that. Random trials of the same number show what ignoring them costs.
+again in the same corner. A classifier learns from the falls how likely it is to stay upright, and
+the search multiplies by that. Random trials of the same number show what ignoring them costs. All
+begin with one setting that stands, if badly.
 
     python examples/falling_robot.py            # ten seconds
     python examples/falling_robot.py --help
@@ -25,10 +26,10 @@ from scipy.optimize import OptimizeResult
 
 import bayesopt as bo
 
-SPACE = bo.Space(by_lean=bo.Float(0.0, 80.0), by_speed=bo.Float(0.0, 10.0))
+SPACE = bo.Space(by_lean=bo.Float(0.0, 60.0), by_speed=bo.Float(0.0, 10.0))
 STEP, LATE, LENGTH = 0.005, 20, 0.6  # s; motors answer 20 steps late; m from axle to middle
 STANDS = {"by_lean": 12.0, "by_speed": 5.0}  # found by hand
-STRONGEST, TOO_FAR = 8.0, 0.7  # m/s2 that the motors reach; rad from which nobody comes back
+STRONGEST, TOO_FAR = 20.0, 0.7  # m/s2 that the motors reach; rad from which nobody comes back
 
 
 class Fell(Exception):
@@ -70,17 +71,17 @@ def falls(result: OptimizeResult) -> np.ndarray:
 def picture(learning: list[OptimizeResult], random: list[OptimizeResult], path: Path) -> None:
     """Left: what one search believes and did. Right: falls by trials of all searches."""
     figure, (left, right) = plt.subplots(
-        1, 2, figsize=(12, 4.4), layout="constrained", width_ratios=[1.25, 1]
+        1, 2, figsize=(12, 4.8), layout="constrained", width_ratios=[1.25, 1]
     )
     result = learning[0]
-    x, y = np.linspace(0.0, 80.0, 41), np.linspace(0.0, 10.0, 41)
+    x, y = np.linspace(0.0, 60.0, 41), np.linspace(0.0, 10.0, 41)
     grid = [{"by_lean": a, "by_speed": b} for b in y for a in x]
     success = result.study.feasibility(grid).reshape(len(y), len(x))
     filled = left.contourf(x, y, success, levels=np.linspace(0.0, 1.0, 11), cmap="GnBu", alpha=0.85)
     figure.colorbar(filled, ax=left, label="learnt probability of staying upright")
     truth = np.array([stays_upright(**point) for point in grid]).reshape(len(y), len(x))
     left.contour(x, y, truth, levels=[0.5], colors="black", linestyles="--", linewidths=1)
-    left.plot([], [], "--", color="black", linewidth=1, label="the truth, unknown to the search")
+    left.plot([], [], "--", color="black", linewidth=1, label="true border")
     fell = np.isnan(result.func_vals)
     tried = np.array(result.x_iters)
     left.plot(*tried[fell].T, "X", color="#d1495b", markeredgecolor="white", label="fell")
@@ -88,7 +89,7 @@ def picture(learning: list[OptimizeResult], random: list[OptimizeResult], path: 
     left.plot(*result.x, "*", color="#e0a100", markeredgecolor="black", markersize=16, label="best")
     left.set(xlabel="drive for the lean (m/s² a rad)", ylabel="drive for its speed (m/s² a rad/s)")
     left.set_title(f"one search, {len(tried)} trials")
-    left.legend(loc="upper right", fontsize=8, framealpha=0.9)
+    figure.legend(*left.get_legend_handles_labels(), loc="outside lower left", ncols=4, fontsize=9)
     for name, results, color in (
         ("random trials", random, "#9a9a9a"),
         ("learns from falls", learning, "#0b6e99"),

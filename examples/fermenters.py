@@ -69,8 +69,8 @@ def searched(n_batches: int, n_fermenters: int, seed: int) -> tuple[bo.Study, li
         while len(running) < n_fermenters and len(running) + len(done) < n_batches:
             trial = study.ask()  # knows what has ended, and which batches run
             alcohol, hours = batch(**trial.params)
-            # Yeast is not for free: a gram costs as much as 1.5 grams of alcohol bring.
-            value = (alcohol - 1.5 * trial.params["yeast"]) / (hours + CLEANING)
+            # Yeast is not for free: a gram costs as much as three grams of alcohol bring.
+            value = (alcohol - 3.0 * trial.params["yeast"]) / (hours + CLEANING)
             ends = now + (hours + CLEANING) / 24.0
             heapq.heappush(running, (ends, trial.number, Batch(now, ends, value)))
         now, number, ended = heapq.heappop(running)
@@ -109,6 +109,7 @@ def picture(found: dict[str, list[list[Batch]]], path: Path) -> None:
     axes[1].set(xlabel="batches", title="by batches")
     axes[2].set(xlabel="days", title="by days")
     for ax in axes[1:]:
+        ax.set_ylim(bottom=1.0)  # one search begins with a batch that fails
         ax.set_ylabel("g of alcohol a litre and hour, best so far")
         ax.legend(frameon=False, loc="lower right")
     for ax in axes:
@@ -140,8 +141,9 @@ def main() -> None:
     recipe = best["four fermenters"].params
     alcohol, hours = batch(**recipe)
     print(
-        f"the first search with four: {recipe['sugar']:.0f} g/l of sugar, {recipe['yeast']:.1f} g/l "
-        f"of yeast, {recipe['warmth']:.1f} °C; {alcohol:.0f} g/l of alcohol after {hours:.0f} hours"
+        f"the first search with four: {recipe['sugar']:.0f} g/l of sugar, "
+        f"{recipe['yeast']:.1f} g/l of yeast, {recipe['warmth']:.1f} °C; "
+        f"{alcohol:.0f} g/l of alcohol after {hours:.0f} hours"
     )
     picture(found, arguments.picture)
 
