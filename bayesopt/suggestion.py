@@ -194,9 +194,8 @@ def _by_models(
     incumbents = _incumbents(found)
     pending = _points(space, trials, TrialState.RUNNING)
     X = None
-    n_ended = sum(trial.state is not TrialState.RUNNING for trial in trials)
-    if _is_turn_to_exploit(policy, n_ended, pending) and len(found.seen.objectives) == 1:
-        X = _promising(found, incumbents, rng)
+    if _is_turn_to_exploit(policy, len(trials)) and len(found.seen.objectives) == 1:
+        X = _promising(found, incumbents, pending, rng)
     if X is None:
         acquisition = found.acquisition(pending if len(pending) > 0 else None)
         X, _ = optimize.maximize(acquisition, region, incumbents, rng, effort=policy.search.effort)
@@ -207,19 +206,21 @@ def _by_models(
     return Suggestion(taken.first_free(X, rng), "acquisition", theta)
 
 
-def _is_turn_to_exploit(policy: Policy, n_ended: int, pending: Tensor) -> bool:
-    """Never beside running trials: two of them would get the same point."""
+def _is_turn_to_exploit(policy: Policy, n_known: int) -> bool:
     every = policy.search.exploit_every
-    own = callable(policy.acquisition)
-    return every is not None and n_ended % every == 0 and len(pending) == 0 and not own
+    return every is not None and n_known % every == 0 and not callable(policy.acquisition)
 
 
-def _promising(found: Composition, incumbents: Array, rng: np.random.Generator) -> Array | None:
-    """Points of the best posterior mean, or None when it is no better than the incumbent's."""
+def _promising(
+    found: Composition, incumbents: Array, pending: Tensor, rng: np.random.Generator
+) -> Array | None:
+    """Points of the best posterior mean, or None when it is no better than the incumbent's, or
+    than that of a running trial, which may be the same point."""
     mean = found.mean()
     X, v = optimize.maximize(mean, found.region, incumbents, rng, effort=_EFFORT_FOR_THE_MEAN)
     with torch.no_grad():
-        best = float(mean(torch.from_numpy(incumbents[:1]).unsqueeze(-2)))
+        rivals = torch.cat((torch.from_numpy(incumbents[:1]), pending))
+        best = float(mean(rivals.unsqueeze(-2)).max())
     return X if v[0] > best + _LEAST_PROMISE else None
 
 
