@@ -40,6 +40,7 @@ Outcome = int | str
 """One of the numbers that an evaluation gives: an objective by its position, or an outcome
 constraint by its name."""
 _FARTHER_WITH_SLOPES = 500.0
+_FARTHEST_BOUND = 1e15  # in scores, which are some tens at most
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,13 @@ class Scaling:
     def score(self, value: Array) -> Array:
         """Scores of values."""
         return self.sign * (value / self.unit - self.shift) / self.scale
+
+    def score_bound(self, bound: Array) -> Array:
+        """Scores of bounds: a finite one that no value comes near is as far as can be reckoned."""
+        with np.errstate(over="ignore"):
+            score = self.score(bound)
+        near = np.clip(score, -_FARTHEST_BOUND, _FARTHEST_BOUND)
+        return np.where(np.isfinite(bound), near, score)
 
     def score_sd(self, sd: Array) -> Array:
         """Standard deviations of scores."""

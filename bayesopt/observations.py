@@ -140,5 +140,7 @@ def _constraint(
 ) -> ConstraintData:
     known: Noise = False if noise is False else "auto"
     data = dataset(space, trials, "maximize", known, outcome=name)
-    bounds = data.scaling.score(np.array([low, high]))
+    bounds = data.scaling.score_bound(np.array([low, high]))
+    if not bounds[0] < bounds[1]:  # both round to one score where values are huge
+        bounds = np.nextafter(bounds, [-np.inf, np.inf])
     return ConstraintData(data, float(bounds[0]), float(bounds[1]))

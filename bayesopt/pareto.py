@@ -13,6 +13,8 @@ Sorted by the last score, what a point adds to all points above it is a slab of 
 base is a hypervolume in m - 1 objectives. In two objectives a sort is all it takes.
 """
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -51,7 +53,8 @@ def hypervolume(Y: ArrayLike, reference: ArrayLike) -> float:
     ValueError
         If the shapes do not fit, or the reference point is not finite.
     """
-    return _volume(_distinct(_excess(_scores(Y), reference)))
+    excess, exponent = _excess(_scores(Y), reference)
+    return float(_in_units(_volume(_distinct(excess)), exponent))
 
 
 def hypervolume_trace(Y: ArrayLike, reference: ArrayLike) -> Array:
@@ -67,14 +70,13 @@ def hypervolume_trace(Y: ArrayLike, reference: ArrayLike) -> Array:
     scores = _scores(Y)
     reference = _reference(reference, scores.shape[1])
     gains, front = np.zeros(len(scores)), np.empty((0, scores.shape[1]))
-    counts = np.isfinite(scores).all(axis=1) & (scores > reference).all(axis=1)
-    for i in np.flatnonzero(counts):
-        y = scores[i] - reference
+    excess, exponent = _excess(scores, reference)
+    for i, y in zip(np.flatnonzero(_counts(scores, reference)), excess, strict=True):
         if (front >= y).all(axis=1).any():
             continue
         gains[i] = max(np.prod(y) - _volume(np.minimum(front, y)), 0.0)
         front = np.concatenate((front[(front > y).any(axis=1)], y[None]))
-    trace: Array = np.cumsum(gains)
+    trace: Array = _in_units(np.cumsum(gains), exponent)
     return trace
 
 
@@ -97,14 +99,17 @@ def reference_point(Y: ArrayLike) -> Array:
             "A reference point needs at least one finite row of scores, but there is none; give "
             "one, or ask again when a trial has succeeded."
         )
-    front = scores[non_dominated(scores)]
+    quarter = 0.25 * scores  # a range of them cannot overflow
+    front = quarter[non_dominated(scores)]
     nadir = front.min(axis=0)
     scale = np.ptp(front, axis=0)
-    for fallback in (np.ptp(scores, axis=0), np.abs(nadir), np.ones(len(nadir))):
+    for fallback in (np.ptp(quarter, axis=0), np.abs(nadir), np.full(len(nadir), 0.25)):
         # A range that rounding makes is none.
         scale = np.where(scale > 1e-12 * np.abs(nadir), scale, fallback)
-    below: Array = nadir - _MARGIN * scale
-    return below
+    below = nadir - _MARGIN * scale
+    limit = 0.25 * np.finfo(np.float64).max
+    lowest: Array = 4.0 * np.clip(below, -limit, limit)
+    return lowest
 
 
 def boxes(front: ArrayLike, reference: ArrayLike) -> tuple[Array, Array]:
@@ -198,12 +203,25 @@ def _distinct(points: Array) -> Array:
     return np.unique(points, axis=0)
 
 
-def _excess(scores: Array, reference: ArrayLike) -> Array:
-    """What rows (n, m) exceed the reference point by, of those that do everywhere."""
+def _counts(scores: Array, reference: Array) -> NDArray[np.bool_]:
+    """Which rows (n,) are points that exceed the reference point everywhere."""
+    mask: NDArray[np.bool_] = np.isfinite(scores).all(axis=1) & (scores > reference).all(axis=1)
+    return mask
+
+
+def _excess(scores: Array, reference: ArrayLike) -> tuple[Array, int]:
+    """What rows (n, m) exceed the reference point by, of those that do everywhere, in units of two
+    to some powers, and the sum of these: products of values near 1e300 would leave all floats."""
     reference = _reference(reference, scores.shape[1])
-    excess = scores[np.isfinite(scores).all(axis=1)] - reference
-    above: Array = excess[(excess > 0.0).all(axis=1)]
-    return above
+    half = 0.5 * scores[_counts(scores, reference)] - 0.5 * reference
+    exponents = np.frexp(half.max(axis=0, initial=0.0))[1]
+    return np.ldexp(half, -exponents), int((exponents + 1).sum())
+
+
+def _in_units(volume: ArrayLike, exponent: int) -> Any:
+    """Volumes in the units of the scores; infinite beyond all floats."""
+    with np.errstate(over="ignore"):
+        return np.ldexp(volume, exponent)
 
 
 def _scores(Y: ArrayLike, name: str = "Y") -> Array:

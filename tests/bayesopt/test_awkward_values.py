@@ -119,3 +119,41 @@ def test_standard_errors_of_any_size(sd, unit):
 def test_known_noise_of_any_size(noise, unit):
     result = bo.minimize(lambda x: unit * bowl(x), SQUARE, 9, noise=noise, seed=0)
     assert result.nfev == 9 and math.isfinite(result.fun)
+
+
+LIMITS = {
+    "a bound far beyond all values": (lambda x: 1e-300 * x[0], (None, 1e10)),
+    "an interval that rounds to nothing": (lambda x: 1e300 * (x[0] - 0.5), (0.0, 1.0)),
+    "one value of 1e20": (lambda x: 1e20 if x[0] > 0.7 else x[1], (0.0, 0.5)),
+    "the largest floats": (lambda x: sys.float_info.max * (2 * x[0] - 1), (-1e308, 1e308)),
+}
+
+
+@pytest.mark.parametrize("what", LIMITS)
+def test_outcome_constraints_of_any_size(what):
+    outcome, bounds = LIMITS[what]
+    result = bo.minimize(
+        lambda x: bo.Evaluation(bowl(x), constraints={"c": outcome(x)}),
+        SQUARE,
+        N_INITIAL + 1,
+        n_initial=N_INITIAL,
+        outcome_constraints={"c": bounds},
+        noise=False,
+        seed=0,
+    )
+    assert math.isfinite(result.fun) and result.feasibility in (0.0, 1.0)
+
+
+@pytest.mark.parametrize("size", [1e-300, 1e300])
+def test_several_objectives_and_a_reference_point_of_any_size(size):
+    result = bo.minimize(
+        lambda x: (size * bowl(x), size * x[0]),
+        SQUARE,
+        N_INITIAL + 1,
+        n_initial=N_INITIAL,
+        direction=["minimize", "maximize"],
+        reference_point=(1e300, -1e300),
+        noise=False,
+        seed=0,
+    )
+    assert len(result.pareto_front) > 0 and not math.isnan(result.pareto_front.hypervolume)

@@ -207,3 +207,23 @@ def test_scores_of_another_shape_are_refused():
         boxes(np.ones(3), [0.0])
     with pytest.raises(ValueError, match="at least one finite row"):
         reference_point([[np.nan, 1.0]])
+
+
+# -- the ends of what a float holds ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", [1e300, 1e-200])
+def test_a_volume_beyond_all_floats_says_so_without_a_warning(size):
+    Y = size * np.array([[1.0, 3.0, 1.0], [2.0, 2.0, 1.0], [3.0, 1.0, 1.0]])
+    expected = np.inf if size > 1 else 0.0
+    assert hypervolume(Y, np.zeros(3)) == expected
+    assert hypervolume_trace(Y, np.zeros(3)).tolist() == [expected] * 3
+    mixed = Y * [1.0, 1.0 / size, 1.0 / size]
+    assert hypervolume(mixed, np.zeros(3)) == pytest.approx(6.0 * size, rel=1e-12)
+
+
+def test_a_reference_below_scores_of_both_signs_near_the_largest_float():
+    Y = np.array([[1.7e308, -1.7e308], [-1.7e308, 1.7e308]])
+    reference = reference_point(Y)
+    assert np.isfinite(reference).all() and (reference <= Y.min(axis=0)).all()
+    assert hypervolume(Y, [-1.7e308, -1.7e308]) == 0.0
