@@ -205,7 +205,7 @@ def _distinct(points: Array) -> Array:
 
 def _counts(scores: Array, reference: Array) -> NDArray[np.bool_]:
     """Which rows (n,) are points that exceed the reference point everywhere."""
-    mask: NDArray[np.bool_] = np.isfinite(scores).all(axis=1) & (scores > reference).all(axis=1)
+    mask: NDArray[np.bool_] = np.all(np.isfinite(scores) & (scores > reference), axis=1)
     return mask
 
 

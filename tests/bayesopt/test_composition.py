@@ -105,9 +105,7 @@ def test_noise_free_acquisition_is_improvement_on_the_best_feasible_times_probab
     expected = improvement * found.probability_of_feasibility(at)
     scaling = found.seen.objectives[0].scaling
     value = found.acquisition(None)(at.unsqueeze(-2)).exp()
-    np.testing.assert_allclose(
-        scaling.value_sd(value.detach().numpy()), expected, rtol=1e-4, atol=1e-15
-    )
+    np.testing.assert_allclose(scaling.value_sd(value.detach().numpy()), expected, rtol=1e-4, atol=1e-15)
     assert found.feasible().tolist() == feasible.tolist()
 
 

@@ -102,9 +102,7 @@ def test_every_combination(noise, limits, n_objectives, space, request):
 @pytest.mark.parametrize("limits", [(), ("size", "sum")])
 def test_beside_failures(limits, n_objectives, batch):
     study = study_of("auto", limits, n_objectives, batch=batch)
-    searched(
-        study, partial(evaluated, n_objectives=n_objectives, limits=limits), fails=(1, 4), n_alone=2
-    )
+    searched(study, partial(evaluated, n_objectives=n_objectives, limits=limits), fails=(1, 4), n_alone=2)
     check(study)
     theta = study.trials[-1].hyperparameters
     assert len(theta) == n_objectives + len(limits) + 1  # and the classifier
@@ -196,6 +194,4 @@ def test_another_seed_gives_other_points():
     study = study_of(False, ("size",), 2)
     other = study_of(False, ("size",), 2)
     other._settings = replace(other._settings, seed=4)
-    assert (
-        searched(study, evaluate).trials[-1].params != searched(other, evaluate).trials[-1].params
-    )
+    assert searched(study, evaluate).trials[-1].params != searched(other, evaluate).trials[-1].params
