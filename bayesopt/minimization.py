@@ -216,13 +216,13 @@ def maximize(
 
 
 def _of_minimize(direction: Any) -> Any:
-    if direction == "maximize":
+    if isinstance(direction, str) and direction == "maximize":
         raise ValueError("`minimize` got direction='maximize': call `maximize`.")
     return "minimize" if direction is None else direction
 
 
 def _only_maximize(direction: object) -> Literal["maximize"]:
-    if direction not in (None, "maximize"):
+    if direction is not None and not (isinstance(direction, str) and direction == "maximize"):
         raise ValueError(
             f"`maximize` has no other direction, but got {direction!r}. For several objectives "
             "call `minimize`, whose `direction` may be a list."

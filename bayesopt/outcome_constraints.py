@@ -13,7 +13,7 @@ high    (c,) upper bounds, inf where there is none
 import difflib
 import math
 import reprlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -165,7 +165,8 @@ def _name(name: object) -> str:
 
 def _bounds(name: object, pair: Any) -> tuple[float, float]:
     what = f"`outcome_constraints[{name!r}]`"
-    if isinstance(pair, str | bytes | Mapping) or not hasattr(pair, "__len__") or len(pair) != 2:
+    unordered = isinstance(pair, str | bytes | Mapping | Set)
+    if unordered or not hasattr(pair, "__len__") or len(pair) != 2:
         raise TypeError(f"{what} must be two bounds, but got {reprlib.repr(pair)}: {_HOW}.")
     low, high = (_bound(end, what) for end in pair)
     low, high = (-math.inf if low is None else low, math.inf if high is None else high)

@@ -1,7 +1,7 @@
 """What a study is besides its trials: to and from plain data, and what differs between two."""
 
 import reprlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, cast, get_args
 
@@ -234,7 +234,7 @@ def _checked_reference_point(point: Any, n_values: int) -> tuple[float, ...] | N
             f"A `reference_point` is for several objectives, but there is one: leave it out, or "
             f"give a `direction` for each; got {point!r}."
         )
-    if isinstance(point, str | Mapping) or not hasattr(point, "__len__"):
+    if isinstance(point, str | Mapping | Set) or not hasattr(point, "__len__"):
         raise TypeError(f"`reference_point` must be {n_values} numbers, but got {point!r}.")
     if len(point) != n_values:
         raise ValueError(

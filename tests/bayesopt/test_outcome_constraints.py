@@ -62,6 +62,7 @@ def test_observed_values_are_columns_by_name():
         ({"a": 5.0}, TypeError, r"\['a'\]` must be two bounds, but got 5.0: write a \(low, high\)"),
         ({"a": (1, 2, 3)}, TypeError, "must be two bounds"),
         ({"a": "12"}, TypeError, "must be two bounds"),
+        ({"a": {0, 1}}, TypeError, "must be two bounds"),  # which one is low?
         ({"a": {"low": 1, "high": 2}}, TypeError, "must be two bounds"),
         ({"a": (None, None)}, ValueError, "no bound at all: give at least one, or leave 'a' out"),
         ({"a": (-np.inf, np.inf)}, ValueError, "no bound at all"),

@@ -362,6 +362,7 @@ TWO = {"direction": ["minimize", "maximize"]}
         ({"reference_point": [1.0]}, ValueError, "is for several objectives, but there is one"),
         ({**TWO, "reference_point": [1.0]}, ValueError, "each of the 2 objectives, but 1 came"),
         ({**TWO, "reference_point": 1.0}, TypeError, "must be 2 numbers"),
+        ({**TWO, "reference_point": {1.0, 2.0}}, TypeError, "must be 2 numbers"),
         ({**TWO, "reference_point": (1, np.inf)}, ValueError, r"`reference_point\[1\]` must be f"),
         ({**TWO, "reference_point": (1, "a")}, TypeError, r"`reference_point\[1\]` must be a num"),
         ({"noise": -1.0}, ValueError, "`noise` must be"),

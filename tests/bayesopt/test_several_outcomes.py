@@ -252,6 +252,7 @@ def never(*_, **__):
         ({"direction": ["minimize"]}, ValueError, "Write direction='minimize'"),
         ({"direction": "maximize"}, ValueError, "call `maximize`"),
         ({"direction": "down"}, ValueError, "`direction` is 'minimize' or"),
+        ({"direction": np.array(TWO)}, ValueError, "`direction` is 'minimize' or"),
         ({"reference_point": (1, 2)}, ValueError, "is for several objectives"),
         ({"direction": TWO, "reference_point": (1,)}, ValueError, "of the 2 objectives, but 1"),
         ({"direction": TWO, "x0": [0.5], "y0": 1.0}, ValueError, "1 points and 2 objectives"),
@@ -267,7 +268,7 @@ def test_wrong_arguments_are_refused_before_anything_is_evaluated(options, error
         bo.minimize(never, [(0.0, 1.0)], 5, **options)
 
 
-@pytest.mark.parametrize("direction", [TWO, ["maximize"] * 2, "minimize"])
+@pytest.mark.parametrize("direction", [TWO, ["maximize"] * 2, "minimize", np.array(TWO)])
 def test_maximize_has_one_direction(direction):
     with pytest.raises(ValueError, match="call `minimize`, whose `direction` may be a list"):
         bo.maximize(never, [(0.0, 1.0)], 5, direction=direction)
