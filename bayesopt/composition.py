@@ -45,6 +45,7 @@ RISK = 0.05
 """delta: a point to report meets all outcome constraints with probability 1 - delta."""
 
 _FEW_MEMBERS = 4
+_LEAST_VIOLATION = 1e-300
 _BOLD, _CAUTIOUS = 0.5, 0.98
 _YOUNG = 4  # times d + 1 evaluations
 
@@ -127,7 +128,9 @@ class Composition:
     def _shortfall(self) -> Array:
         """How far (n,) from being feasible: observed without noise, else by the model."""
         if self.seen.exact:
-            return self.seen.violation().numpy()
+            # A violation may be lost to rounding, where values of the constraint are huge.
+            missed = self.seen.violation().clamp_min(_LEAST_VIOLATION)
+            return torch.where(self.seen.met, 0.0, missed).numpy()
         likely = self.log_feasibility()
         return torch.where(likely >= math.log1p(-RISK), 0.0, -likely).numpy()
 

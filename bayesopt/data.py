@@ -175,6 +175,7 @@ def dataset(
     *,
     outcome: Outcome = 0,
     allowed: NDArray[np.bool_] | None = None,
+    within: tuple[float, float] = (-np.inf, np.inf),
 ) -> Dataset:
     """Gather the complete trials.
 
@@ -195,9 +196,11 @@ def dataset(
     allowed
         (n,) the complete trials that meet all outcome constraints, None for all of them. What is
         not poor among these counts as it is.
+    within
+        What lies beyond counts as its ends.
     """
     done = complete(trials)
-    value = observed_values(done, outcome)
+    value = np.clip(observed_values(done, outcome), *within)
     sign = -1.0 if direction == "minimize" else 1.0
     score = raw = sign * value
     if truncate is not None:

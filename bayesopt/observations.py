@@ -5,6 +5,7 @@ Notation
 n, d    complete trials, parameters
 m       objectives
 k       failed trials
+g       (n,) values of an outcome constraint, in the user's units
 """
 
 from collections.abc import Sequence
@@ -16,10 +17,13 @@ from jaxtyping import Bool
 from jaxtyping import Float as Shaped
 from torch import Tensor
 
-from bayesopt.data import Dataset, Direction, Noise, complete, dataset
+from bayesopt.data import Dataset, Direction, Noise, complete, dataset, observed_values
 from bayesopt.outcome_constraints import OutcomeConstraints
+from bayesopt.parameter import Array
 from bayesopt.space import Space
 from bayesopt.trial import Trial, TrialState
+
+_FAR = 2.0  # times the distance between the bound, the median and what lies deepest inside
 
 
 @dataclass(frozen=True)
@@ -139,8 +143,26 @@ def _constraint(
     space: Space, trials: Sequence[Trial], noise: Noise, name: str, low: float, high: float
 ) -> ConstraintData:
     known: Noise = False if noise is False else "auto"
-    data = dataset(space, trials, "maximize", known, outcome=name)
+    g = observed_values(trials, name)
+    within = -_far_above(-g, -low), _far_above(g, high)
+    data = dataset(space, trials, "maximize", known, outcome=name, within=within)
     bounds = data.scaling.score_bound(np.array([low, high]))
     if not bounds[0] < bounds[1]:  # both round to one score where values are huge
         bounds = np.nextafter(bounds, [-np.inf, np.inf])
     return ConstraintData(data, float(bounds[0]), float(bounds[1]))
+
+
+def _far_above(g: Array, high: float) -> float:
+    """Which value is so far above a bound that one farther out need not be told from it.
+
+    One huge value, of a simulation that diverged, would flatten all differences near the bound.
+    """
+    if high == np.inf:
+        return high
+    above = 0.25 * g - 0.25 * high  # differences of these cannot overflow
+    median, deepest = float(np.median(above)), float(above.min())
+    if median == deepest < above.max():
+        median = float(np.median(above[above > deepest]))
+    with np.errstate(over="ignore"):  # what is beyond all floats is no limit
+        far = max(median + np.float64(_FAR) * (median - deepest), -np.float64(_FAR) * deepest)
+        return float(max(4.0 * (0.25 * high + far), np.nextafter(high, np.inf)))
