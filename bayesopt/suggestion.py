@@ -178,7 +178,7 @@ def fitted(
     reference = settings.reference_point
     if reference is not None:
         pairs = zip(seen.objectives, reference, strict=True)
-        reference = tuple(float(data.scaling.score(np.array(value))) for data, value in pairs)
+        reference = tuple(float(data.scaling.score(np.array([value]))[0]) for data, value in pairs)
     return Composition(policy, region, seen, models, reference), theta
 
 
