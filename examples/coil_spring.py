@@ -9,10 +9,11 @@ its hole is known beforehand from the parameters alone: that is one of the `cons
 spring that is tried fits.
 
 What an engineer reads from the result: ``result.constraints`` at the best spring shows which limits
-hold it back (those that are met with nothing to spare) and which do not matter; the picture shows
-in which direction there is room.
+hold it back (those that are met with nothing to spare) and which do not matter: a better steel
+would make it lighter, a slower machine would not. The picture shows in which direction there is
+room; where the probability is neither near 0 nor near 1, the model does not know yet.
 
-    python examples/coil_spring.py            # ten seconds
+    python examples/coil_spring.py            # a quarter of a minute
     python examples/coil_spring.py --help
 """
 
