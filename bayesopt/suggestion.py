@@ -226,7 +226,7 @@ def _promising(
 
 def _incumbents(found: Composition) -> Array:
     """Good points (k, d) so far, best first, for the search to look around."""
-    rows = found.ranked()[:_N_INCUMBENTS]
+    rows = found.ranked()[: _N_INCUMBENTS * min(len(found.seen.objectives), 2)]
     best: Array = found.seen.X[rows].numpy()
     return best
 
