@@ -167,6 +167,7 @@ def dataset(
     *,
     outcome: Outcome = 0,
     allowed: NDArray[np.bool_] | None = None,
+    within: tuple[float, float] | None = None,
 ) -> Dataset:
     """Gather the complete trials.
 
@@ -187,9 +188,13 @@ def dataset(
     allowed
         (n,) the complete trials that meet all outcome constraints, None for all of them. What is
         not poor among these counts as it is.
+    within
+        Values outside of this interval count as its ends.
     """
     done = complete(trials)
     value = observed_values(done, outcome)
+    if within is not None:
+        value = np.clip(value, *within)
     sign = -1.0 if direction == "minimize" else 1.0
     score = raw = sign * value
     if truncate is not None:
