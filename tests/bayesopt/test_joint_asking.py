@@ -11,7 +11,10 @@ from bayesopt import composition, suggestion
 from bayesopt.acquisition import joint_search
 from bayesopt.acquisition.joint_expected_improvement import JointExpectedImprovement
 from bayesopt.acquisition.joint_expected_improvement import build as joint_value
+from bayesopt.policy import Search
 from bayesopt.trial import TrialState
+
+DEFAULT = Search()
 
 
 def evaluate(trial):
@@ -25,8 +28,8 @@ def told(study, n):
     return study
 
 
-def study_of(space=SQUARE, noise=False, n_initial=6, acquisition="auto", **options):
-    policy = bo.Policy(batch="joint", acquisition=acquisition)
+def study_of(space=SQUARE, noise=False, n_initial=6, acquisition="auto", search=DEFAULT, **options):
+    policy = bo.Policy(batch="joint", acquisition=acquisition, search=search)
     return bo.Study(space, noise=noise, policy=policy, n_initial=n_initial, seed=1, **options)
 
 
@@ -73,12 +76,12 @@ def test_every_acquisition_that_takes_several(acquisition):
 
 def test_together_they_are_worth_more_than_the_greedy_ones(monkeypatch):
     monkeypatch.undo()
-    study = told(study_of(), 7)
-    policy = bo.Policy(batch="greedy")
+    study = told(study_of(search=Search(exploit_every=None)), 7)
+    policy = bo.Policy(batch="greedy", search=Search(exploit_every=None))
     greedy = told(bo.Study(SQUARE, noise=False, policy=policy, n_initial=6, seed=1), 7)
     assert points(study.trials) == points(greedy.trials)  # one by one nothing differs
     found = suggestion.fitted(
-        study._settings, study.trials, study.region, None, np.random.default_rng(0)
+        study._settings, study.trials, study.region, 2.0, np.random.default_rng(0)
     )[0]
     model, data = found.models.objectives[0], found.seen.objectives[0]
     value = joint_value(model, data, data.X[:0])

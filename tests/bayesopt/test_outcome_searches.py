@@ -98,9 +98,16 @@ def test_every_combination(noise, limits, n_objectives, space, request):
         assert study.recommend().feasibility == 1.0 or noise
 
 
-@pytest.mark.parametrize("batch", ["greedy", "constant_liar"])
-@pytest.mark.parametrize("n_objectives", [1, 2])
-@pytest.mark.parametrize("limits", [(), ("size", "sum")])
+@pytest.mark.parametrize(
+    ("limits", "n_objectives", "batch"),
+    [
+        ((), 1, "greedy"),
+        ((), 2, "constant_liar"),
+        (("size", "sum"), 1, "constant_liar"),
+        (("size", "sum"), 1, "greedy"),
+        (("size",), 2, "greedy"),
+    ],
+)
 def test_beside_failures(limits, n_objectives, batch):
     study = study_of("auto", limits, n_objectives, batch=batch)
     searched(
@@ -122,9 +129,8 @@ def test_averaged_over_drawn_hyperparameters(limits, n_objectives, monkeypatch):
     check(study, n_running=2)
 
 
-@pytest.mark.parametrize("noise", [False, "auto"])
-def test_partial_derivatives_beside_constraints(noise):
-    study = study_of(noise, ("size", "sum"))
+def test_partial_derivatives_beside_constraints():
+    study = study_of("auto", ("size", "sum"))
     limits = ("size", "sum")
     searched(study, partial(evaluated, n_objectives=1, limits=limits, gradient=True))
     assert check(study).n_partials > 0
@@ -134,7 +140,7 @@ def test_partial_derivatives_beside_constraints(noise):
 def test_constraints_on_the_parameters_too(n_objectives):
     below = LinearConstraint([[1.0, 1.0]], -np.inf, 0.8)
     study = study_of(False, ("size",), n_objectives, constraints=below)
-    searched(study, partial(evaluated, n_objectives=n_objectives, limits=("size",)))
+    searched(study, partial(evaluated, n_objectives=n_objectives, limits=("size",)), 0)
     check(study)
     assert all(sum(trial.params.values()) <= 0.8 + 1e-10 for trial in study.trials)
 
@@ -151,7 +157,7 @@ def test_named_acquisitions_under_a_constraint(name):
 def test_it_is_gone_on_with_from_a_file(tmp_path, limits, n_objectives):
     """The same points as without a break, failures and running points included."""
     evaluate = partial(evaluated, n_objectives=n_objectives, limits=limits)
-    whole = searched(study_of("auto", limits, n_objectives), evaluate, fails=(2, 4), n_alone=2)
+    whole = searched(study_of("auto", limits, n_objectives), evaluate, 2, (2, 4), 2)
     path = tmp_path / "runs.db"
     for number in range(N_FEW + 2):
         study = study_of("auto", limits, n_objectives, storage=path)
@@ -161,7 +167,7 @@ def test_it_is_gone_on_with_from_a_file(tmp_path, limits, n_objectives):
         else:
             study.tell(trial, evaluate(trial.params))
     again = study_of("auto", limits, n_objectives, storage=path)
-    for trial in reversed(again.ask(3)):
+    for trial in reversed(again.ask(2)):
         again.tell(trial, evaluate(trial.params))
     assert again.trials == whole.trials
 
@@ -173,10 +179,10 @@ def test_the_best_found_is_feasible_and_near_the_best_there_is():
     def fun(x):
         return bo.Evaluation(bowl(x), constraints={"x0": x[0]})
 
-    found = bo.minimize(fun, SQUARE, 16, noise=False, outcome_constraints=limits, seed=0)
+    found = bo.minimize(fun, SQUARE, 14, noise=False, outcome_constraints=limits, seed=0)
     assert found.success and found.feasibility == 1.0
     assert found.constraints["x0"] >= 0.5 and found.constraints == {"x0": found.x[0]}
-    assert found.fun == found.observed < bowl([0.5, 0.6]) + 0.002
+    assert found.fun == found.observed < bowl([0.5, 0.6]) + 0.005
 
 
 def test_several_running_searches_do_not_wait_for_an_order():
