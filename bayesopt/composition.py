@@ -14,6 +14,7 @@ No formula lives here.
 
 import math
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -84,6 +85,10 @@ class Composition:
 
         Where nothing is noisy it is known: 0 or minus infinity.
         """
+        return self._log_feasibility
+
+    @cached_property  # each of many drawn models asks for it
+    def _log_feasibility(self) -> Tensor:
         if self.seen.exact or not self.seen.constraints:
             return torch.where(self.seen.met, 0.0, -math.inf)
         with torch.no_grad():

@@ -297,8 +297,8 @@ class Policy:
         """Raise ValueError where the model cannot learn from partial derivatives."""
         if self.batch == "joint":
             raise ValueError(
-                "batch='joint' does not support partial derivatives: use batch='constant_liar', or leave "
-                "the gradient out."
+                "batch='joint' does not support partial derivatives: use batch='constant_liar', or "
+                "leave the gradient out."
             )
         if self.acquisition != "random" and not self.process.takes_derivatives:
             raise ValueError(

@@ -27,6 +27,7 @@ from bayesopt.trial import Trial, TrialState
 _N_INCUMBENTS = 5
 _EFFORT_FOR_THE_MEAN = optimize.Effort(n_global=128, n_local=128, n_starts=2)  # it has few peaks
 _LEAST_PROMISE = 1e-7  # in standard deviations of the observed scores
+_LEAST_BESIDE_RUNNING = 1e-4  # likewise; two searches of one peak end a little apart
 _NEGLIGIBLE_NOISE = 1e-6  # in the same unit, squared: repeating a point shows nothing new
 
 
@@ -215,13 +216,14 @@ def _promising(
     found: Composition, incumbents: Array, pending: Tensor, rng: np.random.Generator
 ) -> Array | None:
     """Points of the best posterior mean, or None when it is no better than the incumbent's, or
-    than that of a running trial, which may be the same point."""
+    hardly better than that of a running trial, which may be the same point."""
     mean = found.mean()
     X, v = optimize.maximize(mean, found.region, incumbents, rng, effort=_EFFORT_FOR_THE_MEAN)
     with torch.no_grad():
         rivals = torch.cat((torch.from_numpy(incumbents[:1]), pending))
-        best = float(mean(rivals.unsqueeze(-2)).max())
-    return X if v[0] > best + _LEAST_PROMISE else None
+        least = mean(rivals.unsqueeze(-2)) + _LEAST_BESIDE_RUNNING
+        least[0] += _LEAST_PROMISE - _LEAST_BESIDE_RUNNING
+    return X if v[0] > float(least.max()) else None
 
 
 def _incumbents(found: Composition) -> Array:
