@@ -1,4 +1,4 @@
-"""What chooses the points: the model, the acquisition and the search, by name or by value.
+"""What chooses the points: model, acquisition, batch and search, by name or by value.
 
 A policy only says what is to be used; `suggestion` uses it. No formula lives here.
 """
@@ -197,7 +197,7 @@ class Policy:
         How points are chosen beside those that are running:
 
         - "constant_liar": one by one; what is running is taken to return its posterior mean
-          (Ginsbourger et al. 2010).
+          (Frazier 2018, Section 5.2; the "kriging believer" of Ginsbourger et al. 2010).
         - "greedy": one by one; what is running may return anything that the model expects of it.
         - "joint": likewise, but the points of one ``ask(n)`` are then moved together, to where
           they are worth most together; for "ei", "noisy_ei", "kgcp" and "kg" of one objective,
@@ -297,8 +297,8 @@ class Policy:
         """Raise ValueError where the model cannot learn from partial derivatives."""
         if self.batch == "joint":
             raise ValueError(
-                "batch='joint' does not support partial derivatives: use batch='constant_liar', or leave "
-                "the gradient out."
+                "batch='joint' does not support partial derivatives: use batch='constant_liar', or "
+                "leave the gradient out."
             )
         if self.acquisition != "random" and not self.process.takes_derivatives:
             raise ValueError(

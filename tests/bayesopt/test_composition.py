@@ -105,7 +105,8 @@ def test_noise_free_acquisition_is_improvement_on_the_best_feasible_times_probab
     expected = improvement * found.probability_of_feasibility(at)
     scaling = found.seen.objectives[0].scaling
     value = found.acquisition(None)(at.unsqueeze(-2)).exp()
-    np.testing.assert_allclose(scaling.value_sd(value.detach().numpy()), expected, rtol=1e-4, atol=1e-15)
+    found_improvement = scaling.value_sd(value.detach().numpy())
+    np.testing.assert_allclose(found_improvement, expected, rtol=1e-4, atol=1e-15)
     assert found.feasible().tolist() == feasible.tolist()
 
 
@@ -283,7 +284,7 @@ def own():
     [
         ({"batch": "liar"}, "Unknown batch 'liar'; known are 'greedy', 'joint', 'constant_liar'"),
         ({"batch": "joint", "acquisition": "mes"}, "batch='joint' is for .*, not for 'mes'"),
-        ({"batch": "joint", "acquisition": "nei"}, "not for 'nei'; use batch='greedy'"),
+        ({"batch": "joint", "acquisition": "nei"}, "not for 'nei'; use batch='constant_liar'"),
         ({"batch": "joint", "acquisition": lambda m, d, p: None}, "not for <function"),
         ({"batch": "joint", "hyperparameters": "slice"}, "support hyperparameters='slice'; use"),
     ],

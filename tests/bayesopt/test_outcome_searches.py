@@ -102,7 +102,8 @@ def test_every_combination(noise, limits, n_objectives, space, request):
 @pytest.mark.parametrize("limits", [(), ("size", "sum")])
 def test_beside_failures(limits, n_objectives, batch):
     study = study_of("auto", limits, n_objectives, batch=batch)
-    searched(study, partial(evaluated, n_objectives=n_objectives, limits=limits), fails=(1, 4), n_alone=2)
+    evaluate = partial(evaluated, n_objectives=n_objectives, limits=limits)
+    searched(study, evaluate, fails=(1, 4), n_alone=2)
     check(study)
     theta = study.trials[-1].hyperparameters
     assert len(theta) == n_objectives + len(limits) + 1  # and the classifier
@@ -194,4 +195,5 @@ def test_another_seed_gives_other_points():
     study = study_of(False, ("size",), 2)
     other = study_of(False, ("size",), 2)
     other._settings = replace(other._settings, seed=4)
-    assert searched(study, evaluate).trials[-1].params != searched(other, evaluate).trials[-1].params
+    ours, others = (searched(one, evaluate).trials[-1].params for one in (study, other))
+    assert ours != others
