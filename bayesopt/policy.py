@@ -28,6 +28,7 @@ from bayesopt.acquisition import (
     predictive_entropy_search,
 )
 from bayesopt.acquisition.expected_improvement import Builder
+from bayesopt.acquisition.joint_search import JointName
 from bayesopt.arguments import check_name, finite_number, whole_number
 from bayesopt.data import Dataset
 from bayesopt.models.derivatives.process import DerivativeGaussianProcess
@@ -87,7 +88,7 @@ _IN_A_REGION: dict[str, Callable[..., AcquisitionFunction]] = {
 """Those that look for other points than the candidate, and are told where: ``region=``."""
 
 _AUTO = "ei"
-_JOINT = ("auto", "ei", "noisy_ei", "kgcp", "kg")
+_JOINT = ("auto", *get_args(JointName))
 _OF_SEVERAL = ("auto", "nehvi", "random")
 _SPOKEN = {
     "ei": "log expected improvement",

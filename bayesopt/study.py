@@ -61,7 +61,7 @@ class Study(AskTell):
         For several objectives a value for each: what is worse in one of them counts for nothing.
         None: chosen from what was observed.
     policy
-        How points are chosen.
+        How points are chosen (see `bayesopt.Policy`).
     n_initial
         Number of space-filling points before the model takes over; None chooses by dimension.
     seed

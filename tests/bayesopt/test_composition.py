@@ -262,8 +262,16 @@ LIMITED = {"outcome_constraints": {"a": (0, None)}}
         ({"acquisition": "kg"}, TWO, "by acquisition='nehvi' or 'random', not by 'kg'"),
         ({"acquisition": never}, TWO, "not by 'an acquisition of your own'"),
         ({"acquisition": "nehvi"}, {}, "is for several objectives, but there is one"),
-        ({"batch": "joint"}, TWO, "'joint' does not support several objectives; use batch='greedy"),
-        ({"batch": "joint"}, LIMITED, "does not support outcome constraints; use batch='greedy'"),
+        (
+            {"batch": "joint"},
+            TWO,
+            "'joint' does not support several objectives; use batch='constant_liar",
+        ),
+        (
+            {"batch": "joint"},
+            LIMITED,
+            "does not support outcome constraints; use batch='constant_liar'",
+        ),
     ],
 )
 def test_a_policy_that_does_not_fit_is_refused_before_anything(policy, options, text, tmp_path):
