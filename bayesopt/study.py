@@ -305,7 +305,7 @@ class Study(AskTell):
         return self._insight.feasibility(self._checked(points))
 
     def pareto_front(self) -> ParetoFront:
-        """The evaluated points of several objectives that no other one beats in all of them.
+        """The evaluated points of several objectives that no other one dominates.
 
         Raises
         ------
