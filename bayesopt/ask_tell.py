@@ -117,7 +117,8 @@ class AskTell:
         Parameters
         ----------
         n
-            None for one Trial, a number for a list of so many (fewer where a finite space ends).
+            None for one Trial, a number for a list of so many (fewer where a finite space ends),
+            chosen as `Policy.batch` says.
         params
             A point of your own choice instead of the policy's.
 

@@ -123,9 +123,9 @@ class Search:
         derivatives only 500 times as far out; None keeps them all.
     exploit_every
         Every so many suggestions one is the maximiser of the posterior mean, if that promises more
-        than the best point so far: expected improvement alone goes on looking around long after
-        the model knows the optimum. Not while points are pending, which may be that maximiser,
-        and not with an acquisition of the user's own. None: never.
+        than the best point so far and than those that are running: expected improvement alone goes
+        on looking around long after the model knows the optimum. Not with several objectives, and
+        not with an acquisition of the user's own. None: never.
     effort
         How hard the acquisition is searched.
 
@@ -204,9 +204,9 @@ class Policy:
           they are worth most together; for "ei", "noisy_ei", "kgcp" and "kg" of one objective,
           without outcome constraints, gradients and drawn hyperparameters.
 
-        Expected improvement makes the difference, in its default kind; what else averages over
-        the running points does so in any case. With four workers the constant liar found better
-        values on five of seven problems (`docs/benchmarks`).
+        Between the first two only "auto" and "ei" of one objective differ; all others have one way
+        of their own to look beside running points. With four workers the constant liar found
+        better values on five of seven problems (`docs/benchmarks`).
     search
         What the search adds to the plain acquisition.
 

@@ -269,7 +269,8 @@ class Study(AskTell):
         rule
             "best_observed", "best_evaluated_mean" or "best_mean" (see `bayesopt.recommend`);
             "auto" is the first when `noise` is False and no value has a standard error, the second
-            otherwise, and the third where no evaluated point satisfies the constraints.
+            otherwise, and the third where no evaluated point satisfies the constraints on the
+            parameters.
 
         Raises
         ------
