@@ -5,9 +5,15 @@
                             probability alone while nothing is feasible  Frazier (2018), Section 5.3
     several objectives      noisy expected hypervolume improvement
     failed evaluations      any of these, times the probability that an evaluation gives something
-    running evaluations     taken to return their posterior mean (`batch="constant_liar"`), or
-                            averaged over what they may return ("greedy", "joint")
+    running evaluations     one objective under "ei": taken to return their posterior mean (the
+                            default, `batch="constant_liar"`), or averaged over what they may
+                            return ("greedy", "joint"); all else: as it does by itself
     drawn hyperparameters   the average over their members
+
+What counts as feasible: without noise what was observed to be; under noise what is so with
+probability 1 - delta, the rule by which points are reported too. Where improvement is averaged over
+samples (`sampled_improvement`, `hypervolume_improvement`) each sample has feasible points of its
+own, and those modules say when there are too few.
 
 No formula lives here.
 """
@@ -45,7 +51,8 @@ from bayesopt.region import Region
 RISK = 0.05
 """delta: a point to report meets all outcome constraints with probability 1 - delta."""
 
-_FEW_MEMBERS = 4
+_FEW_MEMBERS = 4  # of drawn hyperparameters
+# Shares of the surest success that are worth a try, while a study is young and later.
 _BOLD, _CAUTIOUS = 0.5, 0.98
 _YOUNG = 4  # times d + 1 evaluations
 
@@ -96,7 +103,7 @@ class Composition:
         return likely
 
     def feasible(self) -> Tensor:
-        """Which observed points (n,) are feasible, as observed or likely enough."""
+        """Which observed points (n,) are feasible, as observed or likely enough (`RISK`)."""
         return self.log_feasibility() >= math.log1p(-RISK)
 
     def probability_of_feasibility(self, X: Tensor) -> Tensor:

@@ -33,13 +33,13 @@ from bayesopt.space import Space
 from bayesopt.trial import Trial, TrialState
 
 _STEEPEST = 1e15  # in scores: the rounding of a point would change its value as much as all do
+_FARTHER_WITH_SLOPES = 500.0
 
 Noise = Literal["auto", False] | float
 Direction = Literal["minimize", "maximize"]
 Outcome = int | str
 """One of the numbers that an evaluation gives: an objective by its position, or an outcome
 constraint by its name."""
-_FARTHER_WITH_SLOPES = 500.0
 
 
 @dataclass(frozen=True)

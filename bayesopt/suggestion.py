@@ -1,5 +1,8 @@
 """From what was seen to the next point: fits the policy's models, maximises its acquisition.
 
+Before the models know enough points fill the space; in between the best posterior mean is tried;
+several points at once are chosen one by one, or together where the policy says so.
+
 Asking is a pure function of the settings of the study, the trials and the trial's number.
 No formula lives here.
 """
@@ -159,7 +162,24 @@ def fitted(
 ) -> tuple[Composition, Theta]:
     """Fit the policy's models to the trials, from where the last fit ended.
 
-    Nothing is drawn from `rng` unless hyperparameters are sampled.
+    Parameters
+    ----------
+    settings, trials, region
+        The study; at least one trial is complete.
+    truncate
+        How poor values count (see `data.dataset`).
+    rng
+        Nothing is drawn from it unless hyperparameters are sampled.
+
+    Returns
+    -------
+    composition, theta
+        The fitted models with what they were fitted to, and where the next fit starts from.
+
+    Raises
+    ------
+    ValueError
+        If there are partial derivatives, which the policy's model cannot learn from.
     """
     seen = observations(
         settings.space,
