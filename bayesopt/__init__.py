@@ -14,6 +14,7 @@ _ROOM_OF = {
     "Int": "parameter",
     "LogNormal": "models.prior",
     "Normal": "models.prior",
+    "ParetoFront": "pareto_front",
     "Policy": "policy",
     "Priors": "models.gaussian_process",
     "Recommendation": "recommend",

@@ -13,6 +13,7 @@ from bayesopt.models.prior import Uniform as Uniform
 from bayesopt.parameter import Categorical as Categorical
 from bayesopt.parameter import Float as Float
 from bayesopt.parameter import Int as Int
+from bayesopt.pareto_front import ParetoFront as ParetoFront
 from bayesopt.policy import Policy as Policy
 from bayesopt.recommend import Recommendation as Recommendation
 from bayesopt.space import Space as Space

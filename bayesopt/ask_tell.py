@@ -4,7 +4,6 @@ import logging
 import threading
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from typing import Any, overload
 
 from numpy.typing import ArrayLike, NDArray
@@ -25,7 +24,7 @@ from bayesopt.space import Params, Space
 from bayesopt.storage.records import StorageError
 from bayesopt.suggestion import suggest
 from bayesopt.torch_settings import own_torch_settings
-from bayesopt.trial import Evaluation, NotFinite, Seen, Trial, TrialState
+from bayesopt.trial import Evaluation, NotFinite, Trial, TrialState, as_seen, copied
 
 Point = Mapping[str, Any] | Sequence[Any] | NDArray[Any]
 Gradients = ArrayLike | Sequence[Mapping[str, float] | None]
@@ -118,7 +117,8 @@ class AskTell:
         Parameters
         ----------
         n
-            None for one Trial, a number for a list of so many (fewer where a finite space ends).
+            None for one Trial, a number for a list of so many (fewer where a finite space ends),
+            chosen as `Policy.batch` says.
         params
             A point of your own choice instead of the policy's.
 
@@ -224,7 +224,7 @@ class AskTell:
         trial = self._ledger.trial(self._number(trial))
         if trial.seen is None:
             raise ValueError(f"The point of trial {trial.number} was {trial.origin}, not chosen.")
-        known = _as_seen(self._ledger.trials, trial.number, trial.seen)
+        known = as_seen(self._ledger.trials, trial.number, trial.seen)
         numbers = trial.seen.together or (trial.number,)
         return dict(self._choose(numbers, known)[numbers.index(trial.number)].params)
 
@@ -387,26 +387,6 @@ class AskTell:
         if isinstance(points, Mapping):
             raise TypeError(f"A list of points is needed, but one point came: {points!r}.")
         return [self.space.check(point) for point in points]
-
-
-def copied(trial: Trial) -> Trial:
-    """The trial with dicts of its own: what a user does to them does not reach the study."""
-    evaluation = trial.evaluation
-    if evaluation is not None and not (evaluation.gradient is evaluation.constraints is None):
-        evaluation = replace(evaluation)
-    return replace(trial, params=dict(trial.params), evaluation=evaluation)
-
-
-def _as_seen(trials: Sequence[Trial], number: int, seen: Seen) -> list[Trial]:
-    """The trials as they were when the point of a number was chosen."""
-    hidden = {number, *seen.absent, *seen.together}
-    known = [trial for trial in trials if trial.number < seen.n and trial.number not in hidden]
-    return [
-        Trial(t.number, t.params, origin=t.origin, hyperparameters=t.hyperparameters)
-        if t.number in seen.pending
-        else t
-        for t in known
-    ]
 
 
 def _why(reason: str, traceback: str | None) -> dict[str, Any]:

@@ -5,15 +5,22 @@
                             probability alone while nothing is feasible  Frazier (2018), Section 5.3
     several objectives      noisy expected hypervolume improvement
     failed evaluations      any of these, times the probability that an evaluation gives something
-    running evaluations     taken to return their posterior mean (`batch="constant_liar"`), or
-                            averaged over what they may return ("greedy", "joint")
+    running evaluations     one objective under "ei": taken to return their posterior mean (the
+                            default, `batch="constant_liar"`), or averaged over what they may
+                            return ("greedy", "joint"); all else: as it does by itself
     drawn hyperparameters   the average over their members
+
+What counts as feasible: without noise what was observed to be; under noise what is so with
+probability 1 - delta, the rule by which points are reported too. Where improvement is averaged over
+samples (`sampled_improvement`, `hypervolume_improvement`) each sample has feasible points of its
+own, and those modules say when there are too few.
 
 No formula lives here.
 """
 
 import math
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -44,8 +51,9 @@ from bayesopt.region import Region
 RISK = 0.05
 """delta: a point to report meets all outcome constraints with probability 1 - delta."""
 
-_FEW_MEMBERS = 4
+_FEW_MEMBERS = 4  # of drawn hyperparameters
 _LEAST_VIOLATION = 1e-300
+# Shares of the surest success that are worth a try, while a study is young and later.
 _BOLD, _CAUTIOUS = 0.5, 0.98
 _YOUNG = 4  # times d + 1 evaluations
 
@@ -85,6 +93,10 @@ class Composition:
 
         Where nothing is noisy it is known: 0 or minus infinity.
         """
+        return self._log_feasibility
+
+    @cached_property  # each of many drawn models asks for it
+    def _log_feasibility(self) -> Tensor:
         if self.seen.exact or not self.seen.constraints:
             return torch.where(self.seen.met, 0.0, -math.inf)
         with torch.no_grad():
@@ -92,7 +104,7 @@ class Composition:
         return likely
 
     def feasible(self) -> Tensor:
-        """Which observed points (n,) are feasible, as observed or likely enough."""
+        """Which observed points (n,) are feasible, as observed or likely enough (`RISK`)."""
         return self.log_feasibility() >= math.log1p(-RISK)
 
     def probability_of_feasibility(self, X: Tensor) -> Tensor:

@@ -33,13 +33,13 @@ from bayesopt.space import Space
 from bayesopt.trial import Trial, TrialState
 
 _STEEPEST = 1e15  # in scores: the rounding of a point would change its value as much as all do
+_FARTHER_WITH_SLOPES = 500.0
 
 Noise = Literal["auto", False] | float
 Direction = Literal["minimize", "maximize"]
 Outcome = int | str
 """One of the numbers that an evaluation gives: an objective by its position, or an outcome
 constraint by its name."""
-_FARTHER_WITH_SLOPES = 500.0
 _FARTHEST_BOUND = 1e15  # in scores, which are some tens at most
 
 
@@ -175,7 +175,7 @@ def dataset(
     *,
     outcome: Outcome = 0,
     allowed: NDArray[np.bool_] | None = None,
-    within: tuple[float, float] = (-np.inf, np.inf),
+    within: tuple[float, float] | None = None,
 ) -> Dataset:
     """Gather the complete trials.
 
@@ -197,10 +197,12 @@ def dataset(
         (n,) the complete trials that meet all outcome constraints, None for all of them. What is
         not poor among these counts as it is.
     within
-        What lies beyond counts as its ends.
+        Values outside of this interval count as its ends.
     """
     done = complete(trials)
-    value = np.clip(observed_values(done, outcome), *within)
+    value = observed_values(done, outcome)
+    if within is not None:
+        value = np.clip(value, *within)
     sign = -1.0 if direction == "minimize" else 1.0
     score = raw = sign * value
     if truncate is not None:

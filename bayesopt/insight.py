@@ -1,4 +1,4 @@
-"""What the model of all trials says: the point to use, predictions, explanations."""
+"""What the models of all trials say: the points to use, predictions, feasibility, explanations."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ from bayesopt.trial import Trial, TrialState
 
 @dataclass(frozen=True)
 class Insight:
-    """The trials of a study, and the model that its policy fits to them.
+    """The trials of a study, and the models that its policy fits to them.
 
     Parameters
     ----------

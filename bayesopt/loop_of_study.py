@@ -3,10 +3,10 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from bayesopt.ask_tell import AskTell, copied
+from bayesopt.ask_tell import AskTell
 from bayesopt.execution.objective import Failure, unusable
 from bayesopt.space import Params
-from bayesopt.trial import Evaluation, Trial
+from bayesopt.trial import Evaluation, Trial, copied
 
 
 class LoopOfStudy:

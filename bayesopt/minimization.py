@@ -49,12 +49,11 @@ def minimize(
     Parameters
     ----------
     fun
-        Returns a number, ``(mean, sd)`` with the standard error of the mean, or an Evaluation,
-        which may bring partial derivatives and brings the outcomes that are constrained. For
-        several objectives it returns a sequence with a number for each, or an Evaluation. It is
-        called with the parameters as keywords, or with
-        one vector when `space` is a list of bounds. An exception, NaN or an unusable result is
-        recorded as a failed trial.
+        Called with the parameters as keywords, or with one vector when `space` is a list of
+        bounds. Returns a number, ``(mean, sd)`` with the standard error of the mean, or an
+        Evaluation, which may bring partial derivatives and brings the outcomes that are
+        constrained; for several objectives a sequence with a number for each, or an Evaluation.
+        An exception, NaN or an unusable result is recorded as a failed trial.
     space
         A Space, a list of (low, high) pairs, or `scipy.optimize.Bounds`.
     n_evals
@@ -72,14 +71,14 @@ def minimize(
         latency of at most 5, and the function returns
         ``Evaluation(value, constraints={"latency": ...})``.
     direction
-        For several objectives a list of "minimize" and "maximize", one for each.
+        For several objectives a list of "minimize" and "maximize", one for each. None: "minimize".
     reference_point
         For several objectives a value for each: what is worse in one of them counts for nothing.
         None: chosen from what was observed.
     policy
-        How points are chosen.
+        How points are chosen (see `bayesopt.Policy`).
     n_initial
-        Number of space-filling points before the model takes over.
+        Number of space-filling points before the model takes over; None chooses by dimension.
     x0, y0
         A point or points to start with, and their values when they are known already: numbers, a
         row for each point where there are several objectives, or Evaluations.
@@ -108,15 +107,17 @@ def minimize(
     scipy.optimize.OptimizeResult
         ``x`` and ``params`` (the recommended point), ``fun`` (its value: observed when `noise` is
         False, else the posterior mean), ``sd`` (how unsure that is), ``observed`` (what was seen
-        there; NaN if nothing was), ``feasibility`` (probability that the point meets the outcome
-        constraints) and ``constraints`` (their values seen there), ``nfev``, ``n_failed`` and
-        ``failures`` (how many of those failed, and how many for each reason), ``success`` (False
-        when interrupted, or no point is feasible), ``message``, ``x_iters``, ``func_vals`` (NaN
-        where it failed), ``study``, and ``explain()``, which says what the model has learnt.
+        there; NaN if nothing was), ``nfev``, ``n_failed`` and ``failures`` (how many of those
+        failed, and how many for each reason), ``success`` (False when interrupted, or no point is
+        known to meet the outcome constraints), ``message``, ``x_iters``, ``func_vals`` (NaN where
+        it failed), ``study``, and ``explain()``, which says what the model has learnt.
 
-        For m objectives ``pareto_front`` (see `bayesopt.pareto_front.ParetoFront`); ``x``,
-        ``params``, ``fun`` (k, m) and ``sd`` are those of its k points, ``func_vals`` is
-        (nfev, m).
+        With outcome constraints also ``feasibility`` (probability that the point meets them) and
+        ``constraints`` (their values seen there, by name).
+
+        For m objectives ``pareto_front`` (see `bayesopt.ParetoFront`) instead of ``observed``,
+        ``feasibility`` and ``constraints``; ``x`` and ``params`` are lists of its k points, ``fun``
+        and ``sd`` (k, m) their values, ``func_vals`` is (nfev, m).
 
     Raises
     ------
@@ -186,7 +187,10 @@ def maximize(
     callback: Callback | None = None,
     progress: bool | Literal["auto"] = "auto",
 ) -> Result:
-    """Maximise an expensive function; everything as in `minimize`, values keep their sign."""
+    """Maximise an expensive function; everything as in `minimize`, values keep their sign.
+
+    For one objective: `direction` is None or "maximize". Several are given to `minimize`.
+    """
     return _optimize(
         fun,
         space,

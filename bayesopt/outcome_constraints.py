@@ -98,11 +98,6 @@ class OutcomeConstraints:
         rows = [[(e.constraints or {})[name] for name in self.names] for e in evaluations]
         return np.array(rows, dtype=np.float64).reshape(len(rows), len(self))
 
-    def violations(self, values: ArrayLike) -> Array:
-        """By how much values (n, c) are beyond their bounds (n, c), 0 within them."""
-        g = np.asarray(values, dtype=np.float64)
-        return np.maximum(np.maximum(self.low - g, g - self.high), 0.0)
-
     def holds(self, values: ArrayLike) -> NDArray[np.bool_]:
         """Which rows of values (n, c) meet all constraints (n,)."""
         g = np.asarray(values, dtype=np.float64)

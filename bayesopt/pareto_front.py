@@ -26,10 +26,11 @@ from bayesopt.trial import Trial, TrialState
 
 @dataclass(frozen=True)
 class ParetoFront:
-    """Evaluated points that no other one beats in every objective, in the user's units.
+    """Evaluated points that no other one dominates, in the user's units.
 
-    Only points that satisfy all constraints; outcome constraints under noise with a probability of
-    at least 95 %. The best in the first objective comes first.
+    That is, none is as good in every objective and better in one. Only points that satisfy all
+    constraints; outcome constraints under noise with a probability of at least 95 %. The best in
+    the first objective comes first.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""What chooses the points: the model, the acquisition and the search, by name or by value.
+"""What chooses the points: model, acquisition, batch and search, by name or by value.
 
 A policy only says what is to be used; `suggestion` uses it. No formula lives here.
 """
@@ -28,6 +28,7 @@ from bayesopt.acquisition import (
     predictive_entropy_search,
 )
 from bayesopt.acquisition.expected_improvement import Builder
+from bayesopt.acquisition.joint_search import JointName
 from bayesopt.arguments import check_name, finite_number, whole_number
 from bayesopt.data import Dataset
 from bayesopt.models.derivatives.process import DerivativeGaussianProcess
@@ -87,7 +88,7 @@ _IN_A_REGION: dict[str, Callable[..., AcquisitionFunction]] = {
 """Those that look for other points than the candidate, and are told where: ``region=``."""
 
 _AUTO = "ei"
-_JOINT = ("auto", "ei", "noisy_ei", "kgcp", "kg")
+_JOINT = ("auto", *get_args(JointName))
 _OF_SEVERAL = ("auto", "nehvi", "random")
 _SPOKEN = {
     "ei": "log expected improvement",
@@ -122,9 +123,9 @@ class Search:
         derivatives only 500 times as far out; None keeps them all.
     exploit_every
         Every so many suggestions one is the maximiser of the posterior mean, if that promises more
-        than the best point so far: expected improvement alone goes on looking around long after
-        the model knows the optimum. Not while points are pending, which may be that maximiser,
-        and not with an acquisition of the user's own. None: never.
+        than the best point so far and than those that are running: expected improvement alone goes
+        on looking around long after the model knows the optimum. Not with several objectives, and
+        not with an acquisition of the user's own. None: never.
     effort
         How hard the acquisition is searched.
 
@@ -197,15 +198,15 @@ class Policy:
         How points are chosen beside those that are running:
 
         - "constant_liar": one by one; what is running is taken to return its posterior mean
-          (Ginsbourger et al. 2010).
+          (Frazier 2018, Section 5.2; the "kriging believer" of Ginsbourger et al. 2010).
         - "greedy": one by one; what is running may return anything that the model expects of it.
         - "joint": likewise, but the points of one ``ask(n)`` are then moved together, to where
           they are worth most together; for "ei", "noisy_ei", "kgcp" and "kg" of one objective,
           without outcome constraints, gradients and drawn hyperparameters.
 
-        Expected improvement makes the difference, in its default kind; what else averages over
-        the running points does so in any case. With four workers the constant liar found better
-        values on five of seven problems (`docs/benchmarks`).
+        Between the first two only "auto" and "ei" of one objective differ; all others have one way
+        of their own to look beside running points. With four workers the constant liar found
+        better values on five of seven problems (`docs/benchmarks`).
     search
         What the search adds to the plain acquisition.
 
@@ -297,8 +298,8 @@ class Policy:
         """Raise ValueError where the model cannot learn from partial derivatives."""
         if self.batch == "joint":
             raise ValueError(
-                "batch='joint' does not support partial derivatives: use batch='constant_liar', or leave "
-                "the gradient out."
+                "batch='joint' does not support partial derivatives: use batch='constant_liar', or "
+                "leave the gradient out."
             )
         if self.acquisition != "random" and not self.process.takes_derivatives:
             raise ValueError(

@@ -11,7 +11,9 @@ delta   accepted risk (see `composition`)
     "best_evaluated_mean"   argmax over X of mu           Frazier (2018), the rule behind Eq. (13)
     "best_mean"             argmax over the whole space of mu                   ibid., Section 2
 
-all of them among points with p >= 1 - delta; where there is none, the largest p decides.
+all of them among points with p >= 1 - delta. Where there is none, the point that misses its
+constraints by least is taken where nothing is noisy, else the one of the largest p; "best_mean"
+trades p for mu by the penalty of `feasible_mean`.
 """
 
 from collections.abc import Mapping, Sequence

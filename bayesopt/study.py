@@ -61,7 +61,7 @@ class Study(AskTell):
         For several objectives a value for each: what is worse in one of them counts for nothing.
         None: chosen from what was observed.
     policy
-        How points are chosen.
+        How points are chosen (see `bayesopt.Policy`).
     n_initial
         Number of space-filling points before the model takes over; None chooses by dimension.
     seed
@@ -269,7 +269,8 @@ class Study(AskTell):
         rule
             "best_observed", "best_evaluated_mean" or "best_mean" (see `bayesopt.recommend`);
             "auto" is the first when `noise` is False and no value has a standard error, the second
-            otherwise, and the third where no evaluated point satisfies the constraints.
+            otherwise, and the third where no evaluated point satisfies the constraints on the
+            parameters.
 
         Raises
         ------
@@ -305,7 +306,7 @@ class Study(AskTell):
         return self._insight.feasibility(self._checked(points))
 
     def pareto_front(self) -> ParetoFront:
-        """The evaluated points of several objectives that no other one beats in all of them.
+        """The evaluated points of several objectives that no other one dominates.
 
         Raises
         ------

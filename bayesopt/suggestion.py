@@ -1,5 +1,8 @@
 """From what was seen to the next point: fits the policy's models, maximises its acquisition.
 
+Before the models know enough points fill the space; in between the best posterior mean is tried;
+several points at once are chosen one by one, or together where the policy says so.
+
 Asking is a pure function of the settings of the study, the trials and the trial's number.
 No formula lives here.
 """
@@ -27,6 +30,7 @@ from bayesopt.trial import Trial, TrialState
 _N_INCUMBENTS = 5
 _EFFORT_FOR_THE_MEAN = optimize.Effort(n_global=128, n_local=128, n_starts=2)  # it has few peaks
 _LEAST_PROMISE = 1e-7  # in standard deviations of the observed scores
+_LEAST_BESIDE_RUNNING = 1e-4  # likewise; two searches of one peak end a little apart
 _NEGLIGIBLE_NOISE = 1e-6  # in the same unit, squared: repeating a point shows nothing new
 
 
@@ -158,7 +162,24 @@ def fitted(
 ) -> tuple[Composition, Theta]:
     """Fit the policy's models to the trials, from where the last fit ended.
 
-    Nothing is drawn from `rng` unless hyperparameters are sampled.
+    Parameters
+    ----------
+    settings, trials, region
+        The study; at least one trial is complete.
+    truncate
+        How poor values count (see `data.dataset`).
+    rng
+        Nothing is drawn from it unless hyperparameters are sampled.
+
+    Returns
+    -------
+    composition, theta
+        The fitted models with what they were fitted to, and where the next fit starts from.
+
+    Raises
+    ------
+    ValueError
+        If there are partial derivatives, which the policy's model cannot learn from.
     """
     seen = observations(
         settings.space,
@@ -217,13 +238,14 @@ def _promising(
     found: Composition, incumbents: Array, pending: Tensor, rng: np.random.Generator
 ) -> Array | None:
     """Points of the best posterior mean, or None when it is no better than the incumbent's, or
-    than that of a running trial, which may be the same point."""
+    hardly better than that of a running trial, which may be the same point."""
     mean = found.mean()
     X, v = optimize.maximize(mean, found.region, incumbents, rng, effort=_EFFORT_FOR_THE_MEAN)
     with torch.no_grad():
         rivals = torch.cat((torch.from_numpy(incumbents[:1]), pending))
-        best = float(mean(rivals.unsqueeze(-2)).max())
-    return X if v[0] > best + _LEAST_PROMISE else None
+        least = mean(rivals.unsqueeze(-2)) + _LEAST_BESIDE_RUNNING
+        least[0] += _LEAST_PROMISE - _LEAST_BESIDE_RUNNING
+    return X if v[0] > float(least.max()) else None
 
 
 def _incumbents(found: Composition) -> Array:

@@ -1,7 +1,7 @@
 """What travels through the house: one trial, and what is known of it."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
 from typing import Any
 
@@ -123,6 +123,26 @@ class Trial:
         if "hyperparameters" in given:
             given["hyperparameters"] = _of_models(given["hyperparameters"])
         return cls(**given)
+
+
+def copied(trial: Trial) -> Trial:
+    """The trial with dicts of its own: what a user does to them does not reach the study."""
+    evaluation = trial.evaluation
+    if evaluation is not None and not (evaluation.gradient is evaluation.constraints is None):
+        evaluation = replace(evaluation)
+    return replace(trial, params=dict(trial.params), evaluation=evaluation)
+
+
+def as_seen(trials: Sequence[Trial], number: int, seen: Seen) -> list[Trial]:
+    """The trials as they were when the point of a number was chosen."""
+    hidden = {number, *seen.absent, *seen.together}
+    known = [trial for trial in trials if trial.number < seen.n and trial.number not in hidden]
+    return [
+        Trial(t.number, t.params, origin=t.origin, hyperparameters=t.hyperparameters)
+        if t.number in seen.pending
+        else t
+        for t in known
+    ]
 
 
 def _of_models(stored: Any) -> tuple[tuple[float, ...], ...]:

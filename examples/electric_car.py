@@ -6,7 +6,7 @@ is a front of cars that no other one beats in both, and whoever buys chooses on 
 reach 100 km/h in eight seconds, which is measured with the range: a constraint on an outcome. Two
 teams build and test prototypes side by side.
 
-    python examples/electric_car.py            # half a minute
+    python examples/electric_car.py            # a quarter of a minute
     python examples/electric_car.py --help
 """
 

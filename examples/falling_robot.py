@@ -8,7 +8,7 @@ again in the same corner. A classifier learns from the falls how likely it is to
 the search multiplies by that. Random trials of the same number show what ignoring them costs. All
 begin with one setting that stands, if badly.
 
-    python examples/falling_robot.py            # ten seconds
+    python examples/falling_robot.py            # a quarter of a minute
     python examples/falling_robot.py --help
 """
 

@@ -11,7 +11,7 @@ n_parallel=4)``.
 Four at once are not four times as clever: each batch is chosen knowing less than if one had waited
 for the others. The pictures count both, batches and days. The clock is that of the fermenters.
 
-    python examples/fermenters.py            # half a minute
+    python examples/fermenters.py            # a quarter of a minute
     python examples/fermenters.py --help
 """
 

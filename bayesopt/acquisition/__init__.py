@@ -11,5 +11,7 @@ slopes (``moments_with_next``).
 
 A module that users may name has ``build(model, data, X_pending) -> AcquisitionFunction``. Those
 that look for other points than the candidate also take ``region=``, where these may lie. `pending`
-says what is made of points that are being evaluated.
+says what is made of points that are being evaluated. `sampled_improvement` and
+`hypervolume_improvement` take all outcomes instead, each with its data, constraints with their
+intervals. `with_probability` multiplies any acquisition by probabilities.
 """

@@ -5,7 +5,7 @@ Notation
 J       acquisitions of one kind, each on its own model
 v_j     their values
 
-    average      = 1/J sum_j v_j                                   Snoek et al. (2012), Section 3.2
+    average      = 1/J sum_j v_j                                               Snoek et al. (2012)
     log average  = logsumexp_j log v_j - log J,    its gradient is that of log v_j, weighted by the
                    share of v_j in the sum
 """

@@ -5,10 +5,12 @@ Notation
 mu(x)   posterior mean
 p(x)    probability that all outcome constraints are met, and that the evaluation gives anything
 delta   accepted risk
+W       penalty
 
-    maximise mu(x) subject to p(x) >= 1 - delta        Gelbart, Snoek & Adams (2014), Section 2
+    maximise mu(x) subject to p(x) >= 1 - delta
 
-by the exact penalty mu(x) + W min(0, log p(x) - log(1 - delta)): both terms have a usable gradient
+where Gelbart, Snoek & Adams (2014) bound the risk of every constraint by itself; here by the exact
+penalty mu(x) + W min(0, log p(x) - log(1 - delta)): both terms have a usable gradient
 far from where the constraints are met.
 """
 

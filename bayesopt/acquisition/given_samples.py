@@ -9,7 +9,7 @@ mu, Sigma   posterior mean and covariance,    Sigma(A, A) = L L'
 Z_s         (r,) standard normal
 
     f_s      = mu(A) + L Z_s
-    mean_s   = mu(x) + Sigma(x, A) L^-T Z_s                        Letham et al. (2019), Section 3.3
+    mean_s   = mu(x) + Sigma(x, A) L^-T Z_s                                     Letham et al. (2019)
     variance = Sigma(x, x) - |V|^2,    V = Sigma(x, A) L^-T        (the same for every sample)
 
 What is expected of x given f(A) is then exact in every sample, and only f(A) is sampled. Several
@@ -28,8 +28,8 @@ from torch import Tensor
 
 from bayesopt.acquisition.observed import Observed
 
-_N_SAMPLES = 32
-_COLUMNS = 64
+N_SAMPLES = 32
+_COLUMNS = 64  # drawn at once: the first ones stay what they are when another point comes
 _SMALLEST_VARIANCE = 1e-15
 _JITTERS = tuple(10.0**exponent for exponent in range(-9, 4))  # relative to the largest variance
 
@@ -92,7 +92,7 @@ class GivenSamples:
         model: Model,
         A: Shaped[Tensor, "r d"],
         *,
-        n_samples: int = _N_SAMPLES,
+        n_samples: int = N_SAMPLES,
         number: int = 0,
     ) -> None:
         self.model, self.A = model, A

@@ -2,10 +2,10 @@
 
 Notation
 --------
-b, S, m     candidates, samples of the front, objectives
+b, S, r, m  candidates, samples of the front, points, objectives
 K, N        boxes of all samples, levels at which they begin or end in one objective
-r           (m,) reference point
-l, u        (K, m) corners of disjoint boxes that cover what the front does not dominate above r
+l, u        (K, m) corners of disjoint boxes that cover what the front does not dominate above the
+            reference point (m,)
 mean, sd    moments of the objectives at x, which are independent of each other
 z           (mean - a) / sd at a level a
 zeta        the expected excess of the normal law (see `normal_tail`)
@@ -42,13 +42,13 @@ from torch import Tensor
 
 from bayesopt.acquisition.given_samples import GivenSamples
 from bayesopt.acquisition.normal_tail import log_zeta_and_ratios
-from bayesopt.acquisition.probability_of_feasibility import Bounded, ProbabilityOfFeasibility
 from bayesopt.acquisition.sampled_improvement import (
     Constraint,
     Outcome,
     SampledImprovement,
     known_to_be_feasible,
     met_in_samples,
+    probability_of_feasibility,
 )
 from bayesopt.pareto import Array, boxes, non_dominated
 from bayesopt.pareto import reference_point as automatic_reference
@@ -239,7 +239,7 @@ def build(
     observed = (_beliefs if noisy else _facts)(objectives, constraints, known)
     pending = X[:0] if X_pending is None else X_pending
     if len(pending) == 0 and not bool(observed.feasible.any()):
-        return ProbabilityOfFeasibility([Bounded(each[0], *each[2:]) for each in constraints])
+        return probability_of_feasibility(constraints)
     reference = _reference(observed, reference_point)
     A = torch.cat((X[observed.may_count(reference)], pending)) if noisy else pending
     sampled = [
@@ -279,15 +279,15 @@ class _Observed:
         (n, m) moments of the objectives.
     feasible
         (n,) whether the means meet all constraints.
-    surely, hardly
-        (n,) whether it is feasible beyond doubt, infeasible beyond doubt.
+    surely_feasible, surely_infeasible
+        (n,) whether it is so beyond doubt.
     """
 
     mean: Tensor
     variance: Tensor
     feasible: Tensor
-    surely: Tensor
-    hardly: Tensor
+    surely_feasible: Tensor
+    surely_infeasible: Tensor
 
     def may_count(self, reference: Tensor) -> Tensor:
         """Which points (n,) may be on the front: the others change no sample that is drawn.
@@ -298,8 +298,8 @@ class _Observed:
         too_low = (reference - self.mean > _BEYOND * sd).any(-1)
         lead = self.mean - self.mean.unsqueeze(1)  # of the second point over the first
         doubt = _BEYOND * (self.variance + self.variance.unsqueeze(1)).sqrt()
-        beaten = ((lead > doubt).all(-1) & self.surely).any(-1)
-        may: Tensor = ~(too_low | beaten | self.hardly)
+        beaten = ((lead > doubt).all(-1) & self.surely_feasible).any(-1)
+        may: Tensor = ~(too_low | beaten | self.surely_infeasible)
         return may
 
 
@@ -317,17 +317,17 @@ def _beliefs(
     """Under noise: the posterior."""
     X = objectives[0][1].X
     moments = [_marginals(model, X) for model, _ in objectives]
-    feasible, surely = torch.ones_like(known), torch.ones_like(known)
-    hardly = torch.zeros_like(known)
+    feasible, surely_feasible = torch.ones_like(known), torch.ones_like(known)
+    surely_infeasible = torch.zeros_like(known)
     for model, _, low, high in constraints:
         mean, variance = _marginals(model, X)
         inside = torch.minimum(mean - low, high - mean)  # negative where the bound is crossed
         doubt = _BEYOND * variance.sqrt()
         feasible &= inside >= 0.0
-        surely &= inside > doubt
-        hardly |= inside < -doubt
+        surely_feasible &= inside > doubt
+        surely_infeasible |= inside < -doubt
     mean, variance = (torch.stack(each, dim=-1) for each in zip(*moments, strict=True))
-    return _Observed(mean, variance, feasible, surely, hardly)
+    return _Observed(mean, variance, feasible, surely_feasible, surely_infeasible)
 
 
 def _marginals(model: Model, X: Tensor) -> tuple[Tensor, Tensor]:

@@ -6,8 +6,9 @@ q, S        candidates that are evaluated together, samples
 A           (r, d) points whose values are not known (see `sampled_improvement`)
 s           a sample: of f(A), which gives best_s, and z_s (q,) standard normal
 tau         temperatures, far below any difference of scores that matters
+alpha       weight of a tail that falls slowly
 
-    q-EI(X)  = E[(max_i f(x_i) - best)^+]     Ginsbourger et al. (2008), Frazier (2018), Section 5.2
+    q-EI(X)  = E[(max_i f(x_i) - best)^+]     Ginsbourger et al. (2010), Frazier (2018), Section 5.2
              ~ 1/S sum_s (max_i f_s(x_i) - best_s)^+
     f_s(X)   = mean_s(X) + C z_s,    C C' = covariance of f(X) given f(A)       Wilson et al. (2018)
     max_i    ~ tau log sum_i exp(f_i / tau)
@@ -37,9 +38,9 @@ from bayesopt.acquisition.sampled_improvement import (
 from bayesopt.data import Dataset
 
 _N_SAMPLES = 256
-_TAU = 1e-4
-_TAU_OF_MAX = 1e-3
-_FAT = 0.1
+_TAU = 1e-4  # of the positive part, in scores
+_TAU_OF_MAX = 1e-3  # likewise, of the maximum
+_FAT = 0.1  # alpha
 _JITTERS = (1e-10, 1e-8, 1e-6, 1e-4)  # relative to the largest variance: points asked twice at once
 _ROUNDING = 1e-14  # of covariances of scores
 

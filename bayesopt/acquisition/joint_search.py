@@ -46,7 +46,7 @@ from bayesopt.parameter import Array
 from bayesopt.quasi_newton import minimize_from
 from bayesopt.region import Region
 
-JointName = Literal["ei", "nei", "noisy_ei", "kgcp", "kg"]
+JointName = Literal["ei", "noisy_ei", "kgcp", "kg"]
 
 _N_HYPOTHETICAL = 16
 _MAX_CALLS = 20
@@ -133,7 +133,6 @@ def gain_of_best_mean(model: Model, data: Dataset, region: Region) -> JointValue
 
 _KINDS: dict[JointName, Callable[[Model, Dataset, Region], JointValue]] = {
     "ei": expected_improvement,
-    "nei": expected_improvement,
     "noisy_ei": partial(noisy_improvement, baseline="observed"),
     "kgcp": partial(noisy_improvement, baseline="observed_and_candidate"),
     "kg": gain_of_best_mean,
@@ -169,8 +168,7 @@ def maximize_jointly(
     rng
         Source of the starting points.
     acquisition
-        What they are worth: "ei" or "nei" (the same for several points), "noisy_ei", "kgcp" or
-        "kg", as in `bayesopt.policy.Policy`.
+        What they are worth: "ei", "noisy_ei", "kgcp" or "kg", as in `bayesopt.policy.Policy`.
     X_pending
         Points that are being evaluated.
     region

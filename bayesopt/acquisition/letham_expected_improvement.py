@@ -20,11 +20,9 @@ from jaxtyping import Float as Shaped
 from torch import Tensor
 
 from bayesopt.acquisition import expected_improvement, sampled_improvement
-from bayesopt.acquisition.given_samples import GivenSamples
+from bayesopt.acquisition.given_samples import N_SAMPLES, GivenSamples
 from bayesopt.acquisition.sampled_improvement import ImprovementOverBest, SampledImprovement
 from bayesopt.data import Dataset
-
-_N_SAMPLES = 32
 
 
 class LethamExpectedImprovement(SampledImprovement):
@@ -48,7 +46,7 @@ class LethamExpectedImprovement(SampledImprovement):
         A: Shaped[Tensor, "r d"],
         *,
         log: bool = True,
-        n_samples: int = _N_SAMPLES,
+        n_samples: int = N_SAMPLES,
     ) -> None:
         f = GivenSamples(model, A, n_samples=n_samples)
         super().__init__(ImprovementOverBest(f.values.amax(1)), [f], log=log)

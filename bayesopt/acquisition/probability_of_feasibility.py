@@ -35,7 +35,7 @@ from bayesopt.acquisition.observed import check_one_candidate, with_partials
 
 _LOG_SQRT_2PI = 0.5 * math.log(2.0 * math.pi)
 _FARTHEST = 1e50  # an infinite bound, in standard deviations
-_NARROW = 0.5
+_NARROW = 0.5  # in the standard deviations over which phi changes
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(10)
 
 
@@ -148,6 +148,7 @@ class ProbabilityOfFeasibility(AcquisitionFunction):  # type: ignore[misc]
             raise ValueError("A probability of feasibility needs at least one constraint.")
         super().__init__(constraints[0].model)
         self.constraints, self.log = tuple(constraints), log
+        # Nothing is sampled: they only have the posterior's moments in one form for all models.
         self._outcomes = [GivenSamples(each.model, torch.empty(0, 0)) for each in constraints]
 
     def log_probability(self, X: Shaped[Tensor, "*b d"]) -> Shaped[Tensor, "*b"]:

@@ -7,16 +7,16 @@ A           (r, d) points whose values are not known: evaluated with noise, or b
 s           a sample of the values of all objectives and constraints at A (see `given_samples`)
 I_s(x)      expected improvement of x given sample s, over what is best at A in it
 P_s,c(x)    probability given sample s that constraint c is met at x
-best_s      the largest objective of a point of A whose constraints are all met in s, or the
-            `floor`, the best value that is known for sure, where that is more
+best_s      the largest objective of a point of A whose constraints are all met in s, or the best
+            value that is known for sure, where that is more
 
-    alpha(x) = E over s of I_s(x) prod over c of P_s,c(x)          Letham et al. (2019), Section 3.4
+    alpha(x) = E over s of I_s(x) prod over c of P_s,c(x)                      Letham et al. (2019)
     I_s      = EI(x | s) over best_s
 
 With nothing noisy and nothing pending there is one sample of nothing: expected improvement times
 the probability of feasibility (Gardner et al. 2014). Without constraints it is noisy expected
 improvement; without noise either, expected improvement where the pending points' values are
-averaged over (Snoek et al. 2012, Section 3.2).
+averaged over (Snoek et al. 2012).
 
 Where no point is feasible in s, any feasible one is an improvement: best_s is then a value so low
 that nearly all points are above it, and I_s all but a constant, mean_s(x) - best_s.
@@ -44,7 +44,7 @@ from bayesopt.acquisition.probability_of_feasibility import (
 from bayesopt.data import Dataset
 
 _SDS_BELOW = 3.0
-_LIKELY = 0.5
+_LIKELY = 0.5  # share of samples with a feasible point: what is improved on need not be sure
 
 Outcome = tuple[Model, Dataset]
 """A process and what it was fitted to: the objective."""
@@ -223,6 +223,13 @@ def known_to_be_feasible(X: Tensor, constraints: Sequence[Constraint]) -> Tensor
     return met
 
 
+def probability_of_feasibility(constraints: Sequence[Constraint]) -> ProbabilityOfFeasibility:
+    """What is worth most while nothing is feasible that could be improved on."""
+    return ProbabilityOfFeasibility(
+        [Bounded(model, low, high) for model, _, low, high in constraints]
+    )
+
+
 def unknown_points(
     datasets: Sequence[Dataset], X_pending: Shaped[Tensor, "m d"] | None
 ) -> tuple[Shaped[Tensor, "r d"], bool]:
@@ -278,12 +285,12 @@ def build(
     found = best.isfinite()
     nothing_pending = X_pending is None or len(X_pending) == 0
     if nothing_pending and float(found.double().mean()) < _LIKELY:
-        return ProbabilityOfFeasibility([Bounded(each[0], *each[2:]) for each in constraints])
-    best = torch.where(found, best, poor_value(model, torch.cat((data.X, A))))
+        return probability_of_feasibility(constraints)
+    best = torch.where(found, best, _poor_value(model, torch.cat((data.X, A))))
     return SampledImprovement(ImprovementOverBest(best), [f], sampled)
 
 
-def poor_value(model: Model, X: Shaped[Tensor, "n d"]) -> float:
+def _poor_value(model: Model, X: Shaped[Tensor, "n d"]) -> float:
     """What feasible points are compared with while there is none: three standard deviations
     below the posterior mean, at the point where that is least."""
     with torch.no_grad():

@@ -11,11 +11,12 @@ theta       (S, d + 1) logarithms of d length-scales and a
 
     P(success | x) = Phi(z(x))                                            R&W (2006), Eq. (3.82)
     c              = Phi^-1(p0) sqrt(1 + a),    so that P = p0 far from all trials
-    MAP            = argmax log Z(theta) + log priors          log Z of `probit_sites`, R&W 5.5
+    MAP            = argmax log Z(theta) + log priors                     R&W (2006), Section 5.5
 
 Where failures have a region, its border is sharp, and `a` is large. An accident (a node that died)
-digs a hole of its own, which successes beside it fill. What the labels come to is a normal law of
-f, that of a process whose n observations are c + nu / tau, of the noise variance 1 / tau.
+digs a hole of its own, which successes beside it fill. What the labels come to (`probit_sites`,
+where Z, nu and tau are from) is a normal law of f, that of a process whose n observations are
+c + nu / tau, of the noise variance 1 / tau.
 """
 
 import math

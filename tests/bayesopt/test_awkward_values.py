@@ -12,7 +12,6 @@ import pytest
 from problems import SQUARE, bowl
 
 import bayesopt as bo
-from bayesopt.observations import observations
 
 N_INITIAL, N_EVALS = 6, 13
 NOISES = [False, "auto"]
@@ -170,29 +169,3 @@ def test_a_constraint_that_diverges_does_not_hide_its_border():
         diverging, SQUARE, 18, outcome_constraints={"c": (None, 0.9)}, noise=False, seed=0
     )
     assert result.success and result.fun < -0.85  # -0.78 where one value flattens the others
-
-
-def scores_of_constraint(values, bounds):
-    study = bo.Study([(0.0, 1.0)], outcome_constraints={"c": bounds}, noise=False, seed=0)
-    x = np.linspace(0.0, 1.0, len(values))[:, None]
-    study.add(x, np.zeros(len(values)), constraints={"c": values})
-    limits = study.outcome_constraints
-    seen = observations(study.space, study.trials, ["minimize"], False, limits)
-    (found,) = seen.constraints
-    Y = found.data.Y[:, 0].numpy()
-    assert (((found.low <= Y) & (found.high >= Y)) == seen.met.numpy()).all()
-    return found.data.scaling.value(Y)
-
-
-@pytest.mark.parametrize("unit", [1e-300, 1.0, 1e300])
-def test_what_lies_far_beyond_a_bound_counts_as_far(unit):
-    g = np.array([0.0, 0.2, 0.4, 0.6, 5.0])
-    # Deepest inside is 0.5 below the bound, the median 0.1: far is the larger of 2 x 0.5 and
-    # -0.1 + 2 x 0.4.
-    expected = unit * np.array([0.0, 0.2, 0.4, 0.6, 1.5])
-    np.testing.assert_allclose(scores_of_constraint(unit * g, (None, unit * 0.5)), expected)
-    mirrored = scores_of_constraint(-unit * g, (-unit * 0.5, None))
-    np.testing.assert_allclose(mirrored, -expected)
-    np.testing.assert_allclose(scores_of_constraint(g, (-7.0, 6.0)), g, atol=1e-12)
-    same = np.full(4, unit)
-    np.testing.assert_allclose(scores_of_constraint(same, (None, 0.5 * unit)), same)

@@ -105,7 +105,9 @@ def test_noise_free_acquisition_is_improvement_on_the_best_feasible_times_probab
     expected = improvement * found.probability_of_feasibility(at)
     scaling = found.seen.objectives[0].scaling
     value = found.acquisition(None)(at.unsqueeze(-2)).exp()
-    np.testing.assert_allclose(scaling.value_sd(value.detach().numpy()), expected, rtol=1e-4, atol=1e-15)
+    np.testing.assert_allclose(
+        scaling.value_sd(value.detach().numpy()), expected, rtol=1e-4, atol=1e-15
+    )
     assert found.feasible().tolist() == feasible.tolist()
 
 
@@ -261,8 +263,12 @@ LIMITED = {"outcome_constraints": {"a": (0, None)}}
         ({"acquisition": "kg"}, TWO, "by acquisition='nehvi' or 'random', not by 'kg'"),
         ({"acquisition": never}, TWO, "not by 'an acquisition of your own'"),
         ({"acquisition": "nehvi"}, {}, "is for several objectives, but there is one"),
-        ({"batch": "joint"}, TWO, "'joint' does not support several objectives; use batch='greedy"),
-        ({"batch": "joint"}, LIMITED, "does not support outcome constraints; use batch='greedy'"),
+        ({"batch": "joint"}, TWO, "'joint' does not support several objectives; use batch='cons"),
+        (
+            {"batch": "joint"},
+            LIMITED,
+            "does not support outcome constraints; use batch='constant_liar'",
+        ),
     ],
 )
 def test_a_policy_that_does_not_fit_is_refused_before_anything(policy, options, text, tmp_path):
@@ -283,7 +289,7 @@ def own():
     [
         ({"batch": "liar"}, "Unknown batch 'liar'; known are 'greedy', 'joint', 'constant_liar'"),
         ({"batch": "joint", "acquisition": "mes"}, "batch='joint' is for .*, not for 'mes'"),
-        ({"batch": "joint", "acquisition": "nei"}, "not for 'nei'; use batch='greedy'"),
+        ({"batch": "joint", "acquisition": "nei"}, "not for 'nei'; use batch='constant_liar'"),
         ({"batch": "joint", "acquisition": lambda m, d, p: None}, "not for <function"),
         ({"batch": "joint", "hyperparameters": "slice"}, "support hyperparameters='slice'; use"),
     ],

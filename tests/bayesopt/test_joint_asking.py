@@ -11,7 +11,10 @@ from bayesopt import composition, suggestion
 from bayesopt.acquisition import joint_search
 from bayesopt.acquisition.joint_expected_improvement import JointExpectedImprovement
 from bayesopt.acquisition.joint_expected_improvement import build as joint_value
+from bayesopt.policy import Search
 from bayesopt.trial import TrialState
+
+DEFAULT = Search()
 
 
 def evaluate(trial):
@@ -25,8 +28,8 @@ def told(study, n):
     return study
 
 
-def study_of(space=SQUARE, noise=False, n_initial=6, acquisition="auto", **options):
-    policy = bo.Policy(batch="joint", acquisition=acquisition)
+def study_of(space=SQUARE, noise=False, n_initial=6, acquisition="auto", search=DEFAULT, **options):
+    policy = bo.Policy(batch="joint", acquisition=acquisition, search=search)
     return bo.Study(space, noise=noise, policy=policy, n_initial=n_initial, seed=1, **options)
 
 
@@ -42,9 +45,9 @@ def quick(monkeypatch):
     monkeypatch.setattr(joint_search, "_MAX_CALLS", 4)
 
 
-@pytest.mark.parametrize("noise", [False, "auto"])
-@pytest.mark.parametrize("space", [SQUARE, MIXED], ids=["real", "mixed"])
-@pytest.mark.parametrize("q", [2, 8])
+@pytest.mark.parametrize(
+    ("space", "noise", "q"), [(SQUARE, False, 8), (SQUARE, "auto", 3), (MIXED, "auto", 8)]
+)
 def test_points_differ_and_come_again(space, noise, q):
     study = told(study_of(space, noise), 6)
     study.ask(params=study.space.from_unit(np.full(len(study.space), 0.5)))  # runs beside them
@@ -52,9 +55,8 @@ def test_points_differ_and_come_again(space, noise, q):
     assert len({*points(study.trials)}) == len(study.trials) == 7 + q
     assert {trial.origin for trial in asked} == {"acquisition"}
     numbers = tuple(trial.number for trial in asked)
-    for trial in (asked[0], asked[-1]):
-        assert study.trials[trial.number].seen.together == numbers
-        assert study.space.check(trial.params) == study.replay(trial) == trial.params
+    assert {study.trials[number].seen.together for number in numbers} == {numbers}
+    assert study.replay(asked[-1]) == study.space.check(asked[-1].params) == asked[-1].params
     for trial in reversed(asked):
         study.tell(trial, evaluate(trial))
     assert study.replay(asked[1]) == asked[1].params  # from what was known then
@@ -63,22 +65,23 @@ def test_points_differ_and_come_again(space, noise, q):
     assert points(again.ask(q)) == points(asked)
 
 
-@pytest.mark.parametrize("acquisition", ["ei", "noisy_ei", "kgcp", "kg"])
+@pytest.mark.parametrize("acquisition", ["noisy_ei", "kgcp", "kg"])
 def test_every_acquisition_that_takes_several(acquisition):
     study = told(study_of(acquisition=acquisition, noise=0.05), 6)
-    asked = study.ask(3)
-    assert len(set(points(asked))) == 3
+    asked = study.ask(2)
+    assert len(set(points(asked))) == 2
     assert {trial.origin for trial in asked} == {"acquisition"}
-    assert study.replay(asked[2]) == asked[2].params
+    assert study.replay(asked[1]) == asked[1].params
 
 
 def test_together_they_are_worth_more_than_the_greedy_ones(monkeypatch):
     monkeypatch.undo()
-    study = told(study_of(), 7)
-    greedy = told(bo.Study(SQUARE, noise=False, n_initial=6, seed=1), 7)
+    study = told(study_of(search=Search(exploit_every=None)), 7)
+    policy = bo.Policy(batch="greedy", search=Search(exploit_every=None))
+    greedy = told(bo.Study(SQUARE, noise=False, policy=policy, n_initial=6, seed=1), 7)
     assert points(study.trials) == points(greedy.trials)  # one by one nothing differs
     found = suggestion.fitted(
-        study._settings, study.trials, study.region, None, np.random.default_rng(0)
+        study._settings, study.trials, study.region, 2.0, np.random.default_rng(0)
     )[0]
     model, data = found.models.objectives[0], found.seen.objectives[0]
     value = joint_value(model, data, data.X[:0])

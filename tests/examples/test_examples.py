@@ -37,10 +37,10 @@ TINY = {
         ["a Dask cluster: 6 trials, 6 different", "one database: 6 trials, 6 different"],
     ),
     "fermenters": (
-        ["--n-evals", "12", "--n-searches", "1"],
-        ["1 searches of 12 batches", "one fermenter", "four fermenters", "°C"],
+        ["--n-evals", "10", "--n-searches", "1"],
+        ["1 searches of 10 batches", "one fermenter", "four fermenters", "°C"],
     ),
-    "coil_spring": (["--n-evals", "12"], ["true best", "deflection", "552.0 MPa", "of 12 springs"]),
+    "coil_spring": (["--n-evals", "11"], ["true best", "deflection", "552.0 MPa", "of 11 springs"]),
     "falling_robot": (
         ["--n-evals", "10", "--n-searches", "1"],
         ["learns from falls", "random trials", "raised Fell", "probability of success"],
