@@ -48,7 +48,7 @@ MAKERS: dict[str, traces.Maker] = {
     HYPERVOLUME: botorch.HypervolumeLoop,
     OPTUNA: OptunaOutcomes,
 }
-# How many of the seeds the dear searches have: qLogNEI takes 20 s a suggestion on these two.
+# How many of the seeds the dear searches have: qLogNEI takes 7 s a suggestion on these two.
 SEEDS = {("pressure-vessel", NOISY): 0, ("speed-reducer", NOISY): 0}
 
 
