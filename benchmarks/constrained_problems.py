@@ -5,8 +5,8 @@
 - `gramacy`: the toy problem of Gramacy et al. (2016);
 - `townsend`: the modified Townsend function, inside a curve like a heart;
 - `pressure-vessel`: Coello Coello and Mezura Montes (2002), thicknesses in sixteenths of an inch;
-- `speed-reducer`: seven sizes, one of them a number of teeth, eleven constraints. The box is that of
-  Golinski, where x5 >= 7.3; BoTorch has x5 >= 7.8, where the minimum is 2996.35.
+- `speed-reducer`: seven sizes, one of them a number of teeth, eleven constraints. The box has
+  x5 >= 7.3 as Golinski's; that of BoTorch has x5 >= 7.8, where the minimum is 2996.35.
 """
 
 from collections.abc import Callable

@@ -97,16 +97,10 @@ def main(argv: Sequence[str] | None = None) -> None:
             there = {(run.problem, run.solver, run.seed) for run in traces.read(path)}
             for label in peers(problem):
                 skipped = seed >= SEEDS.get((problem.name, label), N_SEEDS)
-                if (
-                    skipped
-                    or label not in arguments.solver
-                    or (problem.name, label, seed) in there
-                ):
+                if skipped or label not in arguments.solver or (problem.name, label, seed) in there:
                     continue
                 n_after = arguments.evals or BUDGETS[problem.name]
-                run = traces.trace(
-                    problem, label, MAKERS[label], seed, n_after, settings(label)
-                )
+                run = traces.trace(problem, label, MAKERS[label], seed, n_after, settings(label))
                 traces.append(path, run)
                 print(described(run, problem), file=sys.stderr, flush=True)
 
