@@ -8,7 +8,7 @@ from importlib import import_module
 _ROOM_OF = {
     "AllEvaluationsFailed": "execution.objective",
     "Categorical": "parameter",
-    "Evaluation": "trial",
+    "Evaluation": "evaluation",
     "Float": "parameter",
     "GaussianProcess": "models.gaussian_process",
     "Int": "parameter",

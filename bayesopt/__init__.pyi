@@ -1,5 +1,6 @@
 from bayesopt.constraints import Simplex as Simplex
 from bayesopt.design import SpaceExhausted as SpaceExhausted
+from bayesopt.evaluation import Evaluation as Evaluation
 from bayesopt.execution.objective import AllEvaluationsFailed as AllEvaluationsFailed
 from bayesopt.minimization import maximize as maximize
 from bayesopt.minimization import minimize as minimize
@@ -17,7 +18,6 @@ from bayesopt.recommend import Recommendation as Recommendation
 from bayesopt.space import Space as Space
 from bayesopt.storage.records import StorageError as StorageError
 from bayesopt.study import Study as Study
-from bayesopt.trial import Evaluation as Evaluation
 from bayesopt.trial import Trial as Trial
 from bayesopt.trial import TrialState as TrialState
 

@@ -66,6 +66,29 @@ def checked_timeout(timeout: object, name: str = "timeout") -> float | None:
     return float(timeout)
 
 
+def real_number(value: object, what: str) -> float:
+    """Return one real number of Python, NumPy or torch, 0-d arrays included, as a float.
+
+    Raises TypeError, or ValueError beyond the range of a float64, that begin with `what`.
+    """
+    came = f"{type(value).__name__} {reprlib.repr(value)} came"
+    if isinstance(value, bool | np.bool_ | str | bytes | complex | np.complexfloating | None):
+        raise TypeError(f"{what} must be a number, but {came}.")
+    if isinstance(value, np.ndarray) and value.dtype.kind not in "iufO":
+        raise TypeError(f"{what} must be a number, but {came}.")
+    shape = getattr(value, "shape", ())
+    if len(shape) > 0:
+        raise TypeError(f"{what} must be one number, but an array of shape {tuple(shape)} came.")
+    if hasattr(value, "detach"):  # torch warns when a tensor that carries a graph becomes a float
+        value = value.detach()
+    try:
+        return float(value)  # type: ignore[arg-type]
+    except OverflowError as error:
+        raise ValueError(f"{what} is beyond the range of a float64.") from error
+    except Exception as error:  # whatever the object does when it is asked for a float
+        raise TypeError(f"{what} must be a number, but {came}.") from error
+
+
 def real_numbers(values: ArrayLike, name: str) -> NDArray[np.float64]:
     """Return `values` as an array of floats, from tensors too.
 

@@ -10,22 +10,26 @@ from typing import Any, overload
 from numpy.typing import ArrayLike, NDArray
 
 from bayesopt.arguments import whole_number
-from bayesopt.data import Direction, Noise
+from bayesopt.data import Noise
 from bayesopt.design import SpaceExhausted
+from bayesopt.evaluation import check_n_values
 from bayesopt.execution.objective import Failure
+from bayesopt.given_results import given_results
 from bayesopt.gradient import by_name
 from bayesopt.ledger import Ledger
+from bayesopt.outcome_constraints import OutcomeConstraints
 from bayesopt.policy import Policy
 from bayesopt.region import Region
-from bayesopt.settings import Settings
+from bayesopt.settings import Directions, Settings
 from bayesopt.space import Params, Space
 from bayesopt.storage.records import StorageError
 from bayesopt.suggestion import suggest
 from bayesopt.torch_settings import own_torch_settings
-from bayesopt.trial import Evaluation, NotFinite, Seen, Trial, TrialState, given_results
+from bayesopt.trial import Evaluation, NotFinite, Seen, Trial, TrialState
 
 Point = Mapping[str, Any] | Sequence[Any] | NDArray[Any]
 Gradients = ArrayLike | Sequence[Mapping[str, float] | None]
+ByName = Mapping[str, ArrayLike] | Sequence[Mapping[str, Any] | None]
 _PATIENCE_WITH_READING = 15.0  # seconds
 _LONGEST_REASON = 10_000  # characters; some exceptions show whole arrays
 _LONGEST_TRACEBACK = 100_000
@@ -60,9 +64,14 @@ class AskTell:
         return self._settings.space
 
     @property
-    def direction(self) -> Direction:
-        """Which values are good."""
+    def direction(self) -> Directions:
+        """Which values are good; a tuple, one for each of several objectives."""
         return self._settings.direction
+
+    @property
+    def outcome_constraints(self) -> OutcomeConstraints:
+        """What must hold for the outcomes of an evaluation."""
+        return self._settings.outcome_constraints
 
     @property
     def noise(self) -> Noise:
@@ -137,13 +146,33 @@ class AskTell:
 
     def _ask_several(self, n: int) -> list[Trial]:
         """At least one trial; fewer than n when a finite space has no more."""
-        trials = [self.ask()]
+        trials = self._ask_together(n) if self.policy.batch == "joint" and n > 1 else []
         while len(trials) < n:
             try:
                 trials.append(self.ask())
             except SpaceExhausted:
+                if not trials:
+                    raise
                 break
         return trials
+
+    def _ask_together(self, n: int) -> list[Trial]:
+        """Trials whose points are chosen together; at most n."""
+        with self._lock:
+            claims = self._ledger.claim_together(n)
+            try:
+                chosen = self._choose(tuple(claim.number for claim in claims), claims[0].known)
+                trials = [
+                    self._ledger.commit(claim, trial, distinct=self.noise is False)
+                    for claim, trial in zip(claims, chosen, strict=False)
+                ]
+            except BaseException:
+                for claim in reversed(claims):
+                    self._ledger.give_back(claim.number)
+                raise
+            for claim in reversed(claims[len(chosen) :]):
+                self._ledger.give_back(claim.number)
+            return [copied(trial) for trial in trials if trial is not None]
 
     def _ask_in_loop(self, given: Sequence[Params], limit: int) -> Trial | None:
         """The next trial of a loop; None where the study has `limit` of them."""
@@ -161,7 +190,7 @@ class AskTell:
                 if claim is None or claim.trial is not None:
                     return None if claim is None else claim.trial
                 try:
-                    chosen = self._choose(claim.number, claim.known)
+                    (chosen,) = self._choose((claim.number,), claim.known)
                     trial = self._ledger.commit(claim, chosen, distinct=self.noise is False)
                 except BaseException:
                     self._ledger.give_back(claim.number)
@@ -170,23 +199,17 @@ class AskTell:
                     _log.debug("Trial %d: %s", trial.number, dict(trial.params))
                     return trial
 
-    def _choose(self, number: int, known: Sequence[Trial]) -> Trial:
-        """A trial at the point that the policy chooses; it depends on nothing but the arguments."""
+    def _choose(self, numbers: tuple[int, ...], known: Sequence[Trial]) -> list[Trial]:
+        """Trials at the points that the policy chooses; they depend on nothing but the arguments.
+
+        Fewer than there are numbers when a finite space has no more.
+        """
         with own_torch_settings():
-            chosen = suggest(
-                self.space,
-                self.policy,
-                known,
-                direction=self.direction,
-                noise=self.noise,
-                seed=self.seed,
-                number=number,
-                n_initial=self.n_initial,
-                region=self.region,
-            )
-        return Trial(
-            number, chosen.params, origin=chosen.origin, hyperparameters=chosen.hyperparameters
-        )
+            chosen = suggest(self._settings, known, numbers, self.region)
+        return [
+            Trial(number, one.params, origin=one.origin, hyperparameters=one.hyperparameters)
+            for number, one in zip(numbers, chosen, strict=False)
+        ]
 
     def replay(self, trial: Trial | int) -> Params:
         """Choose the point of a trial again, from what was known then.
@@ -202,7 +225,8 @@ class AskTell:
         if trial.seen is None:
             raise ValueError(f"The point of trial {trial.number} was {trial.origin}, not chosen.")
         known = _as_seen(self._ledger.trials, trial.number, trial.seen)
-        return dict(self._choose(trial.number, known).params)
+        numbers = trial.seen.together or (trial.number,)
+        return dict(self._choose(numbers, known)[numbers.index(trial.number)].params)
 
     def tell(self, trial: Trial | int, result: object) -> None:
         """Record what an evaluation gave; it is on the disk when this returns.
@@ -213,20 +237,22 @@ class AskTell:
             A running trial, or its number. Telling the same result again changes nothing. A result
             that comes after another attempt at its trial has ended is kept as a trial of its own.
         result
-            A number, a ``(mean, sd)`` tuple with the standard error sd, or an Evaluation. A value
-            that is NaN or infinite is recorded as a failure.
+            A number, a ``(mean, sd)`` tuple with the standard error sd, or an Evaluation, which
+            brings the values of `outcome_constraints`; for several objectives a sequence with a
+            number for each, or an Evaluation. What is NaN or infinite is recorded as a failure.
 
         Raises
         ------
         TypeError, ValueError
-            If the result is none of these (the trial goes on running), or the trial is not of this
-            study, or ended otherwise.
+            If the result is none of these, has another number of values than there are objectives,
+            or lacks a constraint (the trial goes on running), or the trial is not of this study,
+            or ended otherwise.
         StorageError
             If it cannot be saved; it is kept in memory, see `save`.
         """
         number = self._number(trial)
         try:
-            evaluation = self._with_named_partials(Evaluation.of(result))
+            evaluation = self._checked_evaluation(Evaluation.of(result, self._settings.n_values))
         except NotFinite as error:
             self.fail(number, str(error))
             return
@@ -252,8 +278,10 @@ class AskTell:
         else:
             self._end(number, TrialState.COMPLETE, keep_late=True, evaluation=outcome)
 
-    def _with_named_partials(self, evaluation: Evaluation) -> Evaluation:
-        """With partial derivatives by name; raises ValueError where they do not fit the study."""
+    def _checked_evaluation(self, evaluation: Evaluation) -> Evaluation:
+        """With partial derivatives by name; raises ValueError where it does not fit the study."""
+        check_n_values(len(evaluation.values), self._settings.n_values)
+        self.outcome_constraints.check(evaluation)
         named = by_name(evaluation, self.space)
         if named.gradient:
             self.policy.check_takes_derivatives()
@@ -295,11 +323,13 @@ class AskTell:
     def add(
         self,
         X: Sequence[Point] | NDArray[Any],
-        y: ArrayLike,
+        y: ArrayLike | Sequence[Evaluation],
         sd: ArrayLike | None = None,
         *,
         gradient: Gradients | None = None,
         gradient_sd: Gradients | float | None = None,
+        constraints: ByName | None = None,
+        constraint_sd: ByName | None = None,
         once: bool = False,
     ) -> None:
         """Add results from elsewhere; NaN and infinite values become failed trials.
@@ -311,29 +341,45 @@ class AskTell:
         X
             (n, d) array or a list of dicts.
         y
-            (n,) values in the user's units.
+            (n,) values in the user's units, (n, m) for m objectives; or n Evaluations, which bring
+            all that follows themselves.
         sd
-            Standard errors, a scalar or (n,); None or NaN where one is not known.
+            Standard errors, a scalar or of the shape of y; None or NaN where one is not known.
         gradient
             (n, d) array of partial derivatives, or a list of dicts (see `bayesopt.Evaluation`);
             NaN where there is none.
         gradient_sd
             Their standard errors, one for all or likewise.
+        constraints
+            Values of the `outcome_constraints`: (n,) by their names, or a list of dicts. One that
+            is NaN or None makes a failed trial.
+        constraint_sd
+            Their standard errors, likewise, or a scalar by name; NaN or None: not known.
         once
             Only those that the study does not hold already, so that a script can be run again.
 
         Raises
         ------
         ValueError, TypeError
-            If shapes differ or a point is not in the space; then nothing is added.
+            If shapes differ, a constraint is missing or a point is not in the space; then nothing
+            is added.
         StorageError
             If they cannot be saved; then nothing is added.
         """
         points = self._checked(X)
-        ended = given_results(len(points), y, sd, gradient, gradient_sd)
+        ended = given_results(
+            len(points),
+            y,
+            sd,
+            gradient,
+            gradient_sd,
+            n_values=self._settings.n_values,
+            constraints=constraints,
+            constraint_sd=constraint_sd,
+        )
         for fields in ended:
             if "evaluation" in fields:
-                fields["evaluation"] = self._with_named_partials(fields["evaluation"])
+                fields["evaluation"] = self._checked_evaluation(fields["evaluation"])
         with self._lock:
             self._ledger.add(points, ended, once)
 
@@ -346,14 +392,14 @@ class AskTell:
 def copied(trial: Trial) -> Trial:
     """The trial with dicts of its own: what a user does to them does not reach the study."""
     evaluation = trial.evaluation
-    if evaluation is not None and evaluation.gradient is not None:
+    if evaluation is not None and not (evaluation.gradient is evaluation.constraints is None):
         evaluation = replace(evaluation)
     return replace(trial, params=dict(trial.params), evaluation=evaluation)
 
 
 def _as_seen(trials: Sequence[Trial], number: int, seen: Seen) -> list[Trial]:
     """The trials as they were when the point of a number was chosen."""
-    hidden = {number, *seen.absent}
+    hidden = {number, *seen.absent, *seen.together}
     known = [trial for trial in trials if trial.number < seen.n and trial.number not in hidden]
     return [
         Trial(t.number, t.params, origin=t.origin, hyperparameters=t.hyperparameters)

@@ -36,6 +36,9 @@ _STEEPEST = 1e15  # in scores: the rounding of a point would change its value as
 
 Noise = Literal["auto", False] | float
 Direction = Literal["minimize", "maximize"]
+Outcome = int | str
+"""One of the numbers that an evaluation gives: an objective by its position, or an outcome
+constraint by its name."""
 _FARTHER_WITH_SLOPES = 500.0
 
 
@@ -140,9 +143,19 @@ def complete(trials: Iterable[Trial]) -> list[Trial]:
     )
 
 
-def observed_values(trials: Iterable[Trial]) -> Array:
-    """Observed values (n,) of the complete trials, in the user's units."""
-    return np.array([trial.value for trial in complete(trials)], dtype=np.float64)
+def observed_values(trials: Iterable[Trial], outcome: Outcome = 0) -> Array:
+    """What the complete trials gave (n,), in the user's units."""
+    return np.array([_observed(trial, outcome)[0] for trial in complete(trials)], dtype=np.float64)
+
+
+def _observed(trial: Trial, outcome: Outcome) -> tuple[float, float | None]:
+    """One of the numbers that a complete trial gave, and its standard error."""
+    evaluation = trial.evaluation
+    assert evaluation is not None
+    if isinstance(outcome, int):
+        return evaluation.values[outcome], evaluation.sds[outcome]
+    assert evaluation.constraints is not None
+    return evaluation.constraints[outcome], (evaluation.constraint_sd or {}).get(outcome)
 
 
 def dataset(
@@ -151,6 +164,9 @@ def dataset(
     direction: Direction,
     noise: Noise,
     truncate: float | None = None,
+    *,
+    outcome: Outcome = 0,
+    allowed: NDArray[np.bool_] | None = None,
 ) -> Dataset:
     """Gather the complete trials.
 
@@ -166,14 +182,23 @@ def dataset(
         far behind the median need only be known to be bad, and one huge value would flatten all
         the others. A value that brings partial derivatives counts as it is much farther out: they
         tell how steeply it gets better, and would be lost with it.
+    outcome
+        Which of the numbers that they gave.
+    allowed
+        (n,) the complete trials that meet all outcome constraints, None for all of them. What is
+        not poor among these counts as it is.
     """
     done = complete(trials)
-    value = observed_values(done)
+    value = observed_values(done, outcome)
     sign = -1.0 if direction == "minimize" else 1.0
     score = raw = sign * value
     if truncate is not None:
         with_slopes = [bool(t.evaluation and t.evaluation.gradient) for t in done]
-        score = truncate_poor(score, truncate * np.where(with_slopes, _FARTHER_WITH_SLOPES, 1.0))
+        c = truncate * np.where(with_slopes, _FARTHER_WITH_SLOPES, 1.0)
+        limit = poor_from(raw, c)
+        if allowed is not None and allowed.any():
+            limit = np.minimum(limit, poor_from(raw[allowed], c))
+        score = np.maximum(raw, limit)
     counts = score == raw
     unit = float(np.abs(score).max()) or 1.0
     score = score / unit
@@ -181,20 +206,21 @@ def dataset(
     # Rounding alone spreads equal values by about 1e-16 of their size, which `unit` made one.
     scaling = Scaling(sign, unit, sign * mean, scale if scale > 1e-14 else 1.0)
     Y = (score - mean) / scaling.scale
-    dY, dYvar = _slopes(space, done, noise, scaling, counts)
+    # Partial derivatives are those of the only objective.
+    slopes = _slopes(space, done, noise, scaling, counts) if outcome == 0 else (None, None)
     return Dataset(
         X=torch.from_numpy(space.to_units([trial.params for trial in done])),
         Y=torch.from_numpy(Y).unsqueeze(-1),
-        Yvar=torch.from_numpy(_noise_variance(done, noise, scaling)).unsqueeze(-1),
+        Yvar=torch.from_numpy(_noise_variance(done, noise, scaling, outcome)).unsqueeze(-1),
         categories=space.categories,
         scaling=scaling,
-        dY=dY,
-        dYvar=dYvar,
+        dY=slopes[0],
+        dYvar=slopes[1],
     )
 
 
-def truncate_poor(score: Array, c: float | Array) -> Array:
-    """Raise the poor scores (n,) to ``median - c (best - median)``, c one for all or (n,).
+def poor_from(score: Array, c: float | Array) -> float | Array:
+    """``median - c (best - median)`` of scores (k,), for one c or (n,): what is below is poor.
 
     When at least half of them share the best score, the median is that of the others.
     """
@@ -202,9 +228,8 @@ def truncate_poor(score: Array, c: float | Array) -> Array:
     best, median = float(quarter.max()), float(np.median(quarter))
     if median == best and quarter.min() < best:
         median = float(np.median(quarter[quarter < best]))
-    with np.errstate(over="ignore"):  # what is beyond all floats raises none
-        truncated: Array = np.maximum(score, 4.0 * (median - c * (best - median)))
-    return truncated
+    with np.errstate(over="ignore"):  # what is beyond all floats is below all of them
+        return 4.0 * (median - c * (best - median))
 
 
 def _slopes(
@@ -226,12 +251,10 @@ def _slopes(
     return torch.from_numpy(dY), torch.from_numpy(variance)
 
 
-def _noise_variance(trials: list[Trial], noise: Noise, scaling: Scaling) -> Array:
+def _noise_variance(trials: list[Trial], noise: Noise, scaling: Scaling, outcome: Outcome) -> Array:
     default = np.nan if noise == "auto" else float(noise)
-    sd = [
-        default if trial.evaluation is None or trial.evaluation.sd is None else trial.evaluation.sd
-        for trial in trials
-    ]
+    given = [_observed(trial, outcome)[1] for trial in trials]
+    sd = [default if each is None else each for each in given]
     with np.errstate(over="ignore"):
         return _squared(scaling.score_sd(np.array(sd, dtype=np.float64)))
 

@@ -9,8 +9,8 @@ y_i, m_i, s_i   observation i, and its mean and standard deviation predicted fro
     explained   1 - sum (y_i - m_i)^2 / sum (y_i - mean of y)^2
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -19,9 +19,11 @@ import torch
 from bayesopt.data import Dataset, observed_values
 from bayesopt.models.calibration import leave_one_out
 from bayesopt.models.fully_bayesian import FullyBayesianGaussianProcess
+from bayesopt.models.outcomes import OutcomeModels
 from bayesopt.models.surrogate import Surrogate
+from bayesopt.observations import Observations
 from bayesopt.space import Space
-from bayesopt.trial import Trial, TrialState
+from bayesopt.trial import Trial
 
 _WITHIN = 1.959964  # standard deviations of a 95 % interval
 _ENOUGH = 8  # observations before a verdict on the model means something
@@ -46,6 +48,25 @@ class Calibration:
     residual_mean: float
     residual_sd: float
     explained: float
+
+
+@dataclass(frozen=True)
+class OutcomeExplanation:
+    """What the model of an outcome constraint, or of another objective, has learnt.
+
+    Parameters
+    ----------
+    n_met
+        How many of the complete evaluations met the constraint; None for an objective.
+    noise, noise_sd, lengthscales, calibration
+        As in `Explanation`.
+    """
+
+    n_met: int | None
+    noise: Literal["none", "known", "inferred"]
+    noise_sd: float
+    lengthscales: Mapping[str, float]
+    calibration: Calibration
 
 
 @dataclass(frozen=True)
@@ -74,6 +95,9 @@ class Explanation:
         Whether the model has a linear or quadratic mean, which length-scales say nothing of.
     calibration
         From leaving out the observations one by one, poor values as the model counts them.
+    others
+        By name: what is known of each outcome constraint, and of each objective after the first,
+        which the entries above are about.
     """
 
     model: str
@@ -87,6 +111,7 @@ class Explanation:
     lengthscales: Mapping[str, float]
     has_trend: bool
     calibration: Calibration
+    others: Mapping[str, OutcomeExplanation] = field(default_factory=dict)
 
     @property
     def verdict(self) -> str:
@@ -132,45 +157,85 @@ class Explanation:
                 *scales,
                 *(foreseen if self.n_complete >= _ENOUGH else ()),
                 self.verdict,
+                *(self._of_another(name) for name in self.others),
             ]
         )
 
+    def _of_another(self, name: str) -> str:
+        other = self.others[name]
+        said = [] if other.n_met is None else [f"met in {other.n_met} of {self.n_complete}"]
+        said.append("no noise" if other.noise == "none" else f"noise {other.noise_sd:.3g}")
+        short = sorted(other.lengthscales, key=lambda each: other.lengthscales[each])[:3]
+        said.append(f"depends most on {', '.join(short)}")
+        if self.n_complete >= _ENOUGH:
+            said.append(f"{max(other.calibration.explained, 0.0):.0%} of its variance is foreseen")
+        return f"{name}: {'; '.join(said)}."
+
 
 def explain(
-    model: Surrogate,
-    data: Dataset,
+    seen: Observations,
+    models: OutcomeModels,
+    constraint_names: Sequence[str],
     space: Space,
     trials: list[Trial],
     described: tuple[str, str],
 ) -> Explanation:
-    """Describe a fitted model.
+    """Describe fitted models.
 
     Parameters
     ----------
-    model
-        Fitted to `data`.
-    data, space, trials
+    seen, models
+        The observations, and the models fitted to them.
+    constraint_names
+        Names of the outcome constraints.
+    space, trials
         The study.
     described
-        Model and acquisition in words.
+        Models and acquisition in words.
     """
-    exact = bool((data.Yvar == 0).all())
+    data, model = seen.objectives[0], models.objectives[0]
     score = data.Y.squeeze(-1).numpy()
     raw = data.scaling.score(observed_values(trials))
-    lengthscale = model.hyperparameters.lengthscale.tolist()
-    noise = model.new_noise if data.noise_is_inferred else data.Yvar.median()
-    sd = np.array([float(noise.sqrt())])
+    of_first = _of_outcome(model, data, space, None)
+    others = {
+        f"objective {i}": _of_outcome(model, data, space, None)
+        for i, (model, data) in enumerate(zip(models.objectives, seen.objectives, strict=True))
+        if i > 0
+    }
+    for name, of_name, each in zip(
+        constraint_names, models.constraints, seen.constraints, strict=True
+    ):
+        value = each.data.Y
+        n_met = int(((each.low <= value) & (value <= each.high)).sum())
+        others[name] = _of_outcome(of_name, each.data, space, n_met)
     return Explanation(
         model=described[0],
         acquisition=described[1],
         n_complete=len(data),
-        n_failed=sum(trial.state is TrialState.FAILED for trial in trials),
+        n_failed=len(seen.X_failed),
         n_truncated=int((raw < score - 1e-9 * (1.0 + np.abs(score))).sum()),
         n_partials=0 if data.dY is None else int((~data.dY.isnan()).sum()),
+        noise=of_first.noise,
+        noise_sd=of_first.noise_sd,
+        lengthscales=of_first.lengthscales,
+        has_trend=model.hyperparameters.trend is not None,
+        calibration=of_first.calibration,
+        others=others,
+    )
+
+
+def _of_outcome(
+    model: Surrogate, data: Dataset, space: Space, n_met: int | None
+) -> OutcomeExplanation:
+    exact = bool((data.Yvar == 0).all())
+    noise = model.new_noise if data.noise_is_inferred else data.Yvar.median()
+    sd = np.array([float(noise.sqrt())])
+    lengthscale = model.hyperparameters.lengthscale.tolist()
+    return OutcomeExplanation(
+        n_met=n_met,
         noise="none" if exact else "inferred" if data.noise_is_inferred else "known",
         noise_sd=0.0 if exact else float(data.scaling.value_sd(sd)[0]),
         lengthscales=dict(zip(space.names, lengthscale, strict=True)),
-        has_trend=model.hyperparameters.trend is not None,
         calibration=_calibration(model, data),
     )
 

@@ -7,15 +7,17 @@ from typing import Literal
 import numpy as np
 import torch
 
-from bayesopt.data import Dataset, complete, dataset
+from bayesopt.composition import Composition
+from bayesopt.data import complete
 from bayesopt.explanation import Explanation, explain
-from bayesopt.models.surrogate import Surrogate
+from bayesopt.observations import observations
 from bayesopt.parameter import Array
+from bayesopt.pareto_front import ParetoFront, pareto_front
 from bayesopt.recommend import Recommendation, Rule, recommend
 from bayesopt.region import Region
 from bayesopt.settings import Settings
 from bayesopt.space import Params
-from bayesopt.suggestion import fit_model
+from bayesopt.suggestion import fitted
 from bayesopt.torch_settings import own_torch_settings
 from bayesopt.trial import Trial, TrialState
 
@@ -47,56 +49,89 @@ class Insight:
 
     def recommend(self, rule: Rule | Literal["auto"]) -> Recommendation:
         """The point to use, by the rule."""
+        if len(self.settings.directions) > 1:
+            raise ValueError(
+                f"This study has {len(self.settings.directions)} objectives, of which no single "
+                "point is the best: choose one of `study.pareto_front()`."
+            )
         if rule == "auto":
             rule = self._automatic_rule()
-        space, trials = self.settings.space, complete(self.trials)
         with own_torch_settings():
-            model, data = self._fitted(self.settings.policy.search.truncate)
-            return recommend(model, data, space, trials, rule, self.settings.seed, self.region)
+            found = self._fitted(self.settings.policy.search.truncate)
+            return recommend(found, complete(self.trials), rule, self.settings.seed)
 
     def _automatic_rule(self) -> Rule:
         done = complete(self.trials)
         X = self.settings.space.to_units([trial.params for trial in done])
         if not self.region.holds(X).any():
             return "best_mean"
-        exact = not any(trial.evaluation is not None and trial.evaluation.sd for trial in done)
+        exact = not any(trial.evaluation and any(trial.evaluation.sds) for trial in done)
         return "best_observed" if self.settings.noise is False and exact else "best_evaluated_mean"
 
+    def pareto_front(self) -> ParetoFront:
+        """The points to choose from."""
+        if len(self.settings.directions) == 1:
+            raise ValueError(
+                "This study has one objective: ask `study.recommend()` for its best point, or make "
+                "it with a list of directions, as in direction=['minimize', 'maximize']."
+            )
+        with own_torch_settings():
+            found = self._fitted(None)
+            return pareto_front(found, self.trials, self.settings.reference_point)
+
     def predict(self, points: Sequence[Params]) -> tuple[Array, Array]:
-        """Mean (n,) and standard deviation (n,) of the function at n points, in user's units."""
+        """Mean and standard deviation at n points, in the user's units: (n,), or (n, m) of m > 1
+        objectives."""
         X = torch.from_numpy(self.settings.space.to_units(points))
         with own_torch_settings(), torch.no_grad():
-            model, data = self._fitted(None)
-            mean, variance = model.marginals(X)
-        return data.scaling.value(mean.numpy()), data.scaling.value_sd(variance.sqrt().numpy())
+            found = self._fitted(None)
+            pairs = zip(found.models.objectives, found.seen.objectives, strict=True)
+            moments = [(data.scaling, *model.marginals(X)) for model, data in pairs]
+        means = [scaling.value(mean.numpy()) for scaling, mean, _ in moments]
+        sds = [scaling.value_sd(variance.sqrt().numpy()) for scaling, _, variance in moments]
+        if len(means) == 1:
+            return means[0], sds[0]
+        return np.stack(means, axis=1), np.stack(sds, axis=1)
+
+    def feasibility(self, points: Sequence[Params]) -> Array:
+        """Probability (n,) that points meet the outcome constraints and do not fail."""
+        X = torch.from_numpy(self.settings.space.to_units(points))
+        with own_torch_settings(), torch.no_grad():
+            likely = torch.ones(len(X), dtype=X.dtype)
+            for chance in self._fitted(None).chances():
+                likely *= chance.log_probability(X).exp()
+        found: Array = likely.numpy()
+        return found
 
     @property
     def description(self) -> str:
-        """Model and acquisition in words."""
+        """Models and acquisition in words."""
         settings = self.settings
-        data = dataset(settings.space, self.trials, settings.direction, settings.noise)
-        return ", ".join(settings.policy.described(data))
+        seen = observations(
+            settings.space,
+            self.trials,
+            settings.directions,
+            settings.noise,
+            settings.outcome_constraints,
+        )
+        return ", ".join(settings.policy.described(seen))
 
     def explain(self) -> Explanation:
-        """What the model has learnt."""
+        """What the models have learnt."""
         policy = self.settings.policy
         with own_torch_settings():
-            model, data = self._fitted(policy.search.truncate)
-            described = policy.described(data)
-            return explain(model, data, self.settings.space, list(self.trials), described)
+            found = self._fitted(policy.search.truncate)
+            return explain(
+                found.seen,
+                found.models,
+                self.settings.outcome_constraints.names,
+                self.settings.space,
+                list(self.trials),
+                policy.described(found.seen),
+            )
 
-    def _fitted(self, truncate: float | None) -> tuple[Surrogate, Dataset]:
-        """The model of all trials so far; the same as long as no trial comes or ends."""
-        settings = self.settings
+    def _fitted(self, truncate: float | None) -> Composition:
+        """The models of all trials so far; the same as long as no trial comes or ends."""
         n_ended = sum(trial.state is not TrialState.RUNNING for trial in self.trials)
-        rng = np.random.default_rng([settings.seed, n_ended, 1])
-        model, data, _ = fit_model(
-            settings.space,
-            settings.policy,
-            self.trials,
-            settings.direction,
-            settings.noise,
-            truncate,
-            rng,
-        )
-        return model, data
+        rng = np.random.default_rng([self.settings.seed, n_ended, 1])
+        return fitted(self.settings, self.trials, self.region, truncate, rng)[0]

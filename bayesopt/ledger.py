@@ -137,7 +137,20 @@ class Ledger:
         self._keep_alive()
         if record.trial is not None:
             return Claim(record.number, record.trial)
-        return self._with_what_is_known(record.number)
+        return self._with_what_is_known([record.number])[0]
+
+    def claim_together(self, n: int) -> list[Claim]:
+        """n new numbers whose points are to be chosen together, from the same trials.
+
+        Raises
+        ------
+        StorageError
+            If they cannot be saved.
+        """
+        by = self._us
+        records = self._plan(lambda draft: trial_rules.claim_together(draft, by, n))
+        self._keep_alive()
+        return self._with_what_is_known([record.number for record in records])
 
     def take(self, params: Params) -> Trial:
         """A new running trial at a point of the user's.
@@ -153,7 +166,7 @@ class Ledger:
         self._keep_alive()
         return trial
 
-    def _with_what_is_known(self, number: int) -> Claim:
+    def _with_what_is_known(self, ours: Sequence[int]) -> list[Claim]:
         """Wait for the points that are being chosen under smaller numbers: no two choose alike."""
         give_up = time.monotonic() + _PATIENCE_WITH_CHOOSERS
         by = self._us
@@ -161,14 +174,14 @@ class Ledger:
             # Another thread may read on meanwhile: all that follows is about these.
             records = list(self.store.records)
             still_open = [
-                record for record in records if record.is_open and record.number != number
+                record for record in records if record.is_open and record.number not in ours
             ]
             absent = [record for record in still_open if record.trial is None]
             now = time.time()
             before = [
                 r
                 for r in absent
-                if r.number < number and by.is_held(r, now) and now < _last_waited_for(r)
+                if r.number < ours[0] and by.is_held(r, now) and now < _last_waited_for(r)
             ]
             if not before or time.monotonic() > give_up:
                 break
@@ -178,9 +191,11 @@ class Ledger:
             len(records),
             pending=tuple(r.number for r in still_open if r.trial is not None),
             absent=tuple(r.number for r in absent),
+            together=tuple(ours) if len(ours) > 1 else (),
         )
         revision = max(record.revision for record in records)
-        return Claim(number, None, tuple(self._trials_of(records)), seen, revision)
+        known = tuple(self._trials_of(records))
+        return [Claim(number, None, known, seen, revision) for number in ours]
 
     def commit(self, claim: Claim, trial: Trial, distinct: bool) -> Trial | None:
         """Make a chosen point the trial of the number; None: claim again.

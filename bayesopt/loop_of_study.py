@@ -43,11 +43,11 @@ class LoopOfStudy:
         return trial
 
     def checked(self, outcome: Evaluation | Failure) -> Evaluation | Failure:
-        """With partial derivatives by name; a failure where they do not fit the study."""
+        """With partial derivatives by name; a failure where it does not fit the study."""
         if isinstance(outcome, Failure):
             return outcome
         try:
-            return self.study._with_named_partials(outcome)
+            return self.study._checked_evaluation(outcome)
         except ValueError as error:
             return unusable(error)
 
@@ -86,8 +86,21 @@ class LoopOfStudy:
         return True
 
     def best_value(self) -> float | None:
-        """The best one so far, in the direction of the study."""
-        values = [t.value for t in self.ledger.trials if t.value is not None]
+        """The best so far of those that meet all outcome constraints as they were observed.
+
+        None where there is none, and for several objectives, which have no best.
+        """
+        direction = self.study.direction
+        if isinstance(direction, tuple):
+            return None
+        done = [trial.evaluation for trial in self.ledger.trials if trial.evaluation is not None]
+        constraints = self.study.outcome_constraints
+        met = constraints.holds(constraints.observed(done))
+        values = [e.values[0] for e, holds in zip(done, met, strict=True) if holds]
         if not values:
             return None
-        return min(values) if self.study.direction == "minimize" else max(values)
+        return min(values) if direction == "minimize" else max(values)
+
+    def has_results(self) -> bool:
+        """Whether a trial has given a value."""
+        return any(trial.evaluation is not None for trial in self.ledger.trials)

@@ -1,37 +1,22 @@
 """The one call: minimise or maximise an expensive function."""
 
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from os import PathLike
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
-from scipy.optimize import OptimizeResult
+from numpy.typing import ArrayLike
 
 from bayesopt.ask_tell import Point
-from bayesopt.data import Noise
+from bayesopt.data import Direction, Noise
 from bayesopt.execution.objective import AllEvaluationsFailed, Objective, check_signature
-from bayesopt.explanation import Explanation
+from bayesopt.outcome_constraints import OutcomeBounds
 from bayesopt.policy import Policy
+from bayesopt.result import Result, result_of
 from bayesopt.space import Params, Space
 from bayesopt.study import Callback, Study
-from bayesopt.trial import TrialState
-
-
-class Result(OptimizeResult):  # type: ignore[misc]
-    """SciPy's result, which can also explain itself."""
-
-    def explain(self) -> Explanation:
-        """What the model behind the search has learnt, and how far to trust it; print it."""
-        explanation: Explanation = self.study.explain()
-        return explanation
-
-    def __repr__(self) -> str:
-        """SciPy's table, which cannot show an empty dict: without failures there is no line."""
-        shown = {name: value for name, value in self.items() if value is not self.failures or value}
-        return repr(OptimizeResult(shown))
+from bayesopt.trial import Evaluation, TrialState
 
 
 def minimize(
@@ -41,10 +26,13 @@ def minimize(
     *,
     noise: Noise = "auto",
     constraints: object = (),
+    outcome_constraints: OutcomeBounds | None = None,
+    direction: Direction | Sequence[Direction] | None = None,
+    reference_point: Sequence[float] | None = None,
     policy: Policy | None = None,
     n_initial: int | None = None,
     x0: Point | Sequence[Point] | None = None,
-    y0: ArrayLike | None = None,
+    y0: ArrayLike | Evaluation | Sequence[Evaluation] | None = None,
     n_parallel: int = 1,
     executor: object | None = None,
     storage: str | PathLike[str] | None = None,
@@ -62,7 +50,9 @@ def minimize(
     ----------
     fun
         Returns a number, ``(mean, sd)`` with the standard error of the mean, or an Evaluation,
-        which may bring partial derivatives. It is called with the parameters as keywords, or with
+        which may bring partial derivatives and brings the outcomes that are constrained. For
+        several objectives it returns a sequence with a number for each, or an Evaluation. It is
+        called with the parameters as keywords, or with
         one vector when `space` is a list of bounds. An exception, NaN or an unusable result is
         recorded as a failed trial.
     space
@@ -77,12 +67,22 @@ def minimize(
         On the parameters: `scipy.optimize.LinearConstraint`, `NonlinearConstraint`,
         `bayesopt.Simplex` or a list of them; every point that is tried satisfies them (see
         `Study`). Points in `x0` must, too, unless their values are given.
+    outcome_constraints
+        Bounds on what an evaluation gives besides its value: ``{"latency": (None, 5.0)}`` wants a
+        latency of at most 5, and the function returns
+        ``Evaluation(value, constraints={"latency": ...})``.
+    direction
+        For several objectives a list of "minimize" and "maximize", one for each.
+    reference_point
+        For several objectives a value for each: what is worse in one of them counts for nothing.
+        None: chosen from what was observed.
     policy
         How points are chosen.
     n_initial
         Number of space-filling points before the model takes over.
     x0, y0
-        A point or points to start with, and their values when they are known already.
+        A point or points to start with, and their values when they are known already: numbers, a
+        row for each point where there are several objectives, or Evaluations.
     n_parallel
         So many evaluations at once, each in a process of its own, or on the `executor`.
     executor
@@ -108,10 +108,15 @@ def minimize(
     scipy.optimize.OptimizeResult
         ``x`` and ``params`` (the recommended point), ``fun`` (its value: observed when `noise` is
         False, else the posterior mean), ``sd`` (how unsure that is), ``observed`` (what was seen
-        there; NaN if nothing was), ``nfev``, ``n_failed`` and ``failures`` (how many of those
-        failed, and how many for each reason), ``success`` (False when interrupted), ``message``,
-        ``x_iters``, ``func_vals`` (NaN where it failed), ``study``, and ``explain()``, which says
-        what the model has learnt.
+        there; NaN if nothing was), ``feasibility`` (probability that the point meets the outcome
+        constraints) and ``constraints`` (their values seen there), ``nfev``, ``n_failed`` and
+        ``failures`` (how many of those failed, and how many for each reason), ``success`` (False
+        when interrupted, or no point is feasible), ``message``, ``x_iters``, ``func_vals`` (NaN
+        where it failed), ``study``, and ``explain()``, which says what the model has learnt.
+
+        For m objectives ``pareto_front`` (see `bayesopt.pareto_front.ParetoFront`); ``x``,
+        ``params``, ``fun`` (k, m) and ``sd`` are those of its k points, ``func_vals`` is
+        (nfev, m).
 
     Raises
     ------
@@ -135,9 +140,11 @@ def minimize(
         x0,
         y0,
         dict(
-            direction="minimize",
+            direction=_of_minimize(direction),
             noise=noise,
             constraints=constraints,
+            outcome_constraints=outcome_constraints,
+            reference_point=reference_point,
             policy=policy,
             n_initial=n_initial,
             seed=seed,
@@ -161,10 +168,13 @@ def maximize(
     *,
     noise: Noise = "auto",
     constraints: object = (),
+    outcome_constraints: OutcomeBounds | None = None,
+    direction: Direction | Sequence[Direction] | None = None,
+    reference_point: Sequence[float] | None = None,
     policy: Policy | None = None,
     n_initial: int | None = None,
     x0: Point | Sequence[Point] | None = None,
-    y0: ArrayLike | None = None,
+    y0: ArrayLike | Evaluation | Sequence[Evaluation] | None = None,
     n_parallel: int = 1,
     executor: object | None = None,
     storage: str | PathLike[str] | None = None,
@@ -184,9 +194,11 @@ def maximize(
         x0,
         y0,
         dict(
-            direction="maximize",
+            direction=_only_maximize(direction),
             noise=noise,
             constraints=constraints,
+            outcome_constraints=outcome_constraints,
+            reference_point=reference_point,
             policy=policy,
             n_initial=n_initial,
             seed=seed,
@@ -203,12 +215,27 @@ def maximize(
     )
 
 
+def _of_minimize(direction: Any) -> Any:
+    if direction == "maximize":
+        raise ValueError("`minimize` got direction='maximize': call `maximize`.")
+    return "minimize" if direction is None else direction
+
+
+def _only_maximize(direction: object) -> Literal["maximize"]:
+    if direction not in (None, "maximize"):
+        raise ValueError(
+            f"`maximize` has no other direction, but got {direction!r}. For several objectives "
+            "call `minimize`, whose `direction` may be a list."
+        )
+    return "maximize"
+
+
 def _optimize(
     fun: Objective,
     space: object,
     n_evals: int,
     x0: Point | Sequence[Point] | None,
-    y0: ArrayLike | None,
+    y0: ArrayLike | Evaluation | Sequence[Evaluation] | None,
     of_study: dict[str, Any],
     **of_run: Any,
 ) -> Result:
@@ -220,7 +247,7 @@ def _optimize(
     first = _starting_points(space, x0)
     study = Study(space, **of_study)
     if y0 is not None:
-        study.add(first, np.atleast_1d(y0), once=True)
+        study.add(first, _values_at(first, y0, study), once=True)
         first = []
     with _kept(study):
         try:
@@ -232,7 +259,7 @@ def _optimize(
         if not any(trial.state is TrialState.COMPLETE for trial in study.trials):
             reasons = sorted({str(trial.reason) for trial in study.trials})
             raise AllEvaluationsFailed(f"Not one evaluation succeeded: {'; '.join(reasons)}")
-        return _result(study, message, success)
+        return result_of(study, message, success)
 
 
 @contextmanager
@@ -257,32 +284,12 @@ def _starting_points(space: Space, x0: Point | Sequence[Point] | None) -> list[P
     return [space.check(point) for point in (x0 if several else [x0])]
 
 
-def _result(study: Study, message: str, success: bool) -> Result:
-    best = study.recommend()
-    ended = [trial for trial in study.trials if trial.state is not TrialState.RUNNING]
-    failures = Counter(trial.reason for trial in ended if trial.state is TrialState.FAILED)
-    failed = f" {failures.total()} of {len(ended)} evaluations failed." if failures else ""
-    seen = [
-        trial.value for trial in ended if trial.params == best.params and trial.value is not None
-    ]
-    return Result(
-        x=_vector(study.space, best.params),
-        params=dict(best.params),
-        fun=best.mean,
-        sd=best.sd,
-        observed=float(np.mean(seen)) if seen else float("nan"),
-        nfev=len(ended),
-        n_failed=failures.total(),
-        failures=dict(failures),
-        success=success,
-        message=f"{message}{failed} {study.description}; {best.rule.replace('_', ' ')}.",
-        x_iters=[_vector(study.space, trial.params) for trial in ended],
-        func_vals=np.array([np.nan if trial.value is None else trial.value for trial in ended]),
-        study=study,
-    )
-
-
-def _vector(space: Space, params: Mapping[str, Any]) -> NDArray[np.float64] | list[Any]:
-    """An array when every parameter is a number, else a list in the order of the space."""
-    values = [params[name] for name in space.names]
-    return values if space.categories else np.array(values, dtype=np.float64)
+def _values_at(points: Sequence[Params], y0: Any, study: Study) -> Any:
+    """What was given for one point or several, an entry or a row for each."""
+    if isinstance(y0, Evaluation):
+        return [y0]
+    if isinstance(y0, Sequence) and any(isinstance(one, Evaluation) for one in y0):
+        return y0
+    values = np.atleast_1d(y0)
+    is_row = isinstance(study.direction, tuple) and len(points) == values.ndim == 1
+    return values[None] if is_row else values

@@ -52,6 +52,8 @@ def open_study(
         return store, given
     policy = None if "policy" in free else given.policy
     stored = Settings.from_json(store.settings, constraints=given.constraints, policy=policy)
+    if stored.n_values != given.n_values:  # a reference point belongs to as many objectives
+        free = [key for key in free if key != "reference_point"]
     settings = replace(given, **{key: getattr(stored, key) for key in free})
     different = [
         line for line in differences(store.settings, settings) if not line.startswith("policy")

@@ -117,6 +117,15 @@ def candidates(
     )
 
 
+def value_and_gradient(acquisition: Acquisition, X: Tensor) -> tuple[Tensor, Tensor]:
+    """Values (b,) and gradients (b, d) at points (b, d), in closed form where there is one."""
+    closed_form = getattr(acquisition, "value_and_gradient", None)
+    if closed_form is None:
+        return by_autograd(acquisition, X)
+    found: tuple[Tensor, Tensor] = closed_form(X)
+    return found
+
+
 def by_autograd(acquisition: Acquisition, X: Tensor) -> tuple[Tensor, Tensor]:
     """Values (b,) of an acquisition and their gradients (b, d) at points (b, d)."""
     with torch.enable_grad():
@@ -197,10 +206,8 @@ def _climb_real(
     lower, upper = X.copy(), X.copy()
     lower[:, real], upper[:, real] = 0.0, 1.0
 
-    closed_form = getattr(acquisition, "value_and_gradient", partial(by_autograd, acquisition))
-
     def negative(x: Array) -> tuple[Array, Array]:
-        value, gradient = closed_form(torch.from_numpy(x))
+        value, gradient = value_and_gradient(acquisition, torch.from_numpy(x))
         return -value.numpy(), -gradient.numpy()
 
     x, f = minimize_from(
@@ -213,10 +220,9 @@ def _climb_inside(
     acquisition: Acquisition, region: Region, X: Array, v: Array, max_calls: int
 ) -> tuple[Array, Array]:
     """Search in the real columns under constraints, one start after the other."""
-    closed_form = getattr(acquisition, "value_and_gradient", partial(by_autograd, acquisition))
 
     def negative(x: Array) -> tuple[float, Array]:
-        value, gradient = closed_form(torch.from_numpy(x[None]))
+        value, gradient = value_and_gradient(acquisition, torch.from_numpy(x[None]))
         return -float(value[0]), -gradient[0].numpy()
 
     found = np.array([region.climb(negative, x, max_calls) for x in X])

@@ -6,7 +6,7 @@ is not read back.
 """
 
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import MISSING, fields
 from functools import partial
 from typing import Any
 
@@ -109,6 +109,22 @@ def decode(described: Any) -> Any:
         raise NewerVersion(f"the settings hold {name!r}")
     check_entries(f"the settings of {name}", values, {f.name for f in fields(_DATACLASSES[name])})
     return _DATACLASSES[name](**values)
+
+
+def with_defaults(described: Any) -> Any:
+    """What an older version wrote, with the fields that its classes had not yet."""
+    if isinstance(described, list):
+        return [with_defaults(part) for part in described]
+    if not isinstance(described, Mapping):
+        return described
+    filled = {name: with_defaults(value) for name, value in described.items()}
+    known = _DATACLASSES.get(filled["kind"]) if isinstance(filled.get("kind"), str) else None
+    for field in () if known is None else fields(known):
+        if field.name not in filled and field.default is not MISSING:
+            filled[field.name] = encode(field.default)
+        elif field.name not in filled and field.default_factory is not MISSING:
+            filled[field.name] = encode(field.default_factory())
+    return filled
 
 
 def _write_linear(constraint: LinearConstraint) -> dict[str, Any]:

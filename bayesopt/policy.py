@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Literal, get_args
 
+import torch
 from botorch.acquisition import AcquisitionFunction
 from botorch.models.model import Model
 from torch import Tensor
@@ -32,6 +33,7 @@ from bayesopt.data import Dataset
 from bayesopt.models.derivatives.process import DerivativeGaussianProcess
 from bayesopt.models.gaussian_process import GaussianProcess, KernelName
 from bayesopt.models.surrogate import HyperparametersName
+from bayesopt.observations import Observations
 from bayesopt.region import Region
 
 ModelName = Literal["auto"] | KernelName
@@ -50,8 +52,10 @@ AcquisitionName = Literal[
     "ei_posterior_mean",
     "ei_next_mean",
     "ei_next_observation",
+    "nehvi",
     "random",
 ]
+BatchName = Literal["greedy", "joint", "constant_liar"]
 
 _KNOWN_MODELS = ("auto", *get_args(KernelName))
 _BUILDERS: dict[str, Builder] = {
@@ -83,6 +87,8 @@ _IN_A_REGION: dict[str, Callable[..., AcquisitionFunction]] = {
 """Those that look for other points than the candidate, and are told where: ``region=``."""
 
 _AUTO = "ei"
+_JOINT = ("auto", "ei", "noisy_ei", "kgcp", "kg")
+_OF_SEVERAL = ("auto", "nehvi", "random")
 _SPOKEN = {
     "ei": "log expected improvement",
     "augmented": "log expected improvement (augmented for noise)",
@@ -99,6 +105,7 @@ _SPOKEN = {
     "ei_posterior_mean": "log expected improvement on the best posterior mean",
     "ei_next_mean": "log expected improvement of the next posterior mean",
     "ei_next_observation": "log expected improvement of the next observation",
+    "nehvi": "log noisy expected hypervolume improvement",
     "random": "random search",
     "own": "own acquisition",
 }
@@ -173,11 +180,28 @@ class Policy:
         - "ei_posterior_mean", "ei_next_mean", "ei_next_observation": expected improvement of the
           function, of its next posterior mean, or of the next observation, on the best posterior
           mean (Frazier 2018, Section 5.1).
+        - "nehvi": noisy expected hypervolume improvement, for several objectives (Daulton et al.
+          2021); without noise the expected hypervolume improvement.
         - "random": uniform points, the baseline.
         - "auto": "ei". None of the other expected improvements beats it at any noise; "kg" did
-          on both noisy problems where they met, in ten times the time (`docs/benchmarks`).
+          on both noisy problems where they met, in ten times the time (`docs/benchmarks`). With
+          several objectives "nehvi".
 
-        Or a callable ``(model, data, X_pending) -> AcquisitionFunction``.
+        Under outcome constraints each of them is that over feasible points, times the probability
+        of feasibility; "nei" and "nehvi" know what the constraints may be at the same points.
+        Where evaluations have failed, all are multiplied by the probability that one does not.
+
+        Or a callable ``(model, data, X_pending) -> AcquisitionFunction``, for one objective; the
+        logarithms of these probabilities are added to what it returns.
+    batch
+        How points are chosen beside those that are running:
+
+        - "greedy": one by one; what is running may give anything that the model expects of it.
+        - "joint": likewise, but the points of one ``ask(n)`` are then moved together, to where
+          they are worth most together; for "ei", "noisy_ei", "kgcp" and "kg" of one objective,
+          without outcome constraints, gradients and drawn hyperparameters.
+        - "constant_liar": one by one; what is running is taken to return its posterior mean
+          (Ginsbourger et al. 2010). Quicker. Entropy searches and `lookahead` always do so.
     search
         What the search adds to the plain acquisition.
 
@@ -191,6 +215,7 @@ class Policy:
     acquisition: AcquisitionName | Builder = "auto"
     search: Search = field(default_factory=Search)
     hyperparameters: HyperparametersName = "map"
+    batch: BatchName = "greedy"
 
     def __post_init__(self) -> None:
         if not isinstance(self.model, GaussianProcess):
@@ -203,6 +228,39 @@ class Policy:
             check_name("acquisition", self.acquisition, known, "or a callable of your own")
         if not isinstance(self.search, Search):
             raise TypeError(f"`search` must be a bayesopt.policy.Search, but got {self.search!r}.")
+        check_name("batch", self.batch, get_args(BatchName))
+        if self.batch == "joint" and self.acquisition not in _JOINT:
+            raise ValueError(
+                f"batch='joint' is for the acquisitions {', '.join(map(repr, _JOINT))}, not for "
+                f"{self.acquisition!r}; use batch='greedy'."
+            )
+        if self.batch == "joint" and self.hyperparameters == "slice":
+            raise ValueError(
+                "batch='joint' does not support hyperparameters='slice'; use batch='greedy'."
+            )
+
+    def check_fits(self, n_objectives: int, constrained: bool) -> None:
+        """Raise ValueError where this policy cannot search what a study observes.
+
+        Parameters
+        ----------
+        n_objectives
+            Number of objectives.
+        constrained
+            Whether there are outcome constraints.
+        """
+        several = n_objectives > 1
+        if several and self.acquisition not in _OF_SEVERAL:
+            name = "an acquisition of your own" if callable(self.acquisition) else self.acquisition
+            raise ValueError(
+                f"Several objectives are searched by acquisition='nehvi' or 'random', not by "
+                f"{name!r}."
+            )
+        if not several and self.acquisition == "nehvi":
+            raise ValueError("acquisition='nehvi' is for several objectives, but there is one.")
+        if self.batch == "joint" and (several or constrained):
+            what = "several objectives" if several else "outcome constraints"
+            raise ValueError(f"batch='joint' does not support {what}; use batch='greedy'.")
 
     @property
     def process(self) -> GaussianProcess:
@@ -219,13 +277,25 @@ class Policy:
     def builder(self, region: Region) -> Builder:
         """What makes the acquisition in a region, with "auto" resolved; not for "random"."""
         if callable(self.acquisition):
-            return self.acquisition
+            return partial(_built_by_user, self.acquisition)
         if self.needs_region:
             return partial(_IN_A_REGION[self.acquisition], region=region)
         return _BUILDERS[_AUTO if self.acquisition == "auto" else self.acquisition]
 
+    def samples_outcomes(self, pending: bool, constrained: bool) -> bool:
+        """Whether improvement is averaged over what the outcomes may be at points that are running,
+        or measured with noise, and not measured from one value."""
+        if self.acquisition == "nei":
+            return constrained
+        return self.acquisition in ("auto", "ei") and pending and self.batch != "constant_liar"
+
     def check_takes_derivatives(self) -> None:
         """Raise ValueError where the model cannot learn from partial derivatives."""
+        if self.batch == "joint":
+            raise ValueError(
+                "batch='joint' does not support partial derivatives: use batch='greedy', or leave "
+                "the gradient out."
+            )
         if self.acquisition != "random" and not self.process.takes_derivatives:
             raise ValueError(
                 "Partial derivatives need a model with the kernel 'matern52' or 'rbf' and a "
@@ -233,8 +303,8 @@ class Policy:
                 "the gradient out."
             )
 
-    def described(self, data: Dataset) -> tuple[str, str]:
-        """Model and acquisition in words, with "auto" resolved for these data."""
+    def described(self, seen: Observations) -> tuple[str, str]:
+        """Models and acquisition in words, with "auto" resolved for these observations."""
         if self.acquisition == "random":
             return "no model", _SPOKEN["random"]
         how = {
@@ -243,11 +313,19 @@ class Policy:
             "slice": "slice sampling",
         }
         name = "own" if callable(self.acquisition) else str(self.acquisition)
-        if name in ("auto", "ei"):
-            name = "ei" if bool((data.Yvar == 0).all()) else "augmented"
-        if name == "kg" and data.dY is not None:
+        if len(seen.objectives) > 1:
+            name = "nehvi"
+        elif name in ("auto", "ei"):
+            exact = bool((seen.objectives[0].Yvar == 0).all())
+            name = "ei" if exact else "augmented"
+        elif name == "kg" and seen.objectives[0].dY is not None:
             name = "d-kg"
-        return f"{self.process}, {how[self.hyperparameters]}", _SPOKEN[name]
+        spoken = _SPOKEN[name]
+        if seen.constraints:
+            spoken += ", times the probability of feasibility"
+        if len(seen.X_failed) > 0:
+            spoken += ", times the probability of success"
+        return f"{self.process}, {how[self.hyperparameters]}", spoken
 
 
 def _check_builder(build: Builder) -> None:
@@ -259,3 +337,28 @@ def _check_builder(build: Builder) -> None:
         raise TypeError(
             f"An acquisition of your own is called as (model, data, X_pending), but {error}."
         ) from None
+
+
+def _built_by_user(
+    build: Builder, model: Model, data: Dataset, X_pending: Tensor | None
+) -> AcquisitionFunction:
+    acquisition = build(model, data, X_pending)
+    _check_own(acquisition, data.X[:1].unsqueeze(-2))
+    return acquisition
+
+
+def _check_own(acquisition: object, X: Tensor) -> None:
+    """Raise TypeError when what the user's builder returned cannot score X (1, 1, d)."""
+    if not callable(acquisition):
+        raise TypeError(
+            "Your acquisition must return an AcquisitionFunction, which scores candidates "
+            f"(b, 1, d) by a tensor (b,), but it returned {acquisition!r}."
+        )
+    with torch.no_grad():
+        value = acquisition(X)
+    if not isinstance(value, Tensor) or value.shape != (1,):
+        came = tuple(value.shape) if isinstance(value, Tensor) else repr(value)
+        raise TypeError(
+            f"Your acquisition must score candidates (b, 1, d) by a tensor (b,), but for b = 1 it "
+            f"gave {came}."
+        )

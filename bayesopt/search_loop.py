@@ -48,7 +48,10 @@ class TrialSource(Protocol):
         """Tell the user that a trial has ended; False if the user has had enough."""
 
     def best_value(self) -> float | None:
-        """The best value so far; None while there is none."""
+        """The best value so far; None while there is none, or where none is better than all."""
+
+    def has_results(self) -> bool:
+        """Whether there is a value at all."""
 
 
 def run_until_done(
@@ -163,7 +166,7 @@ class _Loop:
         """Past the timeout; but one evaluation is had in any case."""
         began = bool(self.outcomes or self.workers.running)
         late = self.timeout is not None and time.monotonic() - self.started > self.timeout
-        return late and (began or self.source.best_value() is not None)
+        return late and (began or self.source.has_results())
 
     def _say_whom_we_wait_for(self) -> None:
         now = time.monotonic()

@@ -3,16 +3,28 @@
 import reprlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
-from typing import Any, get_args
+from typing import Any, cast, get_args
 
-from bayesopt.arguments import checked_noise, checked_seed, whole_number
+from bayesopt.arguments import checked_noise, checked_seed, finite_number, whole_number
 from bayesopt.data import Direction, Noise
+from bayesopt.outcome_constraints import OutcomeConstraints
 from bayesopt.parameter import Categorical, Parameter
-from bayesopt.plain_data import NewerVersion, check_entries, decode, encode, functions_in, plain
+from bayesopt.plain_data import (
+    NewerVersion,
+    check_entries,
+    decode,
+    encode,
+    functions_in,
+    plain,
+    with_defaults,
+)
 from bayesopt.policy import Policy
 from bayesopt.space import Space
 
-FORMAT = 1
+FORMAT = 2
+"""2: several objectives, outcome constraints."""
+
+Directions = Direction | tuple[Direction, ...]
 
 _MAIN = ("__main__", "__mp_main__")  # the same script as its own process and as a worker names it
 _SHORT = reprlib.Repr()
@@ -28,11 +40,16 @@ class Settings:
     space
         The parameters.
     direction
-        "minimize" or "maximize".
+        "minimize" or "maximize"; for several objectives a list with one for each.
     noise
         "auto", False or a standard deviation.
     constraints
         As users write them (see `bayesopt.constraints`): one, or a list of them.
+    outcome_constraints
+        Bounds on other outcomes by their names (see `bayesopt.outcome_constraints`).
+    reference_point
+        A value for each of several objectives: what is worse in one of them counts for nothing in
+        the hypervolume. None: chosen from what was observed.
     policy
         How points are chosen.
     n_initial
@@ -47,9 +64,11 @@ class Settings:
     """
 
     space: Space
-    direction: Direction = "minimize"
+    direction: Directions = "minimize"
     noise: Noise = "auto"
     constraints: tuple[Any, ...] = ()
+    outcome_constraints: OutcomeConstraints = OutcomeConstraints()
+    reference_point: tuple[float, ...] | None = None
     policy: Policy = field(default_factory=Policy)
     n_initial: int
     seed: int
@@ -57,18 +76,30 @@ class Settings:
     def __post_init__(self) -> None:
         if not isinstance(self.space, Space):
             raise TypeError(f"`space` must be a bayesopt.Space, but got {self.space!r}.")
-        if self.direction not in get_args(Direction):
-            raise ValueError(
-                f"`direction` is 'minimize' or 'maximize', but got {self.direction!r}."
-            )
         if not isinstance(self.policy, Policy):
             raise TypeError(f"`policy` must be a bayesopt.Policy, but got {self.policy!r}.")
         several = isinstance(self.constraints, Sequence)
         constraints = tuple(self.constraints) if several else (self.constraints,)
         object.__setattr__(self, "constraints", constraints)
+        object.__setattr__(self, "direction", checked_direction(self.direction))
+        outcome_constraints = OutcomeConstraints.of(self.outcome_constraints)
+        object.__setattr__(self, "outcome_constraints", outcome_constraints)
+        point = _checked_reference_point(self.reference_point, self.n_values)
+        object.__setattr__(self, "reference_point", point)
+        self.policy.check_fits(self.n_values, bool(outcome_constraints))
         object.__setattr__(self, "noise", checked_noise(self.noise))
         object.__setattr__(self, "n_initial", whole_number(self.n_initial, "n_initial", 1))
         object.__setattr__(self, "seed", checked_seed(self.seed))
+
+    @property
+    def directions(self) -> tuple[Direction, ...]:
+        """The direction of each objective, also where there is only one."""
+        return self.direction if isinstance(self.direction, tuple) else (self.direction,)
+
+    @property
+    def n_values(self) -> int:
+        """Number of objectives."""
+        return len(self.directions)
 
     def to_json(self) -> dict[str, Any]:
         """Plain dict for `from_json`; functions are described by their names.
@@ -81,9 +112,11 @@ class Settings:
         return {
             "format": FORMAT,
             "space": plain(self.space.to_json()),
-            "direction": self.direction,
+            "direction": plain(self.direction),
             "noise": self.noise,
             "constraints": encode(self.constraints),
+            "outcome_constraints": self.outcome_constraints.to_json(),
+            "reference_point": plain(self.reference_point),
             "policy": encode(self.policy),
             "n_initial": self.n_initial,
             "seed": self.seed,
@@ -113,11 +146,12 @@ class Settings:
         TypeError
             If `constraints` or `policy` is not what it has to be.
         """
-        _check_keys(described)
+        described = _checked_keys(described)
         _check_functions(described, constraints, policy)
         stored = dict(described)
         del stored["format"]
         try:
+            stored["outcome_constraints"] = OutcomeConstraints.of(stored["outcome_constraints"])
             stored["space"] = Space.from_json(described["space"])
             stored["constraints"] = decode(described["constraints"]) if constraints is None else ()
             stored["policy"] = decode(described["policy"]) if policy is None else Policy()
@@ -154,7 +188,7 @@ def differences(stored: Mapping[str, Any], given: Settings) -> list[str]:
     ValueError
         If `stored` is damaged or of a newer version.
     """
-    _check_keys(stored)
+    stored = _checked_keys(stored)
     other = given.to_json()
     try:
         was = Space.from_json(stored["space"])
@@ -162,13 +196,59 @@ def differences(stored: Mapping[str, Any], given: Settings) -> list[str]:
         raise ValueError(f"The stored space of this study cannot be read: {error}") from error
     lines = _between_spaces(was, Space.from_json(other["space"]))
     for name in other:
-        if name not in ("format", "space"):
+        if name == "outcome_constraints":
+            lines += _between_outcome_constraints(stored[name], other[name])
+        elif name not in ("format", "space"):
             lines += _between(name, stored[name], other[name])
     return lines
 
 
-def _check_keys(described: Mapping[str, Any]) -> None:
-    """Raise ValueError unless there is one entry for each part of the settings."""
+def checked_direction(direction: Any) -> Directions:
+    """Return a direction, or a tuple of two or more; raises ValueError."""
+    known = get_args(Direction)
+    if isinstance(direction, str) and direction in known:
+        return cast(Direction, direction)
+    if not isinstance(direction, list | tuple):
+        raise ValueError(
+            f"`direction` is 'minimize' or 'maximize', but got {direction!r}; for several "
+            "objectives it is a list of these."
+        )
+    for one in direction:
+        if not isinstance(one, str) or one not in known:
+            raise ValueError(
+                f"Each `direction` is 'minimize' or 'maximize', but got {one!r} in {direction!r}."
+            )
+    if len(direction) < 2:
+        one = f" Write direction={direction[0]!r}." if direction else ""
+        raise ValueError(
+            f"A list of `direction` is for two or more objectives, but got {direction!r}.{one}"
+        )
+    return tuple(direction)
+
+
+def _checked_reference_point(point: Any, n_values: int) -> tuple[float, ...] | None:
+    if point is None:
+        return None
+    if n_values == 1:
+        raise ValueError(
+            f"A `reference_point` is for several objectives, but there is one: leave it out, or "
+            f"give a `direction` for each; got {point!r}."
+        )
+    if isinstance(point, str | Mapping) or not hasattr(point, "__len__"):
+        raise TypeError(f"`reference_point` must be {n_values} numbers, but got {point!r}.")
+    if len(point) != n_values:
+        raise ValueError(
+            f"`reference_point` needs a number for each of the {n_values} objectives, but "
+            f"{len(point)} came: {point!r}."
+        )
+    return tuple(finite_number(x, f"`reference_point[{i}]`") for i, x in enumerate(point))
+
+
+def _checked_keys(described: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The description as this format has it, with an entry for each part of the settings.
+
+    Raises ValueError where it is not one.
+    """
     if not isinstance(described, Mapping):
         raise ValueError(f"Settings of a study are a dict, but got {_SHORT.repr(described)}.")
     version = described.get("format")
@@ -176,7 +256,12 @@ def _check_keys(described: Mapping[str, Any]) -> None:
         raise ValueError(f"These are no settings of a study: their format is {version!r}.")
     if version > FORMAT:
         raise NewerVersion(f"its format is {version}, and this version reads {FORMAT}")
+    if version == 1:
+        of_format_2: dict[str, Any] = {"outcome_constraints": {}, "reference_point": None}
+        policy = with_defaults(described.get("policy"))
+        described = {**of_format_2, **described, "policy": policy}
     check_entries("the settings", described, {"format", *(f.name for f in fields(Settings))})
+    return described
 
 
 def _check_functions(described: Mapping[str, Any], constraints: Any, policy: Any) -> None:
@@ -216,6 +301,17 @@ def _spoken_parameter(parameter: Parameter) -> str:
         return f"Categorical({list(parameter.choices)!r})"
     log = ", log=True" if parameter.log else ""
     return f"{type(parameter).__name__}({parameter.low!r}, {parameter.high!r}{log})"
+
+
+def _between_outcome_constraints(was: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    what = "outcome_constraints:"
+    lines = [f"{what} {name!r} is gone" for name in was if name not in now]
+    lines += [f"{what} {name!r} is new" for name in now if name not in was]
+    return lines + [
+        f"{what} {name!r} was {tuple(was[name])}, now {tuple(now[name])}"
+        for name in now
+        if name in was and list(was[name]) != now[name]
+    ]
 
 
 def _between(what: str, was: Any, now: Any) -> list[str]:

@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 
 from bayesopt.arguments import checked_timeout, whole_number
 from bayesopt.ask_tell import AskTell, Point
+from bayesopt.csv_results import read_csv
 from bayesopt.data import Direction, Noise
-from bayesopt.execution.objective import Objective, check_signature
+from bayesopt.execution.objective import Calling, Objective, check_signature
 from bayesopt.execution.progress import Progress
 from bayesopt.execution.workers import workers_for
 from bayesopt.explanation import Explanation
@@ -18,17 +19,19 @@ from bayesopt.insight import Insight
 from bayesopt.ledger import Ledger
 from bayesopt.loop_of_study import LoopOfStudy
 from bayesopt.opening import open_study, read_settings
+from bayesopt.outcome_constraints import OutcomeBounds, OutcomeConstraints
 from bayesopt.parameter import Array
+from bayesopt.pareto_front import ParetoFront
 from bayesopt.policy import Policy
 from bayesopt.recommend import Recommendation, Rule
 from bayesopt.region import Region
 from bayesopt.search_loop import run_until_done
-from bayesopt.settings import Settings
+from bayesopt.settings import Settings, checked_direction
 from bayesopt.space import Space
 from bayesopt.study_file import read_study, write_study
 from bayesopt.suggestion import default_n_initial
 from bayesopt.trial import Evaluation, Trial, TrialState
-from bayesopt.trial_table import read_csv, to_dataframe
+from bayesopt.trial_table import to_dataframe
 
 Callback = Callable[["Study", Trial], object]
 
@@ -41,7 +44,7 @@ class Study(AskTell):
     space
         A Space, a list of (low, high) pairs, or `scipy.optimize.Bounds`.
     direction
-        "minimize" or "maximize".
+        "minimize" or "maximize"; for several objectives a list with one for each.
     noise
         "auto": inferred from the data; False: the function is deterministic and no point is ever
         tried twice; a number: the known standard deviation of a value, in its own units.
@@ -51,6 +54,12 @@ class Study(AskTell):
         to 1e-10, or to the rounding of their sums where these are large. A has one column for each
         parameter, 0 for categories; the function of a NonlinearConstraint is called as the
         objective is, must be cheap, and NaN means no.
+    outcome_constraints
+        Bounds on what an evaluation gives besides its value: ``{"latency": (None, 5.0)}`` wants a
+        latency of at most 5. Each Evaluation has them in `constraints`, by the same names.
+    reference_point
+        For several objectives a value for each: what is worse in one of them counts for nothing.
+        None: chosen from what was observed.
     policy
         How points are chosen.
     n_initial
@@ -61,7 +70,7 @@ class Study(AskTell):
         Where trials are kept: None in memory; the path of a file, which is an SQLite database on a
         local disk; or the URL of a database server, as ``postgresql+psycopg://user@host/database``.
         Any number of processes may work on one study at once. A study that exists is gone on with;
-        its settings must be the same, but for `policy`, and None takes what is stored.
+        its settings must be the same, but for `policy`; None takes what is stored.
     name
         Which study of the storage; None is "study".
     max_attempts
@@ -89,9 +98,11 @@ class Study(AskTell):
         self,
         space: Space | Sequence[Any] | NDArray[Any] | object,
         *,
-        direction: Direction = "minimize",
+        direction: Direction | Sequence[Direction] = "minimize",
         noise: Noise = "auto",
         constraints: object = (),
+        outcome_constraints: OutcomeBounds | None = None,
+        reference_point: Sequence[float] | None = None,
         policy: Policy | None = None,
         n_initial: int | None = None,
         seed: int | None = None,
@@ -101,12 +112,19 @@ class Study(AskTell):
     ) -> None:
         whole_number(max_attempts, "max_attempts", 1)
         space = Space.of(space)
-        free = {"policy": policy, "n_initial": n_initial, "seed": seed}
+        free = {
+            "policy": policy,
+            "n_initial": n_initial,
+            "seed": seed,
+            "reference_point": reference_point,
+        }
         settings = Settings(
             space=space,
-            direction=direction,
+            direction=checked_direction(direction),
             noise=noise,
             constraints=constraints,  # type: ignore[arg-type]
+            outcome_constraints=OutcomeConstraints.of(outcome_constraints),
+            reference_point=reference_point,  # type: ignore[arg-type]
             policy=Policy() if policy is None else policy,
             n_initial=default_n_initial(space) if n_initial is None else n_initial,
             seed=secrets.randbits(32) if seed is None else seed,
@@ -182,7 +200,7 @@ class Study(AskTell):
         ----------
         fun
             Called with the parameters as keywords, or with one vector when the space is a list of
-            bounds. Returns a number, ``(mean, sd)`` or an Evaluation; what it raises is recorded.
+            bounds. Returns what `tell` takes; what it raises is recorded.
         n_evals
             Evaluations of the study in all: failed, added and earlier ones and those of other
             processes included.
@@ -228,13 +246,14 @@ class Study(AskTell):
             raise TypeError(f"`callback` must be callable, but got {callback!r}.")
         workers = workers_for(
             fun,
-            self.space,
+            Calling.of(self.space, self._settings.n_values),
             whole_number(n_parallel, "n_parallel", 1),
             executor,
             checked_timeout(trial_timeout, "trial_timeout"),
         )
         self._ledger.refresh()
-        line = Progress(n_evals, self._ledger.n_ended, progress)
+        has_best = self._settings.n_values == 1
+        line = Progress(n_evals, self._ledger.n_ended, progress, has_best)
         loop = LoopOfStudy(self, n_evals, given, callback)
         try:
             why = run_until_done(loop, workers, line, timeout)
@@ -255,12 +274,15 @@ class Study(AskTell):
         Raises
         ------
         ValueError
-            If nothing has been observed yet, or the rule is not known.
+            If nothing has been observed yet, the rule is not known, or there are several
+            objectives (see `pareto_front`).
         """
         return self._insight.recommend(rule)
 
     def predict(self, points: Sequence[Point] | NDArray[Any]) -> tuple[Array, Array]:
         """Mean (n,) and standard deviation (n,) of the function, without noise, at n points.
+
+        Of m > 1 objectives (n, m) and (n, m).
 
         Fitted to all values as they are. The search and `recommend` look harder at the good values
         and count the poor ones only as poor, so that their numbers differ a little from these.
@@ -271,6 +293,26 @@ class Study(AskTell):
             If nothing has been observed yet, or a point is not in the space.
         """
         return self._insight.predict(self._checked(points))
+
+    def feasibility(self, points: Sequence[Point] | NDArray[Any]) -> Array:
+        """Probability (n,) that n points meet the outcome constraints and do not fail.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If nothing has been observed yet, or a point is not in the space.
+        """
+        return self._insight.feasibility(self._checked(points))
+
+    def pareto_front(self) -> ParetoFront:
+        """The evaluated points of several objectives that no other one beats in all of them.
+
+        Raises
+        ------
+        ValueError
+            If there is one objective, or nothing has been observed yet.
+        """
+        return self._insight.pareto_front()
 
     @property
     def description(self) -> str:
@@ -301,14 +343,21 @@ class Study(AskTell):
         """A pandas DataFrame, one row for each trial, indexed by its number.
 
         Columns: state, value, sd, the parameters, origin, attempt, reason, started and ended (UTC),
-        seconds. A parameter with the name of another column is ``params.<name>``.
+        seconds. A parameter with the name of another column is ``params.<name>``. For several
+        objectives they are value_0, sd_0, value_1 and so on; outcome constraints are in
+        ``constraint.<name>``, and ``constraint_sd.<name>`` where one has a standard error.
 
         Raises
         ------
         ImportError
             Without pandas (`pip install 'bayesopt-uq[dataframe]'`).
         """
-        return to_dataframe(self.trials, self.space)
+        return to_dataframe(
+            self.trials,
+            self.space,
+            n_values=self._settings.n_values,
+            constraints=self.outcome_constraints.names,
+        )
 
     def export(self, path: str | PathLike[str]) -> None:
         """Write a copy of the study as JSON, whole or not at all; `load` reads it.
@@ -328,14 +377,16 @@ class Study(AskTell):
         Rows without a value, or with the state "failed", become failed trials. Partial derivatives
         are read from columns "gradient." and the name of a parameter, their standard errors from
         "gradient_sd." and the name. Other columns are ignored. What the study holds already is not
-        added again.
+        added again. Several objectives, outcome constraints and their standard errors are read from
+        columns with the names that `to_dataframe` gives them.
 
         Parameters
         ----------
         path
             With a header; commas, semicolons or tabs between the columns.
         value, sd
-            Names of the columns of the values, and of their standard errors if there is one.
+            Names of the columns of the values, and of their standard errors if there is one; for
+            several objectives, what their names begin with.
 
         Raises
         ------
@@ -346,7 +397,14 @@ class Study(AskTell):
         StorageError
             If they cannot be saved; then nothing is added.
         """
-        rows = read_csv(path, self.space, value, sd)
+        rows = read_csv(
+            path,
+            self.space,
+            value,
+            sd,
+            n_values=self._settings.n_values,
+            constraints=self.outcome_constraints.names,
+        )
         ended = [self._fields(result) for _, result in rows]
         with self._lock:
             self._ledger.add([params for params, _ in rows], ended, True)
@@ -354,6 +412,6 @@ class Study(AskTell):
     def _fields(self, result: Evaluation | str) -> dict[str, Any]:
         """How a trial ended, as fields of Trial."""
         if isinstance(result, Evaluation):
-            evaluation = self._with_named_partials(result)
+            evaluation = self._checked_evaluation(result)
             return {"state": TrialState.COMPLETE, "evaluation": evaluation}
         return {"state": TrialState.FAILED, "reason": result}

@@ -143,6 +143,14 @@ def take(draft: Draft, by: Claimant, params: Params) -> Record:
     return _put(draft, by, len(draft), Trial(len(draft), dict(params)))
 
 
+def claim_together(draft: Draft, by: Claimant, n: int) -> list[Record]:
+    """n new numbers whose points are chosen together."""
+    claimed = _done_before(draft)
+    while len(claimed) < n:
+        claimed.append(_put(draft, by, len(draft), None))
+    return claimed
+
+
 def commit(draft: Draft, by: Claimant, claim: Claim, trial: Trial, distinct: bool) -> Trial | None:
     """Make a chosen point the trial of a number that was claimed.
 

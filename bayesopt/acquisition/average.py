@@ -18,7 +18,7 @@ from botorch.acquisition import AcquisitionFunction
 from jaxtyping import Float as Shaped
 from torch import Tensor
 
-from bayesopt.optimize import by_autograd
+from bayesopt.optimize import value_and_gradient
 
 
 class Average(AcquisitionFunction):  # type: ignore[misc]
@@ -48,12 +48,7 @@ class Average(AcquisitionFunction):  # type: ignore[misc]
         self, X: Shaped[Tensor, "b d"]
     ) -> tuple[Shaped[Tensor, " b"], Shaped[Tensor, "b d"]]:
         """Value and gradient at every candidate."""
-        pairs = [
-            term.value_and_gradient(X)
-            if hasattr(term, "value_and_gradient")
-            else by_autograd(term, X)
-            for term in self.terms
-        ]
+        pairs = [value_and_gradient(term, X) for term in self.terms]
         values = torch.stack([value for value, _ in pairs])
         gradients = torch.stack([gradient for _, gradient in pairs])
         if not self.log:

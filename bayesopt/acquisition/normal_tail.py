@@ -55,5 +55,5 @@ def log_inverse_mills(z: Array) -> Array:
 def inverse_mills(z: Array) -> Array:
     """r(z), to full accuracy on the left too, where it is close to -z."""
     left = 1.0 / (_SQRT_HALF_PI * erfcx(np.minimum(z, 0.0) * -_SQRT_HALF))
-    ratio: Array = np.where(z < 0.0, left, np.exp(log_inverse_mills(z)))
+    ratio: Array = np.where(z < 0.0, left, np.exp(log_inverse_mills(np.maximum(z, 0.0))))
     return ratio

@@ -91,7 +91,7 @@ class Observed:
         check_one_candidate(X)
         mean, variance, covariance = self.moments(X)
         flat = mean.reshape(-1), variance.reshape(-1), covariance.reshape(mean.numel(), len(self.A))
-        value: Tensor = _FromPartials.apply(of_moments, *flat).reshape(mean.shape)  # type: ignore[no-untyped-call]
+        value = with_partials(of_moments, *flat).reshape(mean.shape)
         return value if log else value.exp()
 
     def value_and_gradient(
@@ -155,6 +155,20 @@ class FunctionOfMoments(AcquisitionFunction):  # type: ignore[misc]
         return self.observed.value(self._log_value_and_partials, X, self.log)
 
 
+def with_partials(f: Callable[..., tuple[Tensor, ...]], *moments: Tensor) -> Tensor:
+    """The first of what f gives, differentiable in the moments by the others.
+
+    Parameters
+    ----------
+    f
+        Maps the moments to a value (*b,) and its derivative in each of them, of their shapes.
+    *moments
+        (*b,) or (*b, r) each.
+    """
+    value: Tensor = _FromPartials.apply(f, *moments)  # type: ignore[no-untyped-call]
+    return value
+
+
 class _FromPartials(torch.autograd.Function):
     """A function of moments that comes with its derivatives."""
 
@@ -169,6 +183,6 @@ class _FromPartials(torch.autograd.Function):
         if torch.is_grad_enabled():  # create_graph=True: they would come out wrong
             raise RuntimeError("Second derivatives of an acquisition are not implemented.")
         return None, *(
-            (grad if partial.dim() == 1 else grad.unsqueeze(-1)) * partial
+            (grad if partial.dim() == grad.dim() else grad.unsqueeze(-1)) * partial
             for partial in ctx.saved_tensors
         )

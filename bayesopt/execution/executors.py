@@ -15,15 +15,14 @@ from time import monotonic
 from typing import Any
 
 from bayesopt.execution.objective import (
+    Calling,
     Failure,
     Finished,
     Objective,
     Outcome,
     timed_call,
-    vector_of,
 )
 from bayesopt.execution.remote import evaluate_pickled, pickled, unpickled
-from bayesopt.space import Space
 
 _POLL = 0.1  # seconds between two looks at futures that do not call back
 _WATCH = 1.0  # seconds between two looks whether a pool still answers
@@ -40,8 +39,8 @@ class OnExecutor:
     ----------
     fun
         The function; it travels by cloudpickle, unless the executor has threads.
-    space
-        Where its points lie.
+    calling
+        How it is called and read.
     capacity
         How many are submitted at once.
     executor
@@ -53,10 +52,10 @@ class OnExecutor:
         If the function cannot be pickled.
     """
 
-    def __init__(self, fun: Objective, space: Space, capacity: int, executor: Any) -> None:
+    def __init__(self, fun: Objective, calling: Calling, capacity: int, executor: Any) -> None:
         self.capacity = capacity
         self.running: set[int] = set()
-        self._vector_of = vector_of(space)
+        self._calling = calling
         self._in_threads = isinstance(executor, ThreadPoolExecutor)
         self._fun: Any = fun if self._in_threads else pickled(fun)
         self._one_thread = isinstance(executor, ProcessPoolExecutor)  # others see to it themselves
@@ -133,9 +132,9 @@ class OnExecutor:
         key = line[0]
         call: tuple[Any, ...]
         if self._in_threads:
-            call = (timed_call, self._fun, self._vector_of, self._params[key])
+            call = (timed_call, self._fun, self._calling, self._params[key])
         else:
-            arguments = (self._fun, self._vector_of, dict(self._params[key]), self._one_thread)
+            arguments = (self._fun, self._calling, dict(self._params[key]), self._one_thread)
             call = (evaluate_pickled, *arguments, uuid.uuid4().hex)
         try:
             future = self._pool.submit(*call)

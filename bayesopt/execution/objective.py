@@ -77,6 +77,27 @@ Outcome = Evaluation | Failure
 
 
 @dataclass(frozen=True)
+class Calling:
+    """How the user's function is called and read; a worker need not have a Space.
+
+    Parameters
+    ----------
+    vector_of
+        Names in the order of the vector, when the function takes one; None for keywords.
+    n_values
+        Number of objectives: so many values it returns.
+    """
+
+    vector_of: tuple[str, ...] | None = None
+    n_values: int = 1
+
+    @classmethod
+    def of(cls, space: Space, n_values: int = 1) -> "Calling":
+        """How a function on a space is called."""
+        return cls(tuple(space.names) if space.takes_vector else None, n_values)
+
+
+@dataclass(frozen=True)
 class Finished:
     """One evaluation that ended.
 
@@ -116,27 +137,17 @@ def check_signature(fun: Objective, space: Space) -> None:
         ) from None
 
 
-def vector_of(space: Space) -> tuple[str, ...] | None:
-    """Names in the order of the vector, when the function takes one; None for keywords."""
-    return tuple(space.names) if space.takes_vector else None
-
-
-def evaluate(fun: Objective, space: Space, params: Mapping[str, Any]) -> Outcome:
+def call(fun: Objective, calling: Calling, params: Mapping[str, Any]) -> Outcome:
     """Call the function at one point; an exception or an unusable result becomes a Failure."""
-    return call(fun, vector_of(space), params)
-
-
-def call(fun: Objective, vector_of: tuple[str, ...] | None, params: Mapping[str, Any]) -> Outcome:
-    """`evaluate` without a Space, so that a worker need not have one."""
     try:
-        if vector_of is None:
+        if calling.vector_of is None:
             returned = fun(**params)
         else:
-            returned = fun(np.array([params[name] for name in vector_of]))
+            returned = fun(np.array([params[name] for name in calling.vector_of]))
     except Exception as error:
         return Failure.of(error, _printed(error))
     try:
-        return Evaluation.of(returned)
+        return Evaluation.of(returned, calling.n_values)
     except Exception as error:  # whatever the object does when it is looked at
         return unusable(error)
 
@@ -147,12 +158,12 @@ def unusable(error: Exception) -> Failure:
 
 
 def timed_call(
-    fun: Objective, vector_of: tuple[str, ...] | None, params: Mapping[str, Any]
+    fun: Objective, calling: Calling, params: Mapping[str, Any]
 ) -> tuple[Outcome, float]:
     """`call` in a worker, and its seconds: who wants to leave there leaves only the trial."""
     start = time.perf_counter()
     try:
-        outcome = call(fun, vector_of, params)
+        outcome = call(fun, calling, params)
     except BaseException as error:
         outcome = Failure.of(error)
     return outcome, time.perf_counter() - start

@@ -32,10 +32,14 @@ class Progress:
     show
         True, False, or "auto": where nobody watches, a line every 30 s, so that a search shorter
         than that is silent. With True there is one every second.
+    has_best
+        Whether the best value is shown; several objectives have none.
     """
 
-    def __init__(self, total: int, done: int, show: bool | Literal["auto"]) -> None:
-        self._done = done
+    def __init__(
+        self, total: int, done: int, show: bool | Literal["auto"], has_best: bool = True
+    ) -> None:
+        self._done, self._has_best = done, has_best
         self._display = _display(total, done, show)
         self.seconds_in_function = 0.0
         self.seconds_asking = 0.0
@@ -55,16 +59,17 @@ class Progress:
         Parameters
         ----------
         best
-            The best value so far.
+            The best value so far, None while there is none.
         seconds
             Time that it took in the function; in parallel these add up over the workers.
         """
         self._done += 1
         self.seconds_in_function += seconds
         if self._display is not None:
+            shown = f"best {'none yet' if best is None else f'{best:.6g}'}, "
             self._display.show(
                 self._done,
-                f"best {'none yet' if best is None else f'{best:.6g}'}, "
+                f"{shown if self._has_best else ''}"
                 f"function {self.seconds_in_function:.1f} s, "
                 f"optimiser {self.seconds_asking:.1f} s",
             )

@@ -8,7 +8,7 @@ from typing import Any
 import cloudpickle
 import threadpoolctl
 
-from bayesopt.execution.objective import Failure, Objective, Outcome, timed_call
+from bayesopt.execution.objective import Calling, Failure, Objective, Outcome, timed_call
 
 # Also in `preload`, which must set them before it imports anything.
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
@@ -36,7 +36,7 @@ def pickled(fun: Objective) -> bytes:
 
 def evaluate_pickled(
     fun: bytes,
-    vector_of: tuple[str, ...] | None,
+    calling: Calling,
     params: Mapping[str, Any],
     one_thread: bool,
     token: str = "",
@@ -47,8 +47,8 @@ def evaluate_pickled(
     ----------
     fun
         From `pickled`.
-    vector_of
-        Names in the order of the vector, or None for keywords.
+    calling
+        How it is called and read.
     params
         The point.
     one_thread
@@ -70,7 +70,7 @@ def evaluate_pickled(
         failure = Failure(kind, f"could not be loaded in the worker: {kind}: {error}", error=error)
         returned: bytes = cloudpickle.dumps((failure, 0.0))
     else:
-        returned = cloudpickle.dumps(timed_call(loaded, vector_of, params))
+        returned = cloudpickle.dumps(timed_call(loaded, calling, params))
     return returned
 
 

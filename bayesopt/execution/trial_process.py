@@ -13,6 +13,7 @@ from typing import Any
 
 import threadpoolctl
 
+from bayesopt.execution.objective import Calling
 from bayesopt.execution.remote import evaluate_pickled
 
 
@@ -24,8 +25,8 @@ class Task:
     ----------
     fun
         The function, pickled.
-    vector_of
-        Names in the order of the vector, or None for keywords.
+    calling
+        How it is called and read.
     params
         The point.
     environment
@@ -33,7 +34,7 @@ class Task:
     """
 
     fun: bytes
-    vector_of: tuple[str, ...] | None
+    calling: Calling
     params: Mapping[str, Any]
     environment: Mapping[str, str]
 
@@ -44,7 +45,7 @@ def run(task: Task, results: "Connection[Any, Any]") -> None:
     _take_over(task.environment)
     if "numpy.random" in sys.modules:  # each would draw what the fork server would have drawn
         sys.modules["numpy.random"].seed()
-    returned = evaluate_pickled(task.fun, task.vector_of, task.params, one_thread=True)
+    returned = evaluate_pickled(task.fun, task.calling, task.params, one_thread=True)
     for stream in (sys.stdout, sys.stderr):
         with suppress(AttributeError, OSError, ValueError):  # closed by the function, or none
             stream.flush()

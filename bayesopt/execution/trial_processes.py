@@ -11,11 +11,10 @@ from time import monotonic, sleep
 from typing import Any
 
 from bayesopt.execution.fresh_process import FreshProcess
-from bayesopt.execution.objective import Failure, Finished, Objective, vector_of
+from bayesopt.execution.objective import Calling, Failure, Finished, Objective
 from bayesopt.execution.process_start import start
 from bayesopt.execution.remote import pickled, unpickled
 from bayesopt.execution.trial_process import Task, run
-from bayesopt.space import Space
 
 _PAUSES = (0.05, 0.2, 0.5)  # seconds between attempts to start a process
 GRACE = 2.0
@@ -29,8 +28,8 @@ class ProcessPerTrial:
     ----------
     fun
         The function; it travels by cloudpickle.
-    space
-        Where its points lie.
+    calling
+        How it is called and read.
     capacity
         How many run at once.
     trial_timeout
@@ -43,10 +42,10 @@ class ProcessPerTrial:
     """
 
     def __init__(
-        self, fun: Objective, space: Space, capacity: int, trial_timeout: float | None
+        self, fun: Objective, calling: Calling, capacity: int, trial_timeout: float | None
     ) -> None:
         self.capacity = capacity
-        self._fun, self._vector_of = pickled(fun), vector_of(space)
+        self._fun, self._calling = pickled(fun), calling
         self._trial_timeout = trial_timeout
         self._trials: dict[int, _TrialProcess] = {}
         self._leaving: list[_TrialProcess] = []
@@ -58,7 +57,7 @@ class ProcessPerTrial:
 
     def start(self, key: int, params: Mapping[str, Any]) -> None:
         """Begin one evaluation."""
-        task = Task(self._fun, self._vector_of, params, dict(os.environ))
+        task = Task(self._fun, self._calling, params, dict(os.environ))
         for pause in _PAUSES:
             try:
                 self._trials[key] = _TrialProcess(key, task, self._trial_timeout)

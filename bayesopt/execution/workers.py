@@ -5,9 +5,8 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from bayesopt.execution.executors import OnExecutor
-from bayesopt.execution.objective import Finished, Objective, evaluate
+from bayesopt.execution.objective import Calling, Finished, Objective, call
 from bayesopt.execution.trial_processes import ProcessPerTrial
-from bayesopt.space import Space
 
 
 class Workers(Protocol):
@@ -50,14 +49,14 @@ class Here:
     ----------
     fun
         The function.
-    space
-        Where its points lie.
+    calling
+        How it is called and read.
     """
 
     capacity = 1
 
-    def __init__(self, fun: Objective, space: Space) -> None:
-        self._fun, self._space = fun, space
+    def __init__(self, fun: Objective, calling: Calling) -> None:
+        self._fun, self._calling = fun, calling
         self._started: dict[int, Mapping[str, Any]] = {}
 
     @property
@@ -74,7 +73,7 @@ class Here:
         done = []
         for key, params in list(self._started.items()):
             start = time.perf_counter()
-            outcome = evaluate(self._fun, self._space, params)
+            outcome = call(self._fun, self._calling, params)
             done.append(Finished(key, outcome, time.perf_counter() - start))
             del self._started[key]
         return done
@@ -90,7 +89,7 @@ class Here:
 
 def workers_for(
     fun: Objective,
-    space: Space,
+    calling: Calling,
     n_parallel: int,
     executor: object | None,
     trial_timeout: float | None,
@@ -101,8 +100,8 @@ def workers_for(
     ----------
     fun
         The function.
-    space
-        Where its points lie.
+    calling
+        How it is called and read.
     n_parallel
         How many evaluations run at once.
     executor
@@ -119,9 +118,9 @@ def workers_for(
         If there is a `trial_timeout` and an executor, which cannot stop what it runs.
     """
     if executor is None and n_parallel == 1 and trial_timeout is None:
-        return Here(fun, space)
+        return Here(fun, calling)
     if executor is None or (isinstance(executor, str) and executor == "process"):
-        return ProcessPerTrial(fun, space, n_parallel, trial_timeout)
+        return ProcessPerTrial(fun, calling, n_parallel, trial_timeout)
     if not callable(getattr(executor, "submit", None)) or isinstance(executor, type):
         raise TypeError(
             f"`executor` must be None, 'process' or an object with `submit`, like an executor of "
@@ -132,4 +131,4 @@ def workers_for(
             f"`trial_timeout` is {trial_timeout!r}, but only executor=None, one process per trial, "
             f"can stop an evaluation; {type(executor).__name__} cannot."
         )
-    return OnExecutor(fun, space, n_parallel, executor)
+    return OnExecutor(fun, calling, n_parallel, executor)

@@ -139,7 +139,7 @@ def test_arguments(options, error, text):
     assert Counted.calls == 0
 
 
-@pytest.mark.parametrize("direction", ["min", "MINIMIZE", None, ["minimize"], 1])
+@pytest.mark.parametrize("direction", ["min", "MINIMIZE", None, 1])
 def test_directions(direction):
     with pytest.raises(ValueError, match="`direction` is 'minimize' or 'maximize', but got"):
         bo.Study(SQUARE, direction=direction)

@@ -15,13 +15,17 @@ from bayesopt.data import (
     complete,
     dataset,
     observed_values,
-    truncate_poor,
+    poor_from,
 )
 from bayesopt.parameter import Categorical, Float
 from bayesopt.space import Space
 from bayesopt.trial import Evaluation, Trial, TrialState
 
 SPACE = Space(x=Float(0, 10), kind=Categorical(["a", "b", "c"]))
+
+
+def _truncated(score, c):
+    return np.maximum(score, poor_from(score, c))
 
 
 def trials_of(values, sds=None):
@@ -119,13 +123,13 @@ def test_truncation_raises_the_poor_ones_and_keeps_the_order(scores, c):
     median, best = np.median(score), score.max()
     floor = median - c * (best - median)
     assume(best > median)
-    np.testing.assert_array_equal(truncate_poor(score, c), np.where(score < floor, floor, score))
+    np.testing.assert_array_equal(_truncated(score, c), np.where(score < floor, floor, score))
 
 
 def test_truncation_in_numbers():
-    np.testing.assert_array_equal(truncate_poor(np.array([-1e6, -2.0, 0.0]), 2.0), [-6, -2, 0])
+    np.testing.assert_array_equal(_truncated(np.array([-1e6, -2.0, 0.0]), 2.0), [-6, -2, 0])
     more_than_half_best = np.array([-1e6, 0.0, 0.0])
-    np.testing.assert_array_equal(truncate_poor(more_than_half_best, 2.0), more_than_half_best)
+    np.testing.assert_array_equal(_truncated(more_than_half_best, 2.0), more_than_half_best)
 
 
 def test_a_hopeless_value_does_not_flatten_the_others():
@@ -140,9 +144,9 @@ def test_a_hopeless_value_does_not_flatten_the_others():
 def test_truncation_at_the_end_of_the_range():
     largest = np.finfo(float).max
     score = np.array([-largest, -largest, 1.0, 2.0, 3.0])
-    np.testing.assert_array_equal(truncate_poor(score, 2.0), [-3.0, -3.0, 1.0, 2.0, 3.0])
+    np.testing.assert_array_equal(_truncated(score, 2.0), [-3.0, -3.0, 1.0, 2.0, 3.0])
     score = np.array([-largest, -largest, -largest, largest])
-    np.testing.assert_array_equal(truncate_poor(score, 2.0), score)
+    np.testing.assert_array_equal(_truncated(score, 2.0), score)
 
 
 def test_a_dataset_is_checked():

@@ -11,10 +11,11 @@ import torch
 
 from bayesopt.execution.objective import (
     AllEvaluationsFailed,
+    Calling,
     Failure,
     Finished,
+    call,
     check_signature,
-    evaluate,
     stop_if_hopeless,
     timed_call,
 )
@@ -88,13 +89,13 @@ def test_a_vector_is_a_fresh_array_in_the_order_of_the_space():
         return 1.0
 
     for _ in range(2):
-        assert evaluate(fun, VECTOR, POINT) == Evaluation(1.0)
+        assert call(fun, Calling.of(VECTOR), POINT) == Evaluation(1.0)
     np.testing.assert_array_equal(seen, [[0.5, 1.5], [0.5, 1.5]])
     assert seen[0].dtype == np.float64
 
 
 def test_names_are_passed_as_keywords():
-    outcome = evaluate(lambda **params: (params["x"], 0.5), NAMED, {"x": 2.0, "kind": "b"})
+    outcome = call(lambda **params: (params["x"], 0.5), Calling.of(NAMED), {"x": 2.0, "kind": "b"})
     assert outcome == Evaluation(2.0, 0.5)
 
 
@@ -118,7 +119,7 @@ class Unfloatable:
     ],
 )
 def test_what_cannot_be_used_is_a_failure(returned, text):
-    failure = evaluate(lambda x: returned, VECTOR, POINT)
+    failure = call(lambda x: returned, Calling.of(VECTOR), POINT)
     assert isinstance(failure, Failure)
     assert failure.reason.startswith("returned an unusable result: ")
     assert isinstance(failure.error, TypeError | ValueError)
@@ -127,7 +128,7 @@ def test_what_cannot_be_used_is_a_failure(returned, text):
 
 
 def test_a_reason_stays_short():
-    failure = evaluate(lambda x: list(range(10_000)), VECTOR, POINT)
+    failure = call(lambda x: list(range(10_000)), Calling.of(VECTOR), POINT)
     assert len(failure.reason) < 300
 
 
@@ -136,7 +137,7 @@ def test_what_is_raised_is_a_failure(error):
     def fun(x):
         raise error
 
-    failure = evaluate(fun, VECTOR, POINT)
+    failure = call(fun, Calling.of(VECTOR), POINT)
     kind = type(error).__name__
     assert (failure.kind, failure.reason) == (kind, f"raised {kind}: {error}")
     assert failure.error is error
@@ -148,14 +149,14 @@ def test_who_wants_to_leave_may_leave(error):
         raise error
 
     with pytest.raises(error):
-        evaluate(fun, VECTOR, POINT)
+        call(fun, Calling.of(VECTOR), POINT)
 
 
 def test_a_traceback_begins_with_the_frames_of_the_user():
     def inner():
         raise ValueError("too deep")
 
-    failure = evaluate(lambda x: inner(), VECTOR, POINT)
+    failure = call(lambda x: inner(), Calling.of(VECTOR), POINT)
     lines = failure.traceback.splitlines()
     assert lines[0] == "Traceback (most recent call last):"
     assert __file__ in lines[1] and "in <lambda>" in lines[1]
@@ -164,7 +165,7 @@ def test_a_traceback_begins_with_the_frames_of_the_user():
 
 
 def test_an_unusable_result_has_no_traceback():
-    assert evaluate(lambda x: None, VECTOR, POINT).traceback is None
+    assert call(lambda x: None, Calling.of(VECTOR), POINT).traceback is None
 
 
 class Untold(Exception):
@@ -176,7 +177,7 @@ def test_an_exception_without_a_text_is_a_failure():
     def fun(x):
         raise Untold
 
-    assert "cannot be shown" in evaluate(fun, VECTOR, POINT).reason
+    assert "cannot be shown" in call(fun, Calling.of(VECTOR), POINT).reason
 
 
 class CannotBeLoaded(Exception):
@@ -211,7 +212,7 @@ def test_who_wants_to_leave_a_worker_leaves_the_trial(error):
     def fun(x):
         raise error
 
-    outcome, seconds = timed_call(fun, None, {"x": 1})
+    outcome, seconds = timed_call(fun, Calling(), {"x": 1})
     assert outcome.kind == type(error).__name__ and seconds >= 0.0
 
 
@@ -224,7 +225,7 @@ def test_the_end_of_a_hopeless_search_shows_the_traceback_of_the_worker():
 
 def test_here_evaluates_while_it_is_waited_for():
     calls = []
-    workers = Here(lambda x: calls.append(x) or 2.0, VECTOR)
+    workers = Here(lambda x: calls.append(x) or 2.0, Calling.of(VECTOR))
     assert workers.finished(None) == [] and workers.capacity == 1
     workers.start(7, POINT)
     assert calls == [] and workers.running == {7}
@@ -237,7 +238,7 @@ def test_here_lets_pass_who_wants_to_leave(error):
     def fun(x):
         raise error
 
-    workers = Here(fun, VECTOR)
+    workers = Here(fun, Calling.of(VECTOR))
     workers.start(0, POINT)
     with pytest.raises(error):
         workers.finished(None)

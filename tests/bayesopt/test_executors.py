@@ -12,12 +12,13 @@ import pytest
 
 from bayesopt.execution import executors
 from bayesopt.execution.executors import OnExecutor
+from bayesopt.execution.objective import Calling
 from bayesopt.execution.trial_processes import ProcessPerTrial
 from bayesopt.execution.workers import Here, workers_for
 from bayesopt.space import Space
 from bayesopt.trial import Evaluation
 
-LINE = Space.of([(0, 1)])
+LINE = Calling.of(Space.of([(0, 1)]))
 
 
 def finish(workers, points):

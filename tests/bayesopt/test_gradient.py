@@ -12,13 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import bayesopt as bo
+from bayesopt.csv_results import read_csv
 from bayesopt.data import dataset
 from bayesopt.execution.objective import AllEvaluationsFailed
 from bayesopt.gradient import by_name, in_unit_cube
 from bayesopt.optimize import Effort
 from bayesopt.policy import Search
 from bayesopt.trial import Trial, TrialState
-from bayesopt.trial_table import read_csv, to_dataframe
+from bayesopt.trial_table import to_dataframe
 
 MIXED = bo.Space(
     x=bo.Float(-1.0, 3.0),

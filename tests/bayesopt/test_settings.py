@@ -22,6 +22,7 @@ from bayesopt.constraints import Simplex, checked_constraints
 from bayesopt.models.gaussian_process import GaussianProcess, KernelName, MeanName, Priors
 from bayesopt.models.prior import LogNormal, Normal, TruncatedNormal, Uniform
 from bayesopt.optimize import Effort
+from bayesopt.outcome_constraints import OutcomeConstraints
 from bayesopt.parameter import Categorical, Float, Int
 from bayesopt.policy import AcquisitionName, HyperparametersName, Policy, Search
 from bayesopt.settings import FORMAT, Settings, differences
@@ -130,7 +131,12 @@ policies = st.builds(
 everything = st.builds(
     Settings,
     space=spaces,
-    direction=st.sampled_from(["minimize", "maximize"]),
+    direction=st.sampled_from(["minimize", "maximize", ("minimize", "maximize")]),
+    outcome_constraints=st.dictionaries(
+        st.sampled_from(["a", "kind", "callable"]),
+        st.sampled_from([(None, 5.0), (1 / 3, None), (0.0, 5e-324)]),
+        max_size=2,
+    ).map(OutcomeConstraints.of),
     noise=st.sampled_from(["auto", False, 0, 0.0]) | st.floats(5e-324, 1e308),
     policy=policies,
     n_initial=st.integers(1, 10**6),
@@ -146,7 +152,7 @@ def test_settings_come_back_and_differ_only_from_others(settings, others):
     assert through_text(back(settings).to_json()) == stored
     assert differences(stored, settings) == []
     for name, value in vars(others).items():
-        if name == "space":  # a test of its own
+        if name in ("space", "reference_point"):  # tests of their own
             continue
         one_changed = replace(settings, **{name: value})
         lines = differences(stored, one_changed)
@@ -293,7 +299,7 @@ POLICY = PLAIN.to_json()["policy"]
 @pytest.mark.parametrize(
     ("described", "text"),
     [
-        (changed(format=FORMAT + 1), "by a newer version of bayesopt: its format is 2"),
+        (changed(format=FORMAT + 1), "by a newer version of bayesopt: its format is 3"),
         (changed(colour="red"), r"newer version of bayesopt: the settings have \['colour'\]"),
         (changed(policy=POLICY | {"trust": 1}), r"newer version.*Policy have \['trust'\]"),
         (changed(policy={"kind": "Portfolio"}), "newer version.*hold 'Portfolio'"),
@@ -323,7 +329,7 @@ def test_what_cannot_be_read_is_refused(described, text):
 @pytest.mark.parametrize("what", ["format", "colour", "space"])
 def test_differences_refuse_it_too(what):
     with pytest.raises(ValueError, match=r"newer version|cannot be read"):
-        differences(changed(**{what: 2}), PLAIN)
+        differences(changed(**{what: 3}), PLAIN)
 
 
 class OwnPolicy(Policy):
@@ -340,11 +346,24 @@ def test_what_cannot_be_stored_is_refused(policy):
         replace(PLAIN, policy=policy).to_json()
 
 
+TWO = {"direction": ["minimize", "maximize"]}
+
+
 @pytest.mark.parametrize(
     ("changes", "error", "text"),
     [
         ({"space": [(0, 1)]}, TypeError, "`space` must be"),
         ({"direction": "down"}, ValueError, "`direction` is"),
+        ({"direction": ["minimize"]}, ValueError, "two or more.*Write direction='minimize'"),
+        ({"direction": []}, ValueError, "two or more objectives, but got"),
+        ({"direction": ["minimize", "up"]}, ValueError, "Each `direction` is .* got 'up' in"),
+        ({"outcome_constraints": [1]}, TypeError, "`outcome_constraints` must be a dict"),
+        ({"outcome_constraints": {"a": (2, 1)}}, ValueError, "the wrong way round"),
+        ({"reference_point": [1.0]}, ValueError, "is for several objectives, but there is one"),
+        ({**TWO, "reference_point": [1.0]}, ValueError, "each of the 2 objectives, but 1 came"),
+        ({**TWO, "reference_point": 1.0}, TypeError, "must be 2 numbers"),
+        ({**TWO, "reference_point": (1, np.inf)}, ValueError, r"`reference_point\[1\]` must be f"),
+        ({**TWO, "reference_point": (1, "a")}, TypeError, r"`reference_point\[1\]` must be a num"),
         ({"noise": -1.0}, ValueError, "`noise` must be"),
         ({"policy": None}, TypeError, "`policy` must be"),
         ({"n_initial": 1.5}, TypeError, "`n_initial` must be"),
@@ -363,6 +382,42 @@ def test_members_of_an_enum_are_what_they_stand_for():
     settings = replace(PLAIN, space=Space(colour=Categorical([Colour.RED, "blue"])))
     assert back(settings).space == settings.space
     assert differences(through_text(settings.to_json()), settings) == []
+
+
+def test_several_objectives_and_outcome_constraints_come_back():
+    given = {"latency": (None, 5), "power": (1, 2)}
+    settings = replace(PLAIN, **TWO, outcome_constraints=given, reference_point=np.array([1, 2]))
+    assert settings.direction == settings.directions == ("minimize", "maximize")
+    assert settings.n_values == 2 and settings.reference_point == (1.0, 2.0)
+    assert PLAIN.n_values == 1 and PLAIN.directions == ("minimize",)
+    read = back(settings)
+    assert read == settings and hash(read.outcome_constraints) == hash(settings.outcome_constraints)
+
+
+def of_format_1(settings):
+    """As version 0.1 wrote it."""
+    described = through_text(settings.to_json()) | {"format": 1}
+    del described["outcome_constraints"], described["reference_point"]
+    return described
+
+
+@pytest.mark.parametrize("policy", [Policy(), Policy("rbf", "kg"), Policy(GaussianProcess("rbf"))])
+def test_what_format_1_held_is_read(policy):
+    settings = replace(PLAIN, direction="maximize", noise=0.1, policy=policy)
+    stored = of_format_1(settings)
+    assert Settings.from_json(stored) == settings
+    assert differences(stored, settings) == []
+    constrained = replace(settings, outcome_constraints={"a": (0, 1)})
+    assert differences(stored, constrained) == ["outcome_constraints: 'a' is new"]
+
+
+def test_a_field_that_format_1_had_not_takes_its_default():
+    stored = of_format_1(replace(PLAIN, policy=Policy(search=Search(None, 5))))
+    del stored["policy"]["hyperparameters"], stored["policy"]["search"]["effort"]["n_starts"]
+    read = Settings.from_json(stored)
+    assert read.policy == Policy(search=Search(None, 5)) and differences(stored, read) == []
+    with pytest.raises(ValueError, match="damaged: the settings of Effort lack"):
+        Settings.from_json(through_text(PLAIN.to_json()) | {"policy": stored["policy"]})
 
 
 def of_space(**parameters):
@@ -430,6 +485,22 @@ ONE = Space(x0=Float(0, 1))
                 "noise: was 'auto', now 0.1",
                 "n_initial: was 7, now 8",
                 "seed: was 3, now 4",
+            ],
+        ),
+        (
+            replace(PLAIN, **TWO, outcome_constraints={"a": (0, 1), "b": (None, 2)}),
+            replace(
+                PLAIN,
+                direction=["maximize"] * 2,
+                outcome_constraints={"a": (0, None), "kind": (0, 1)},
+                reference_point=(1, 2),
+            ),
+            [
+                "direction: was ['minimize', 'maximize'], now ['maximize', 'maximize']",
+                "outcome_constraints: 'b' is gone",
+                "outcome_constraints: 'kind' is new",
+                "outcome_constraints: 'a' was (0.0, 1.0), now (0.0, None)",
+                "reference_point: was None, now [1.0, 2.0]",
             ],
         ),
         (

@@ -15,14 +15,14 @@ import psutil
 import pytest
 
 from bayesopt.execution import process_start, trial_processes
-from bayesopt.execution.objective import Failure
+from bayesopt.execution.objective import Calling, Failure
 from bayesopt.execution.remote import THREADS
 from bayesopt.execution.trial_processes import ProcessPerTrial
 from bayesopt.parameter import Categorical, Float
 from bayesopt.space import Space
 from bayesopt.trial import Evaluation
 
-LINE = Space.of([(0, 1)])
+LINE = Calling.of(Space.of([(0, 1)]))
 
 
 def outcomes(fun, points, capacity=2, trial_timeout=None):
@@ -66,8 +66,8 @@ def test_a_closure_is_evaluated_in_a_process_each():
 
 
 def test_names_are_passed_as_keywords():
-    space = Space(x=Float(0, 1), kind=Categorical(["a", "b"]))
-    workers = ProcessPerTrial(lambda x, kind: x if kind == "b" else -1.0, space, 1, None)
+    calling = Calling.of(Space(x=Float(0, 1), kind=Categorical(["a", "b"])))
+    workers = ProcessPerTrial(lambda x, kind: x if kind == "b" else -1.0, calling, 1, None)
     workers.start(5, {"x": 0.25, "kind": "b"})
     (done,) = workers.finished(None)
     assert (done.key, done.outcome) == (5, Evaluation(0.25))
@@ -336,9 +336,10 @@ def test_without_a_fork_server_processes_are_spawned(monkeypatch):
 
 SEARCH = """
     from bayesopt.execution.workers import ProcessPerTrial
+    from bayesopt.execution.objective import Calling
     from bayesopt.space import Space
     print("the script runs", flush=True)
-    workers = ProcessPerTrial({function}, Space.of([(0, 1)]), 2, None)
+    workers = ProcessPerTrial({function}, Calling.of(Space.of([(0, 1)])), 2, None)
     workers.start(0, {{"x0": 0.5}})
     done = workers.finished(None)
     workers.close()

@@ -9,10 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import fixed, floats, ints
 
+from bayesopt.csv_results import read_csv
 from bayesopt.parameter import Categorical, Float, Int
 from bayesopt.space import Space
 from bayesopt.trial import Evaluation, Trial, TrialState
-from bayesopt.trial_table import read_csv, to_dataframe
+from bayesopt.trial_table import to_dataframe
 
 SPACE = Space(
     rate=Float(0.0, 1.0),
@@ -98,6 +99,69 @@ def test_without_pandas_the_error_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "pandas", None)
     with pytest.raises(ImportError, match=r"pip install 'bayesopt-uq\[dataframe\]'"):
         to_dataframe(TRIALS, SPACE)
+
+
+TWO = {"n_values": 2, "constraints": ["latency", "power"]}
+
+
+def test_several_objectives_and_constraints_have_columns_of_their_own(tmp_path):
+    space = Space(x=Float(0, 9), value=Float(0, 9), value_0=Float(0, 9))
+    space = Space(**space.parameters, **{"constraint.power": Float(0, 9)})
+    params = dict(zip(space, (1.0, 2.0, 3.0, 4.0), strict=True))
+    evaluation = Evaluation((5, 6), (None, 0.5), constraints={"latency": 7, "power": (8, 0.25)})
+    trials = [
+        Trial(0, params, TrialState.COMPLETE, evaluation),
+        Trial(1, params, TrialState.FAILED, reason="diverged"),
+        Trial(2, params),
+    ]
+    frame = to_dataframe(trials, space, **TWO)
+    assert list(frame.columns[:12]) == [
+        *("state", "value_0", "sd_0", "value_1", "sd_1"),
+        *("constraint.latency", "constraint.power", "constraint_sd.power"),
+        *("x", "params.value", "params.value_0", "params.constraint.power"),
+    ]
+    assert {str(frame[c].dtype) for c in frame.columns[1:12]} == {"float64"}
+    np.testing.assert_array_equal(frame.iloc[0, 1:8], [5.0, np.nan, 6.0, 0.5, 7.0, 8.0, 0.25])
+    assert frame.iloc[1:, 1:8].isna().all(axis=None)
+    frame.to_csv(tmp_path / "t.csv")
+    rows = [(params, evaluation), (params, "diverged")]
+    assert read_csv(tmp_path / "t.csv", space, **TWO) == rows
+    empty = to_dataframe([], space, **TWO)
+    assert list(empty.columns) == [c for c in frame.columns if c != "constraint_sd.power"]
+
+
+@pytest.mark.parametrize(
+    ("row", "outcome"),
+    [
+        ("1,2,,0.1,3,4", Evaluation((1, 2), (None, 0.1), constraints={"a": (3, 4)})),
+        ("1,,,,3,", "No value was given."),
+        ("1,2,,,,", "No value of the constraint 'a' was given."),
+        ("1,2,,,inf,", "The constraint 'a' must be finite, but it is inf."),
+        ("-inf,2,,,1,", "`value[0]` must be finite, but it is -inf."),
+    ],
+)
+def test_rows_of_several_objectives(tmp_path, row, outcome):
+    header = "x,n,loss_0,loss_1,err_0,err_1,constraint.a,constraint_sd.a"
+    path = written(tmp_path, f"{header}\n1,2,{row}\n")
+    two = {"n_values": 2, "constraints": ["a"]}
+    assert read_csv(path, PLAIN, "loss", "err", **two) == [({"x": 1.0, "n": 2}, outcome)]
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("x,n,value_0,constraint.a\n", "no column 'value_1' among .*'value_0', 'value_1', 'const"),
+        ("x,n,value_0,value_1\n", "no column 'constraint.a' among"),
+        (
+            "x,n,value_0,value_1,constraint.a,constraint_sd.a\n1,2,3,4,5,-1\n",
+            "line 2, column 'constraint_sd.a': a standard error must be finite",
+        ),
+        ("x,n,value_0,value_1,constraint.a\n1,2,3,4,b\n", "column 'constraint.a': 'b' is no num"),
+    ],
+)
+def test_columns_of_several_objectives_that_cannot_be_read(tmp_path, text, why):
+    with pytest.raises(ValueError, match=why):
+        read_csv(written(tmp_path, text), PLAIN, n_values=2, constraints=["a"])
 
 
 texts = st.text(st.characters(codec="utf-8", exclude_characters="\r\0"), max_size=6)

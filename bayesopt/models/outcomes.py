@@ -1,0 +1,100 @@
+"""The models of all that an evaluation gives: objectives, outcome constraints, or nothing at all.
+
+Every outcome has a process of its own, fitted from where its last fit ended. Where evaluations have
+failed, a classifier learns where they do.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+
+from bayesopt.models.feasibility import Feasibility, fit_feasibility
+from bayesopt.models.fully_bayesian import FullyBayesianGaussianProcess
+from bayesopt.models.gaussian_process import GaussianProcess
+from bayesopt.models.surrogate import HyperparametersName, Surrogate, surrogate
+from bayesopt.observations import Observations
+
+Theta = tuple[tuple[float, ...], ...]
+"""Logarithms of the hyperparameters of every model: objectives, constraints, the classifier."""
+
+
+@dataclass(frozen=True)
+class OutcomeModels:
+    """What is believed of every outcome.
+
+    Parameters
+    ----------
+    objectives, constraints
+        Processes of their scores, in the order of the observations.
+    success
+        Says how likely an evaluation gives anything; None where none has failed.
+    """
+
+    objectives: tuple[Surrogate, ...]
+    constraints: tuple[Surrogate, ...]
+    success: Feasibility | None
+
+    @property
+    def members(self) -> "list[OutcomeModels]":
+        """One for each draw of the hyperparameters, the same draw of every outcome; itself where
+        they are fitted."""
+        everything = [_members(model) for model in (*self.objectives, *self.constraints)]
+        m = len(self.objectives)
+        return [
+            replace(self, objectives=models[:m], constraints=models[m:])
+            for models in zip(*everything, strict=True)
+        ]
+
+
+def _members(model: Surrogate) -> tuple[Surrogate, ...]:
+    return model.models if isinstance(model, FullyBayesianGaussianProcess) else (model,)
+
+
+def fit_outcomes(
+    seen: Observations,
+    process: GaussianProcess,
+    hyperparameters: HyperparametersName,
+    rng: np.random.Generator,
+    start: Theta = (),
+) -> tuple[OutcomeModels, Theta]:
+    """Fit all models.
+
+    Parameters
+    ----------
+    seen
+        At least one complete trial.
+    process
+        Kernel, mean and priors, for every outcome.
+    hyperparameters, rng
+        As in `models.surrogate`.
+    start
+        What an earlier call for this study returned; the classifier may be missing in it.
+
+    Returns
+    -------
+    models, theta
+        The models, and where the next fit starts from.
+    """
+    everything = [*seen.objectives, *(constraint.data for constraint in seen.constraints)]
+    fitted = [
+        surrogate(data, process, hyperparameters, rng, start[i] if i < len(start) else None)
+        for i, data in enumerate(everything)
+    ]
+    models, theta = [model for model, _ in fitted], [found for _, found in fitted]
+    success = None
+    if len(seen.X_failed) > 0:
+        success, of_success = _classifier(seen, start[len(everything) :])
+        theta.append(of_success)
+    m = len(seen.objectives)
+    return OutcomeModels(tuple(models[:m]), tuple(models[m:]), success), tuple(theta)
+
+
+def _classifier(
+    seen: Observations, start: Sequence[tuple[float, ...]]
+) -> tuple[Feasibility, tuple[float, ...]]:
+    X = torch.cat((seen.X, seen.X_failed))
+    succeeded = torch.arange(len(X)) < len(seen.X)
+    categories = seen.objectives[0].categories
+    return fit_feasibility(X, succeeded, categories, start[0] if start else None)
