@@ -47,7 +47,7 @@ def _table(
 ) -> str:
     rows = []
     for problem in _problems(runs):
-        known = f"{get(problem).optimum:.8g}" if get else "0"
+        known = f"{get(problem).optimum:.8g}" if get else "-"
         for solver in _solvers(runs):
             if not (some := _of(runs, problem, solver)):
                 continue
@@ -154,8 +154,12 @@ def of_crashes(runs: Sequence[CrashRun], n_last: int) -> str:
 
 def broken(runs: Sequence[OutcomeRun | Run | CrashRun]) -> str:
     """The runs that broke down; they count with what they had found by then."""
-    lines = [f"- {r.solver}, {r.problem}, seed {r.seed}: {r.error}" for r in runs if r.error]
-    return "\n".join([f"### {len(lines)} runs broke down\n", *lines]) if lines else ""
+    seeds: dict[str, list[int]] = {}
+    for run in runs:
+        if run.error:
+            seeds.setdefault(f"{run.solver}, {run.problem}: {run.error}", []).append(run.seed)
+    lines = [f"- {what} (seeds {', '.join(map(str, which))})" for what, which in seeds.items()]
+    return "\n".join(["### Runs that broke down\n", *lines]) if lines else ""
 
 
 def versions(runs: Sequence[OutcomeRun]) -> str:
