@@ -27,7 +27,12 @@ from bayesopt.acquisition.joint_search import maximize_jointly
 from bayesopt.acquisition.pending import believe
 from bayesopt.acquisition.posterior_mean import PosteriorMeanWithGradient
 from bayesopt.acquisition.probability_of_feasibility import Bounded, ProbabilityOfFeasibility
-from bayesopt.acquisition.with_probability import Cautious, LogProbability, WithProbability
+from bayesopt.acquisition.with_probability import (
+    Cautious,
+    LogProbability,
+    MeanProbability,
+    WithProbability,
+)
 from bayesopt.data import Dataset
 from bayesopt.models.outcomes import OutcomeModels
 from bayesopt.models.surrogate import Surrogate
@@ -82,7 +87,7 @@ class Composition:
         if self.seen.exact or not self.seen.constraints:
             return torch.where(self.seen.met, 0.0, -math.inf)
         with torch.no_grad():
-            likely: Tensor = self._feasibility(self.models)(self.seen.X.unsqueeze(-2))
+            likely: Tensor = self._mean_feasibility().log_probability(self.seen.X)
         return likely
 
     def feasible(self) -> Tensor:
@@ -94,7 +99,7 @@ class Composition:
         if not self.seen.constraints:
             return torch.ones(len(X), dtype=X.dtype)
         with torch.no_grad():
-            likely: Tensor = self._feasibility(self.models)(X.unsqueeze(-2)).exp()
+            likely: Tensor = self._mean_feasibility().log_probability(X).exp()
         return likely
 
     def ranked(self, merit: Array | None = None) -> Tensor:
@@ -135,7 +140,7 @@ class Composition:
         """Probabilities that a point is feasible, and gives anything, where that is not sure."""
         factors: list[LogProbability] = []
         if self.seen.constraints:
-            factors.append(self._feasibility(self.models))
+            factors.append(self._mean_feasibility())
         if self.models.success is not None:
             factors.append(self.models.success)
         return factors
@@ -224,6 +229,10 @@ class Composition:
             Bounded(model, constraint.low, constraint.high)
             for model, constraint in zip(models.constraints, self.seen.constraints, strict=True)
         ]
+
+    def _mean_feasibility(self) -> MeanProbability:
+        """Probability that the outcome constraints are met, averaged over drawn hyperparameters."""
+        return MeanProbability([self._feasibility(member) for member in self.models.members])
 
     def _feasibility(
         self, models: OutcomeModels, X_pending: Tensor | None = None

@@ -183,13 +183,13 @@ def _climb(
     if len(X) == 0:
         return X, v
     for _ in range(_MAX_ROUNDS):
-        before = v.copy()
         if real and region.constrained:
             X, v = _climb_inside(acquisition, region, X, v, max_calls)
         elif real:
             X, v = _climb_real(acquisition, X, real, max_calls)
         if not lattice:
             break
+        before = v
         X, v = _climb_lattice(acquisition, beside, X, v)
         with np.errstate(invalid="ignore"):
             better = v > before + 1e-6 * np.maximum(1.0, np.abs(before))

@@ -178,7 +178,7 @@ def fitted(
     reference = settings.reference_point
     if reference is not None:
         pairs = zip(seen.objectives, reference, strict=True)
-        reference = tuple(float(data.scaling.score(np.array(value))) for data, value in pairs)
+        reference = tuple(float(data.scaling.score(np.array([value]))[0]) for data, value in pairs)
     return Composition(policy, region, seen, models, reference), theta
 
 
@@ -226,7 +226,7 @@ def _promising(
 
 def _incumbents(found: Composition) -> Array:
     """Good points (k, d) so far, best first, for the search to look around."""
-    rows = found.ranked()[:_N_INCUMBENTS]
+    rows = found.ranked()[: _N_INCUMBENTS * min(len(found.seen.objectives), 2)]
     best: Array = found.seen.X[rows].numpy()
     return best
 

@@ -9,6 +9,7 @@ rho, L      least probability that is worth a try, slope of the barrier below it
 
     value    = v(x_1 .. x_q) + sum_c sum_i log P_c(x_i)             Gardner et al. (2014), q = 1
     cautious = log P + L min(0, log P - log rho)
+    mean     = log 1/J sum_j P_j, over J draws of hyperparameters
 
 The product is the expected improvement of one more evaluation, when improvement and success are
 independent. A search that has nearly converged expects next to nothing of any sure point, and the
@@ -77,6 +78,41 @@ class Cautious:
         short = value - self.log_least
         slope = torch.where(short < 0.0, 1.0 + _STEEP, 1.0)
         return value + _STEEP * short.clamp_max(0.0), gradient * slope.unsqueeze(-1)
+
+
+class MeanProbability:
+    """The mean of one probability under several models of the same.
+
+    Parameters
+    ----------
+    factors
+        The probability under each model, at least one.
+
+    Raises
+    ------
+    ValueError
+        If there is none.
+    """
+
+    def __init__(self, factors: Sequence[LogProbability]) -> None:
+        if not factors:
+            raise ValueError("A mean needs at least one probability, but got none.")
+        self.factors = tuple(factors)
+
+    def log_probability(self, X: Shaped[Tensor, "*b d"]) -> Shaped[Tensor, "*b"]:
+        """Logarithm of the mean, differentiable."""
+        values = torch.stack([factor.log_probability(X) for factor in self.factors])
+        return torch.logsumexp(values, dim=0) - math.log(len(values))
+
+    def log_probability_and_gradient(
+        self, X: Shaped[Tensor, "b d"]
+    ) -> tuple[Shaped[Tensor, " b"], Shaped[Tensor, "b d"]]:
+        """The same and its gradient, in closed form where the factors have one."""
+        pairs = [factor.log_probability_and_gradient(X) for factor in self.factors]
+        values = torch.stack([value for value, _ in pairs])
+        share = torch.softmax(values, dim=0).unsqueeze(-1)
+        gradient = (share * torch.stack([slope for _, slope in pairs])).sum(0)
+        return torch.logsumexp(values, dim=0) - math.log(len(values)), gradient
 
 
 class WithProbability(AcquisitionFunction):  # type: ignore[misc]

@@ -397,5 +397,5 @@ def test_asking_with_an_acquisition_of_botorch_averages_and_repeats():
             study.tell(trial, bowl(list(trial.params.values())))
         chosen.append([trial.params for trial in study.trials])
     assert chosen[0] == chosen[1]
-    theta = study.trials[-1].hyperparameters
+    (theta,) = study.trials[-1].hyperparameters
     assert isinstance(theta, tuple) and len(theta) == 4

@@ -1,5 +1,6 @@
 """From what was seen to the next point: names, designs, pending points, failures, warm starts."""
 
+from dataclasses import replace
 from typing import get_args
 
 import numpy as np
@@ -20,7 +21,7 @@ from bayesopt.optimize import Effort
 from bayesopt.policy import AcquisitionName, Search
 from bayesopt.suggestion import suggest
 
-NAMED = [name for name in get_args(AcquisitionName) if name not in ("auto", "random")]
+NAMED = [name for name in get_args(AcquisitionName) if name not in ("auto", "nehvi", "random")]
 QUICK = Search(effort=Effort(n_global=64, n_local=64, n_starts=2, max_calls=10))
 IN_A_REGION = [name for name in NAMED if bo.Policy(acquisition=name).needs_region]  # take longer
 SEARCHED_WITHOUT_NOISE = ("es", "pes", "mes", "jes")  # in `test_entropy_studies`
@@ -44,16 +45,14 @@ def unit(study, trials):
     return np.array([study.space.to_unit(trial.params) for trial in trials])
 
 
-def next_one(study, **changes):
-    """What `ask` would suggest, without asking."""
-    arguments = {
-        "direction": study.direction,
-        "noise": study.noise,
-        "seed": study.seed,
-        "number": len(study.trials),
-        "n_initial": study.n_initial,
-    }
-    return suggest(study.space, study.policy, study.trials, **(arguments | changes))
+def next_one(study, number=None, **changes):
+    """What `ask` would suggest, without asking; with other settings if there are changes."""
+    (one,) = suggest(
+        replace(study._settings, **changes),
+        study.trials,
+        (len(study.trials) if number is None else number,),
+    )
+    return one
 
 
 def sampled(model, data, X_pending):
@@ -176,11 +175,11 @@ def test_a_gaussian_process_of_the_user_is_used(hyperparameters):
 @pytest.mark.parametrize("kernel", ["matern", "power_exponential"])
 def test_a_learnt_shape_is_carried_with_the_trial(kernel):
     study = asked(bo.Study(SQUARE, policy=bo.Policy(model=kernel), seed=0), bowl, 8)
-    theta = study.trials[-1].hyperparameters
+    (theta,) = study.trials[-1].hyperparameters
     assert isinstance(theta, tuple) and all(isinstance(entry, float) for entry in theta)
     assert len(theta) == 5  # two length-scales, signal, noise, shape
     data = dataset(study.space, study.trials, "minimize", "auto", study.policy.search.truncate)
-    assert next_one(study).hyperparameters == fit(data, study.policy.process, start=theta)[1]
+    assert next_one(study).hyperparameters == (fit(data, study.policy.process, start=theta)[1],)
 
 
 # -- own acquisitions ------------------------------------------------------------------------------
@@ -303,11 +302,11 @@ def test_hyperparameters_are_kept_with_the_trial_and_start_the_next_fit():
     study = asked(bo.Study(SQUARE, seed=0), bowl, 11)
     kept = [trial.hyperparameters for trial in study.trials]
     assert kept[: study.n_initial] == [None] * study.n_initial
-    assert all(isinstance(theta, tuple) and len(theta) == 4 for theta in kept[study.n_initial :])
+    assert all(len(theta) == 1 and len(theta[0]) == 4 for theta in kept[study.n_initial :])
     search = study.policy.search
     data = dataset(study.space, study.trials, "minimize", "auto", search.truncate)
-    _, theta = fit(data, start=kept[-1])
-    assert next_one(study).hyperparameters == theta
+    _, theta = fit(data, start=kept[-1][0])
+    assert next_one(study).hyperparameters == (theta,)
 
 
 @pytest.mark.parametrize("noise", ["auto", False])

@@ -24,7 +24,7 @@ from bayesopt.models.prior import LogNormal, Normal, TruncatedNormal, Uniform
 from bayesopt.optimize import Effort
 from bayesopt.outcome_constraints import OutcomeConstraints
 from bayesopt.parameter import Categorical, Float, Int
-from bayesopt.policy import AcquisitionName, HyperparametersName, Policy, Search
+from bayesopt.policy import AcquisitionName, BatchName, HyperparametersName, Policy, Search
 from bayesopt.settings import FORMAT, Settings, differences
 from bayesopt.space import Space
 
@@ -61,16 +61,26 @@ PRIORS = [
 ]
 
 
-@pytest.mark.parametrize("hyperparameters", get_args(HyperparametersName))
-@pytest.mark.parametrize("acquisition", get_args(AcquisitionName))
-@pytest.mark.parametrize("model", ["auto", *get_args(KernelName)])
-def test_every_policy_by_name_comes_back(model, acquisition, hyperparameters):
-    policy = Policy(model, acquisition, hyperparameters=hyperparameters)
-    settings = replace(PLAIN, policy=policy)
+BY_NAME = [
+    *({"model": name} for name in ("auto", *get_args(KernelName))),
+    *({"hyperparameters": name} for name in get_args(HyperparametersName)),
+    *({"acquisition": name} for name in get_args(AcquisitionName)),
+    *({"batch": name} for name in get_args(BatchName)),
+    {"model": "rbf", "hyperparameters": "slice", "acquisition": "kg", "batch": "constant_liar"},
+    {"model": "matern", "hyperparameters": "mle", "acquisition": "kgcp", "batch": "joint"},
+]
+
+
+@pytest.mark.parametrize("names", BY_NAME)
+def test_every_policy_by_name_comes_back(names):
+    policy = Policy(**names)
+    several = ("minimize", "maximize") if policy.acquisition == "nehvi" else "minimize"
+    settings = replace(PLAIN, direction=several, policy=policy)
     assert back(settings) == settings
     assert differences(through_text(settings.to_json()), settings) == []
+    plain = replace(settings, policy=PLAIN.policy)
     other = policy != PLAIN.policy
-    assert bool(differences(through_text(settings.to_json()), PLAIN)) == other
+    assert bool(differences(through_text(settings.to_json()), plain)) == other
 
 
 @pytest.mark.parametrize("prior", PRIORS)
@@ -120,7 +130,8 @@ policies = st.builds(
         kernel=st.sampled_from(["rbf", "matern"]),
         priors=st.builds(Priors, lengthscale=laws, signal=laws, noise=laws),
     ),
-    acquisition=st.sampled_from(get_args(AcquisitionName)),
+    acquisition=st.sampled_from(["auto", "random"]),  # of one objective and of several
+    batch=st.sampled_from(["greedy", "constant_liar"]),
     search=st.builds(
         Search,
         truncate=st.none() | positive,

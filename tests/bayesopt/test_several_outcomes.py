@@ -287,3 +287,16 @@ def test_one_call_with_outcome_constraints(call):
     assert found.nfev == 3 and found.study.direction == call.__name__
     latencies = [trial.evaluation.constraints["latency"] for trial in found.study.trials]
     assert latencies == [9.0, 9.0, 4.0]
+
+
+def test_what_is_worse_than_the_reference_point_counts_for_nothing():
+    study = bo.Study(
+        [(0.0, 1.0)], direction=TWO, noise=False, reference_point=(0.5, 0.5), n_initial=1, seed=0
+    )
+    x = np.array([[0.1], [0.4], [0.9]])
+    study.add(x, np.hstack([x, 1.5 * x]))  # the second is the only one below 0.5 and above it
+    assert study.ask().origin != "initial"
+    front = study.pareto_front()
+    np.testing.assert_allclose(front.reference_point, (0.5, 0.5))
+    assert front.hypervolume == pytest.approx(0.1 * 0.1)
+    np.testing.assert_allclose(front.hypervolume_trace, (0.0, 0.01, 0.01), atol=1e-12)

@@ -21,7 +21,7 @@ SETTINGS = {"format": 1, "space": {"parameters": []}, "noise": False, "bounds": 
 TRIALS = [
     Trial(0, {"x": 0.1, "kind": None}, TrialState.COMPLETE, Evaluation(1 / 3, 0.0), started=1e9),
     Trial(1, {"x": -0.0, "kind": "ä\u2028\n"}, TrialState.FAILED, reason="ä", traceback="a\nb"),
-    Trial(2, {"x": 1e308, "kind": True}, seen=Seen(2, (0,), (1,)), hyperparameters=(0.1, -1e-9)),
+    Trial(2, {"x": 1e308, "kind": True}, seen=Seen(2, (0,), (1,)), hyperparameters=((0.1, -1e-9),)),
 ]
 
 

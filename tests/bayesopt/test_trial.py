@@ -1,5 +1,6 @@
 """What one evaluation may give, and what a trial says about it."""
 
+import json
 import pickle
 from dataclasses import FrozenInstanceError
 from decimal import Decimal
@@ -99,3 +100,19 @@ def test_a_trial_cannot_be_rewritten_but_can_be_sent_elsewhere():
     with pytest.raises(FrozenInstanceError):
         trial.state = TrialState.FAILED
     assert pickle.loads(pickle.dumps(trial)) == trial
+
+
+@pytest.mark.parametrize(
+    ("stored", "read"),
+    [
+        ([0.1, -2.5], ((0.1, -2.5),)),
+        ([[0.1, -2.5]], ((0.1, -2.5),)),
+        ([[0.1], [0.2, 0.3]], ((0.1,), (0.2, 0.3))),
+        ([], ()),
+    ],
+)
+def test_hyperparameters_are_those_of_every_model_and_old_ones_of_the_only_one(stored, read):
+    described = Trial(0, {"x": 1.0}).to_json() | {"hyperparameters": stored}
+    assert Trial.from_json(described).hyperparameters == read
+    again = Trial.from_json(json.loads(json.dumps(Trial.from_json(described).to_json())))
+    assert again.hyperparameters == read

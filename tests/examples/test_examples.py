@@ -36,6 +36,16 @@ TINY = {
         ["--n-evals", "6", "--n-workers", "1"],
         ["a Dask cluster: 6 trials, 6 different", "one database: 6 trials, 6 different"],
     ),
+    "fermenters": (
+        ["--n-evals", "10", "--n-searches", "1"],
+        ["1 searches of 10 batches", "one fermenter", "four fermenters", "°C"],
+    ),
+    "coil_spring": (["--n-evals", "11"], ["true best", "deflection", "552.0 MPa", "of 11 springs"]),
+    "falling_robot": (
+        ["--n-evals", "10", "--n-searches", "1"],
+        ["learns from falls", "random trials", "raised Fell", "probability of success"],
+    ),
+    "electric_car": (["--n-evals", "10"], ["of 10 prototypes", "battery", "random cars"]),
 }
 
 # By a fresh interpreter, as a user does it: one of each package, and all with the slow tests.
