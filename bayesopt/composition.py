@@ -162,8 +162,13 @@ class Composition:
 
     def mean(self) -> AcquisitionFunction:
         """The posterior mean of the only objective, where points are feasible likely enough."""
-        mean, chances = PosteriorMeanWithGradient(self.models.objectives[0]), self.chances()
-        return FeasibleMean(mean, chances, RISK) if chances else mean
+        limits: list[tuple[LogProbability, float]] = []
+        if self.seen.constraints:
+            limits.append((self._mean_feasibility(), 1.0 - RISK))
+        if self.models.success is not None:
+            limits.append((self.models.success, self._least_success()))
+        mean = PosteriorMeanWithGradient(self.models.objectives[0])
+        return FeasibleMean(mean, limits) if limits else mean
 
     def acquisition(self, X_pending: Tensor | None) -> AcquisitionFunction:
         """What the next point maximises, beside pending ones (k, d)."""
@@ -189,17 +194,22 @@ class Composition:
             acquisition=name,  # type: ignore[arg-type]
             X_pending=X_pending,
             region=self.region,
-            factors=[] if self.models.success is None else [self._success()],
+            factors=self._success(),
         )
 
     def _of_one(self, models: OutcomeModels, X_pending: Tensor | None) -> AcquisitionFunction:
         wanted = self._wanted(models, X_pending)
-        return wanted if models.success is None else WithProbability(wanted, [self._success()])
+        return WithProbability(wanted, self._success()) if models.success else wanted
 
-    def _success(self) -> Cautious:
-        """The probability of success: where it is well below that of what succeeded, a barrier.
+    def _success(self) -> list[LogProbability]:
+        """The probability of success, where that is not sure, with a barrier below the least."""
+        success = self.models.success
+        return [] if success is None else [Cautious(success, self._least_success())]
 
-        Not while little is known: every failure still teaches where they are.
+    def _least_success(self) -> float:
+        """What is well below the probability of success where evaluations succeeded is not tried.
+
+        While little is known more is tried: every failure still teaches where they are.
         """
         success = self.models.success
         assert success is not None
@@ -207,8 +217,7 @@ class Composition:
         is_young = n_ended < _YOUNG * (self.seen.X.shape[1] + 1)
         share = _BOLD if is_young else _CAUTIOUS
         with torch.no_grad():
-            surest = float(success.probability(self.seen.X).max())
-        return Cautious(success, share * surest)
+            return share * float(success.probability(self.seen.X).max())
 
     def _wanted(self, models: OutcomeModels, X_pending: Tensor | None) -> AcquisitionFunction:
         """What an evaluation that gives something is worth."""

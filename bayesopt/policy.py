@@ -123,9 +123,9 @@ class Search:
         derivatives only 500 times as far out; None keeps them all.
     exploit_every
         Every so many suggestions one is the maximiser of the posterior mean, if that promises more
-        than the best point so far and than those that are running: expected improvement alone goes
-        on looking around long after the model knows the optimum. Not with several objectives, and
-        not with an acquisition of the user's own. None: never.
+        than the best point so far: expected improvement alone goes on looking around long after
+        the model knows the optimum. Not while points are pending, with several objectives, or with
+        an acquisition of the user's own. None: never.
     effort
         How hard the acquisition is searched.
 

@@ -30,7 +30,6 @@ from bayesopt.trial import Trial, TrialState
 _N_INCUMBENTS = 5
 _EFFORT_FOR_THE_MEAN = optimize.Effort(n_global=128, n_local=128, n_starts=2)  # it has few peaks
 _LEAST_PROMISE = 1e-7  # in standard deviations of the observed scores
-_LEAST_BESIDE_RUNNING = 1e-4  # likewise; two searches of one peak end a little apart
 _NEGLIGIBLE_NOISE = 1e-6  # in the same unit, squared: repeating a point shows nothing new
 
 
@@ -217,8 +216,8 @@ def _by_models(
     incumbents = _incumbents(found)
     pending = _points(space, trials, TrialState.RUNNING)
     X = None
-    if _is_turn_to_exploit(policy, len(trials)) and len(found.seen.objectives) == 1:
-        X = _promising(found, incumbents, pending, rng)
+    if len(found.seen.objectives) == 1 and _is_turn_to_exploit(policy, len(trials), pending):
+        X = _promising(found, incumbents, rng)
     if X is None:
         acquisition = found.acquisition(pending if len(pending) > 0 else None)
         X, _ = optimize.maximize(acquisition, region, incumbents, rng, effort=policy.search.effort)
@@ -229,23 +228,20 @@ def _by_models(
     return Suggestion(taken.first_free(X, rng), "acquisition", theta)
 
 
-def _is_turn_to_exploit(policy: Policy, n_known: int) -> bool:
+def _is_turn_to_exploit(policy: Policy, n_ended: int, pending: Tensor) -> bool:
+    """Never beside running trials: two of them would get nearly the same point."""
     every = policy.search.exploit_every
-    return every is not None and n_known % every == 0 and not callable(policy.acquisition)
+    own = callable(policy.acquisition)
+    return every is not None and n_ended % every == 0 and len(pending) == 0 and not own
 
 
-def _promising(
-    found: Composition, incumbents: Array, pending: Tensor, rng: np.random.Generator
-) -> Array | None:
-    """Points of the best posterior mean, or None when it is no better than the incumbent's, or
-    hardly better than that of a running trial, which may be the same point."""
+def _promising(found: Composition, incumbents: Array, rng: np.random.Generator) -> Array | None:
+    """Points of the best posterior mean, or None when it is no better than the incumbent's."""
     mean = found.mean()
     X, v = optimize.maximize(mean, found.region, incumbents, rng, effort=_EFFORT_FOR_THE_MEAN)
     with torch.no_grad():
-        rivals = torch.cat((torch.from_numpy(incumbents[:1]), pending))
-        least = mean(rivals.unsqueeze(-2)) + _LEAST_BESIDE_RUNNING
-        least[0] += _LEAST_PROMISE - _LEAST_BESIDE_RUNNING
-    return X if v[0] > float(least.max()) else None
+        best = float(mean(torch.from_numpy(incumbents[:1]).unsqueeze(-2)))
+    return X if v[0] > best + _LEAST_PROMISE else None
 
 
 def _incumbents(found: Composition) -> Array:

@@ -1,23 +1,21 @@
-"""The posterior mean of points that meet the outcome constraints likely enough.
+"""The posterior mean of points that are feasible and succeed likely enough.
 
 Notation
 --------
 mu(x)   posterior mean
-p(x)    probability that all outcome constraints are met, and that the evaluation gives anything
-delta   accepted risk
+p_i(x)  probabilities, such as that all outcome constraints are met, or that anything is given
+rho_i   least ones that are accepted
 W       penalty
 
-    maximise mu(x) subject to p(x) >= 1 - delta
+    maximise mu(x) subject to p_i(x) >= rho_i                      Gelbart, Snoek & Adams (2014)
 
-where Gelbart, Snoek & Adams (2014) bound the risk of every constraint by itself; here by the exact
-penalty mu(x) + W min(0, log p(x) - log(1 - delta)): both terms have a usable gradient
-far from where the constraints are met.
+by the exact penalty mu(x) + W sum_i min(0, log p_i(x) - log rho_i): both terms have a usable
+gradient far from where the limits are kept.
 """
 
 import math
 from collections.abc import Sequence
 
-import torch
 from botorch.acquisition import AcquisitionFunction
 from jaxtyping import Float as Shaped
 from torch import Tensor
@@ -29,42 +27,39 @@ _PENALTY = 10.0  # scores for a factor e of probability
 
 
 class FeasibleMean(AcquisitionFunction):  # type: ignore[misc]
-    """Posterior mean, less a penalty where the constraints are met too rarely.
+    """Posterior mean, less a penalty where a probability is too small.
 
     Parameters
     ----------
     mean
         The posterior mean.
-    factors
-        Probabilities whose product is p.
-    risk
-        delta, between 0 and 1.
+    limits
+        Probabilities, and the least of each that is accepted, above 0 and up to 1.
     """
 
     def __init__(
-        self,
-        mean: PosteriorMeanWithGradient,
-        factors: Sequence[LogProbability],
-        risk: float,
+        self, mean: PosteriorMeanWithGradient, limits: Sequence[tuple[LogProbability, float]]
     ) -> None:
         super().__init__(mean.model)
-        self.mean, self.factors = mean, tuple(factors)
-        self.least = math.log1p(-risk)
+        self.mean = mean
+        self.limits = [(factor, math.log(least)) for factor, least in limits]
 
     def value_and_gradient(
         self, X: Shaped[Tensor, "b d"]
     ) -> tuple[Shaped[Tensor, " b"], Shaped[Tensor, "b d"]]:
         """Value and gradient at every candidate."""
-        mean, slope = self.mean.value_and_gradient(X)
-        pairs = [factor.log_probability_and_gradient(X) for factor in self.factors]
-        missing = torch.stack([log_p for log_p, _ in pairs]).sum(0) - self.least
-        log_p_slope = torch.stack([gradient for _, gradient in pairs]).sum(0)
-        outside = (missing < 0.0).to(X.dtype) * _PENALTY
-        return mean + outside * missing, slope + outside.unsqueeze(-1) * log_p_slope
+        value, gradient = self.mean.value_and_gradient(X)
+        for factor, least in self.limits:
+            log_p, slope = factor.log_probability_and_gradient(X)
+            outside = (log_p < least).to(X.dtype) * _PENALTY
+            value = value + outside * (log_p - least)
+            gradient = gradient + outside.unsqueeze(-1) * slope
+        return value, gradient
 
     def forward(self, X: Shaped[Tensor, "*b 1 d"]) -> Shaped[Tensor, "*b"]:
         """Value at every candidate."""
-        log_p = [factor.log_probability(X.squeeze(-2)) for factor in self.factors]
-        missing = torch.stack(log_p).sum(0) - self.least
-        value: Tensor = self.mean(X) + _PENALTY * missing.clamp_max(0.0)
+        value: Tensor = self.mean(X)
+        for factor, least in self.limits:
+            missing = factor.log_probability(X.squeeze(-2)) - least
+            value = value + _PENALTY * missing.clamp_max(0.0)
         return value
