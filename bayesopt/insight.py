@@ -93,6 +93,24 @@ class Insight:
             return means[0], sds[0]
         return np.stack(means, axis=1), np.stack(sds, axis=1)
 
+    def predict_constraints(self, points: Sequence[Params]) -> dict[str, tuple[Array, Array]]:
+        """Mean (n,) and standard deviation (n,) of each outcome constraint at n points."""
+        X = torch.from_numpy(self.settings.space.to_units(points))
+        predicted = {}
+        with own_torch_settings(), torch.no_grad():
+            found = self._fitted(None)
+            for name, model, each in zip(
+                self.settings.outcome_constraints.names,
+                found.models.constraints,
+                found.seen.constraints,
+                strict=True,
+            ):
+                mean, variance = model.marginals(X)
+                scaling = each.data.scaling
+                sd = scaling.value_sd(variance.sqrt().numpy())
+                predicted[name] = (scaling.value(mean.numpy()), sd)
+        return predicted
+
     def feasibility(self, points: Sequence[Params]) -> Array:
         """Probability (n,) that points meet the outcome constraints and do not fail."""
         X = torch.from_numpy(self.settings.space.to_units(points))

@@ -57,6 +57,9 @@ class ParetoFront:
     def __len__(self) -> int:
         return len(self.params)
 
+    def __repr__(self) -> str:
+        return f"<ParetoFront of {len(self)} points, hypervolume {self.hypervolume:.6g}>"
+
 
 def pareto_front(
     found: Composition, trials: Sequence[Trial], reference_point: Sequence[float] | None

@@ -295,6 +295,18 @@ class Study(AskTell):
         """
         return self._insight.predict(self._checked(points))
 
+    def predict_constraints(
+        self, points: Sequence[Point] | NDArray[Any]
+    ) -> dict[str, tuple[Array, Array]]:
+        """By name: mean (n,) and standard deviation (n,) of the outcome constraints at n points.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If nothing has been observed yet, or a point is not in the space.
+        """
+        return self._insight.predict_constraints(self._checked(points))
+
     def feasibility(self, points: Sequence[Point] | NDArray[Any]) -> Array:
         """Probability (n,) that n points meet the outcome constraints and do not fail.
 

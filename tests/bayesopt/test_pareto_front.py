@@ -174,3 +174,22 @@ def test_predictions_have_a_column_for_each_objective():
     mean, sd = study.predict(x[:, None])
     assert mean.shape == sd.shape == (6, 2)
     np.testing.assert_allclose(mean, [[v, 100 - v * v] for v in range(6)], rtol=1e-6, atol=1e-6)
+
+
+def test_predictions_of_constraints_are_by_name_and_in_their_units():
+    def evaluated(x0):
+        return bo.Evaluation(x0**2, constraints={"heat": 1e3 * x0, "age": 5.0 - x0})
+
+    study = bo.Study(LINE, noise=False, outcome_constraints={"heat": (None, 400.0), "age": (0, 9)})
+    x = np.linspace(0.0, 1.0, 9)
+    study.add(x[:, None], [evaluated(each) for each in x])
+    predicted = study.predict_constraints([[0.3], [0.9]])
+    assert set(predicted) == {"heat", "age"}
+    np.testing.assert_allclose(predicted["heat"][0], [300.0, 900.0], atol=3.0)
+    np.testing.assert_allclose(predicted["age"][0], [4.7, 4.1], atol=0.003)
+    assert (predicted["heat"][1] < 30.0).all()
+
+
+def test_a_front_is_shown_in_a_line():
+    study, _ = given(study_of(reference_point=(5.0, 0.5)), VALUES)
+    assert repr(study.pareto_front()) == "<ParetoFront of 5 points, hypervolume 16>"
