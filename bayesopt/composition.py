@@ -54,7 +54,7 @@ RISK = 0.05
 _FEW_MEMBERS = 4  # of drawn hyperparameters
 _LEAST_VIOLATION = 1e-300
 # Shares of the surest success that are worth a try, while a study is young and later.
-_BOLD, _CAUTIOUS = 0.5, 0.98
+_BOLD, _CAUTIOUS = 0.5, 0.99
 _YOUNG = 4  # times d + 1 evaluations
 
 
