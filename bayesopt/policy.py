@@ -124,8 +124,8 @@ class Search:
     exploit_every
         Every so many suggestions one is the maximiser of the posterior mean, if that promises more
         than the best point so far: expected improvement alone goes on looking around long after
-        the model knows the optimum. Not while points are pending, with several objectives, or with
-        an acquisition of the user's own. None: never.
+        the model knows the optimum. Half as often under outcome constraints; not while points are
+        pending, with several objectives, or with an acquisition of the user's own. None: never.
     effort
         How hard the acquisition is searched.
 

@@ -21,7 +21,6 @@ from bayesopt.design import SpaceExhausted, Taken, start, uniform
 from bayesopt.models.outcomes import Theta, fit_outcomes
 from bayesopt.observations import observations
 from bayesopt.parameter import Array
-from bayesopt.policy import Policy
 from bayesopt.region import Region
 from bayesopt.settings import Settings
 from bayesopt.space import Params, Space
@@ -30,6 +29,8 @@ from bayesopt.trial import Trial, TrialState
 _N_INCUMBENTS = 5
 _EFFORT_FOR_THE_MEAN = optimize.Effort(n_global=128, n_local=128, n_starts=2)  # it has few peaks
 _LEAST_PROMISE = 1e-7  # in standard deviations of the observed scores
+# Where the best mean keeps away from a border that is not known yet, it is asked for in vain.
+_RARER_UNDER_CONSTRAINTS = 2
 _NEGLIGIBLE_NOISE = 1e-6  # in the same unit, squared: repeating a point shows nothing new
 
 
@@ -216,7 +217,7 @@ def _by_models(
     incumbents = _incumbents(found)
     pending = _points(space, trials, TrialState.RUNNING)
     X = None
-    if len(found.seen.objectives) == 1 and _is_turn_to_exploit(policy, len(trials), pending):
+    if _is_turn_to_exploit(found, len(trials), pending):
         X = _promising(found, incumbents, rng)
     if X is None:
         acquisition = found.acquisition(pending if len(pending) > 0 else None)
@@ -228,11 +229,14 @@ def _by_models(
     return Suggestion(taken.first_free(X, rng), "acquisition", theta)
 
 
-def _is_turn_to_exploit(policy: Policy, n_ended: int, pending: Tensor) -> bool:
+def _is_turn_to_exploit(found: Composition, n_ended: int, pending: Tensor) -> bool:
     """Never beside running trials: two of them would get nearly the same point."""
-    every = policy.search.exploit_every
-    own = callable(policy.acquisition)
-    return every is not None and n_ended % every == 0 and len(pending) == 0 and not own
+    every = found.policy.search.exploit_every
+    if every is None or callable(found.policy.acquisition) or len(found.seen.objectives) > 1:
+        return False
+    if found.seen.constraints:
+        every *= _RARER_UNDER_CONSTRAINTS
+    return n_ended % every == 0 and len(pending) == 0
 
 
 def _promising(found: Composition, incumbents: Array, rng: np.random.Generator) -> Array | None:
