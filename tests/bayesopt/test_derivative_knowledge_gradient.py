@@ -300,6 +300,7 @@ def test_the_gradient_with_the_best_direction_is_that_with_this_direction_held_f
         same((ahead - behind) / 2e-5, gradient[:, j], rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_one_direction_is_built_beside_pending_points_too():
     seen, model = observations(n=5, d=2), process(n=5, d=2)
     pending, X = points(1, 2, seed=4), points(3, 1, 2, seed=5)

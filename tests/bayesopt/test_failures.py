@@ -77,7 +77,7 @@ def test_failures_of_a_mixed_space():
     def fun(rate, depth, kind):
         return np.nan if kind == "c" or depth > 10 else mixed_bowl(rate, depth, kind)
 
-    result = bo.minimize(fun, MIXED, 30, noise=False, seed=0)
+    result = bo.minimize(fun, MIXED, 24, noise=False, seed=0)
     assert result.params["kind"] == "b" and result.fun < 0.1
 
 

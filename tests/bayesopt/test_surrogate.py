@@ -23,7 +23,9 @@ def data_of(n, d, with_slopes=True):
     )
 
 
-@pytest.mark.parametrize("hyperparameters", ["map", "mle", "slice"])
+@pytest.mark.parametrize(
+    "hyperparameters", ["map", "mle", pytest.param("slice", marks=pytest.mark.slow)]
+)
 @pytest.mark.parametrize("with_slopes", [False, True])
 def test_slopes_choose_the_process(hyperparameters, with_slopes):
     data, rng = data_of(6, 2, with_slopes), np.random.default_rng(0)

@@ -91,7 +91,7 @@ def test_a_design_of_the_law_sees_nothing_of_it():
 
 
 @pytest.mark.parametrize("n_seeds", [6, pytest.param(12, marks=pytest.mark.slow)])
-@pytest.mark.parametrize("sampling", ["qmc", "mc"])
+@pytest.mark.parametrize("sampling", ["qmc", pytest.param("mc", marks=pytest.mark.slow)])
 def test_errors_are_what_they_say(sampling, n_seeds):
     exact = np.repeat(of_event(3, 3.0), 3)
     z = []

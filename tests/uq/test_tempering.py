@@ -64,7 +64,7 @@ def test_a_soft_half_space_has_its_own_moments():
     assert abs(mean[0] - soft_moments(beta, SHARP)[0]) > 20.0 * error[0]
 
 
-@pytest.mark.parametrize("d", [2, 100])
+@pytest.mark.parametrize("d", [2, pytest.param(100, marks=pytest.mark.slow)])
 def test_other_directions_stay_standard_normal(d):
     u, other = along(d), along(d, 1)
     other -= (other @ u) * u
