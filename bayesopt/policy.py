@@ -206,7 +206,7 @@ class Policy:
 
         Between the first two only "auto" and "ei" of one objective differ; all others have one way
         of their own to look beside running points. With four workers the constant liar found
-        better values on five of seven problems, and no worse ones on the others (`docs/benchmarks`).
+        better values on five of seven problems (`docs/benchmarks`).
     search
         What the search adds to the plain acquisition.
 
