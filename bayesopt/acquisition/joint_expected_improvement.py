@@ -23,6 +23,8 @@ improvement on the best posterior mean would credit q measurements of one point 
 of q draws of noise-free values there, and the augmentation of one point has no counterpart for q.
 """
 
+import math
+
 import torch
 from botorch.acquisition import AcquisitionFunction
 from botorch.models.model import Model
@@ -105,7 +107,7 @@ class JointExpectedImprovement(AcquisitionFunction):  # type: ignore[misc]
         gain = means + Z @ C.mT - self.best.unsqueeze(-1)  # (*b, S, q)
         most = _TAU_OF_MAX * torch.logsumexp(gain / _TAU_OF_MAX, dim=-1)
         log_mean: Tensor = _log_positive_part(most).logsumexp(-1)
-        return log_mean - torch.tensor(float(self.n_samples)).log()
+        return log_mean - math.log(self.n_samples)
 
 
 def _log_positive_part(u: Tensor) -> Tensor:
