@@ -8,7 +8,7 @@ from typing import Any, cast, get_args
 from bayesopt.arguments import checked_noise, checked_seed, finite_number, whole_number
 from bayesopt.data import Direction, Noise
 from bayesopt.outcome_constraints import OutcomeConstraints
-from bayesopt.parameter import Categorical, Parameter
+from bayesopt.parameter import Categorical, Float, Int, Parameter
 from bayesopt.plain_data import (
     NewerVersion,
     check_entries,
@@ -297,10 +297,17 @@ def _between_spaces(was: Space, now: Space) -> list[str]:
 
 
 def _spoken_parameter(parameter: Parameter) -> str:
+    said = []
     if isinstance(parameter, Categorical):
-        return f"Categorical({list(parameter.choices)!r})"
-    log = ", log=True" if parameter.log else ""
-    return f"{type(parameter).__name__}({parameter.low!r}, {parameter.high!r}{log})"
+        said.append(repr(list(parameter.choices)))
+    elif isinstance(parameter, Float | Int):
+        said += [repr(parameter.low), repr(parameter.high)]
+        said += ["log=True"] * parameter.log
+    if parameter.role is not None:
+        said.append(f"role={parameter.role!r}")
+    if parameter.target is not None:
+        said.append(f"target={parameter.target!r}")
+    return f"{type(parameter).__name__}({', '.join(said)})"
 
 
 def _between_outcome_constraints(was: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
