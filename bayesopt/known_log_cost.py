@@ -89,11 +89,11 @@ class KnownLogCost:
 
     def _by_value(self, points: Array) -> Array:
         assert self.cost.name is not None
-        parameter = self.space[self.cost.name]
-        assert parameter.kind != "float"
-        log_costs = np.log([cost for _, cost in self.cost.by_value])
-        index = parameter.index_of(points[:, self.space.names.index(self.cost.name)])
-        chosen: Array = log_costs[index]
+        column = points[:, self.space.names.index(self.cost.name)]
+        units, rows = np.unique(column, return_inverse=True)
+        parameter, cost = self.space[self.cost.name], dict(self.cost.by_value)
+        log_costs = np.log([cost[parameter.from_unit(unit)] for unit in units.tolist()])
+        chosen: Array = log_costs[rows]
         return chosen
 
     def _at(self, x: Array) -> float:

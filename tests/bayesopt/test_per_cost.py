@@ -96,6 +96,13 @@ def test_known_numbers_have_no_slope(given):
     assert bool((gradient == 0).all())
 
 
+def test_at_the_target_the_cost_is_that_of_the_target():
+    given = {"a": 5.0, "b": 2.0, "c": 30.0}
+    log_cost = KnownLogCost(Cost.of(given, MIXED), MIXED.at_target())
+    value, _ = log_cost.value_and_gradient(points(7, 3, seed=4))
+    np.testing.assert_allclose(value, math.log(5.0), rtol=1e-15)
+
+
 def test_only_real_columns_have_a_slope():
     at = torch.from_numpy(MIXED.snap(points(9, 3, seed=4).numpy()))
     log_cost = known(lambda x, n, s: (1.0 + x) * n * (3.0 if s == "b" else 1.0), MIXED)
