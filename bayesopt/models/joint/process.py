@@ -228,6 +228,15 @@ class JointGaussianProcess(_Regression):
         """`beside` the target at the designs of A."""
         return self._beside(self.target._sites(A))
 
+    def with_target(self, X: Shaped[Tensor, "b d"]) -> Shaped[Tensor, " b"]:
+        """Posterior covariance of f at every point with the target at its design."""
+        one = X.unsqueeze(-2)
+        sites, of = self._sites(one), self.hyperparameters.covariance
+        targets = self.target._sites(one)
+        prior = of.between(sites, targets)[:, 0, 0]
+        k1, k2 = (of.between(s, self.observed)[:, 0] for s in (sites, targets))
+        return prior - torch.linalg.vecdot(k1 @ self.L_inverse.T, k2 @ self.L_inverse.T)
+
     def noise_at(self, X: Shaped[Tensor, "*b d"]) -> Shaped[Tensor, "*b"]:
         """Noise variance of the next observation at points: inferred, else the mean of the known
         ones."""
