@@ -49,7 +49,14 @@ def joint_surrogate(
     """
     structure = structure_of(space, data, process)
     return fit_joint(
-        data, columns_of(space), structure, sought, process, method=method, start=start
+        data,
+        columns_of(space),
+        structure,
+        sought,
+        process,
+        method=method,
+        start=start,
+        warped=space.role == "environment" and sought.level is None,
     )
 
 

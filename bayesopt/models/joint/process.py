@@ -25,6 +25,7 @@ from jaxtyping import Float as Shaped
 from torch import Tensor
 
 from bayesopt.models.joint.covariance import Columns, Covariance, Sites
+from bayesopt.models.joint.warp import Warp
 from bayesopt.models.posterior import SMALLEST_VARIANCE, ExactPosterior, cholesky
 from bayesopt.target import Target
 
@@ -41,12 +42,15 @@ class JointHyperparameters:
         Prior mean, and coefficients (k,) of what differs from it by role.
     noise
         (g,) noise variances of the groups of observations.
+    warp
+        The process is of what it makes of scores; None: of the scores.
     """
 
     covariance: Covariance
     mean: float
     offsets: Shaped[Tensor, " k"]
     noise: Shaped[Tensor, " g"]
+    warp: Warp | None = None
 
 
 class _Regression(Model, FantasizeMixin):  # type: ignore[misc]
@@ -210,7 +214,9 @@ class JointGaussianProcess(_Regression):
         noise = torch.where(Yvar.isnan().squeeze(-1), self.noise_at(X), Yvar.squeeze(-1))
         K = of.between(self.observed, self.observed) + torch.diag_embed(noise)
         self.L = cholesky(K, of.variance(self.observed))
-        residual = (Y.squeeze(-1) - self._prior_mean(self.observed)).unsqueeze(-1)
+        warp, y = hyperparameters.warp, Y.squeeze(-1)
+        latent = y if warp is None else warp.latent(y)
+        residual = (latent - self._prior_mean(self.observed)).unsqueeze(-1)
         self.alpha = torch.cholesky_solve(residual, self.L).squeeze(-1)
         eye = torch.eye(len(X), dtype=X.dtype)
         self.L_inverse = torch.linalg.solve_triangular(self.L, eye, upper=False)
@@ -295,20 +301,42 @@ class TargetProcess(_Regression):
         return self.joint.X
 
     def _sites(self, X: Tensor) -> Sites:
-        sought = self.joint.sought
-        return self.columns.targets(X, sought.nodes, sought.weights.unsqueeze(0))
+        sought, warp = self.joint.sought, self.hyperparameters.warp
+        if warp is None:
+            return self.columns.targets(X, sought.nodes, sought.weights.unsqueeze(0))
+        with torch.no_grad():
+            slope = self._warped(X.detach())[1]
+        return self.columns.targets(X, sought.nodes, sought.weights * slope)
+
+    def _warped(self, X: Tensor) -> tuple[Tensor, Tensor]:
+        """E[y], and its derivative in the mean of h, at every node of designs: (*b, K)."""
+        warp = self.hyperparameters.warp
+        assert warp is not None
+        return warp.mean_and_slope(*self.joint.marginals(self.at_nodes(X)))
+
+    def marginals_and_covariances(
+        self,
+        X: Shaped[Tensor, "b d"],
+        weights: Shaped[Tensor, "n r"],
+        factors: Sites | None = None,
+    ) -> tuple[Shaped[Tensor, " b"], Shaped[Tensor, " b"], Shaped[Tensor, "b r"]]:
+        """As of the other process; of one that is warped variance and covariances are those of the
+        first order."""
+        mean, variance, covariance = super().marginals_and_covariances(X, weights, factors)
+        if self.hyperparameters.warp is not None:
+            mean = self._warped(X)[0] @ self.joint.sought.weights
+        return mean, variance, covariance
 
     def beside_values(self, P: Shaped[Tensor, "p d"]) -> tuple[Sites, Shaped[Tensor, "n p"]]:
         """`beside` f at full points."""
         return self._beside(self.columns.points(P))
 
-    def at_nodes(self, X: Shaped[Tensor, "m d"]) -> tuple[Tensor, Tensor]:
-        """Posterior mean (m, K) and covariance (m, K, K) of f at the nodes of every design."""
+    def at_nodes(self, X: Shaped[Tensor, "*b d"]) -> Shaped[Tensor, "*b K d"]:
+        """Designs at every node of the target."""
         nodes = self.joint.sought.nodes
         full = X.unsqueeze(-2).repeat(*[1] * (X.dim() - 1), len(nodes), 1)
         full[..., self.columns.role] = nodes
-        posterior = self.joint.posterior(full)
-        return posterior.mean.squeeze(-1), posterior.covariance
+        return full
 
     def noise_at(self, X: Shaped[Tensor, "*b d"]) -> Shaped[Tensor, "*b"]:
         """Nothing: the target is not observed."""
