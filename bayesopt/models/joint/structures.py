@@ -306,11 +306,7 @@ class Tasks(_Plain):
         n = self.size
         L = torch.diag_embed(torch.ones_like(h[..., :n]))
         rows, columns = torch.tril_indices(n, n, -1)
-        L = (
-            L.index_put((..., rows, columns), h[..., n:])
-            if False
-            else _lower(L, rows, columns, h[..., n:])
-        )
+        L = L.index_put((..., rows, columns), h[..., n:]) if False else _lower(L, rows, columns, h[..., n:])
         L = L / L.norm(dim=-1, keepdim=True) * h[..., :n].exp().unsqueeze(-1)
         return L @ L.mT
 
@@ -326,11 +322,9 @@ class Tasks(_Plain):
 
     def offsets(self, r: Tensor) -> Tensor:
         """A mean for each but the first."""
-        return (
-            torch.stack([(self.group(r) == s).to(r.dtype) for s in range(1, self.size)], dim=-1)
-            if self.size > 1
-            else r[..., :0]
-        )
+        return torch.stack(
+            [(self.group(r) == s).to(r.dtype) for s in range(1, self.size)], dim=-1
+        ) if self.size > 1 else r[..., :0]
 
 
 def _lower(L: Tensor, rows: Tensor, columns: Tensor, v: Tensor) -> Tensor:
