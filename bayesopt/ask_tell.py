@@ -9,6 +9,7 @@ from typing import Any, overload
 from numpy.typing import ArrayLike, NDArray
 
 from bayesopt.arguments import whole_number
+from bayesopt.budget import CostBudget
 from bayesopt.data import Noise
 from bayesopt.design import SpaceExhausted
 from bayesopt.evaluation import check_n_values
@@ -174,24 +175,36 @@ class AskTell:
                 self._ledger.give_back(claim.number)
             return [copied(trial) for trial in trials if trial is not None]
 
-    def _ask_in_loop(self, given: Sequence[Params], limit: int) -> Trial | None:
-        """The next trial of a loop; None where the study has `limit` of them."""
+    def _ask_in_loop(
+        self, given: Sequence[Params], limit: int | None, budget: CostBudget | None = None
+    ) -> Trial | None:
+        """The next trial of a loop; None where the study has `limit` of them.
+
+        Raises BudgetSpent where the budget does not pay for another one.
+        """
         with self._lock:  # no other loop counts in between
-            trial = self._ask(given, limit)
+            trial = self._ask(given, limit, budget)
             if trial is not None:
                 self._in_loops.add(trial.number)
             return trial
 
-    def _ask(self, given: Sequence[Params] = (), limit: int | None = None) -> Trial | None:
+    def _ask(
+        self,
+        given: Sequence[Params] = (),
+        limit: int | None = None,
+        budget: CostBudget | None = None,
+    ) -> Trial | None:
         """The next trial; the arguments are those of `bayesopt.trial_rules.claim`."""
         with self._lock:
             while True:
-                claim = self._ledger.claim(given, limit, self._in_loops)
+                claim = self._ledger.claim(given, limit, self._in_loops, budget)
                 if claim is None or claim.trial is not None:
                     return None if claim is None else claim.trial
                 try:
                     (chosen,) = self._choose((claim.number,), claim.known)
-                    trial = self._ledger.commit(claim, chosen, distinct=self.noise is False)
+                    if budget is not None:
+                        budget.check(claim.known, chosen.params)
+                    trial = self._ledger.commit(claim, chosen, self.noise is False, budget)
                 except BaseException:
                     self._ledger.give_back(claim.number)
                     raise
