@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from bayesopt.arguments import finite_number
+from bayesopt.arguments import checked_budget
 from bayesopt.cost import Cost
 from bayesopt.trial import Trial, TrialState
 
@@ -166,10 +166,7 @@ class CostBudget:
     known: KnownPrices | None = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        total = finite_number(self.total, "`cost_budget`")
-        if total <= 0.0:
-            raise ValueError(f"`cost_budget` must be positive, but got {self.total!r}.")
-        object.__setattr__(self, "total", total)
+        object.__setattr__(self, "total", checked_budget(self.total))
         known = None if self.cost.is_learnt else KnownPrices(self.cost)
         object.__setattr__(self, "known", known)
 

@@ -5,12 +5,15 @@ import reprlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any
+from typing import Any, Literal
 
 from bayesopt.arguments import finite_number, real_number
 from bayesopt.parameter import Categorical, Choice, Int
 from bayesopt.space import Space
 from bayesopt.user_function import at_point, check_takes_point, name_of
+
+CostGiven = float | Mapping[Any, float] | Callable[..., float] | Literal["learn"] | None
+"""What users write."""
 
 LEARN = "learn"
 _SHOWN = 5  # missing values in an error

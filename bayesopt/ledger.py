@@ -156,16 +156,18 @@ class Ledger:
         self._keep_alive()
         return self._with_what_is_known([record.number for record in records])
 
-    def take(self, params: Params) -> Trial:
+    def take(self, params: Params, budget: CostBudget | None = None) -> Trial:
         """A new running trial at a point of the user's.
 
         Raises
         ------
+        BudgetSpent
+            If the budget does not pay for it.
         StorageError
             If it cannot be saved.
         """
         by = self._us
-        trial = self._plan(lambda draft: trial_rules.take(draft, by, params)).trial
+        trial = self._plan(lambda draft: trial_rules.take(draft, by, params, budget)).trial
         assert trial is not None
         self._keep_alive()
         return trial

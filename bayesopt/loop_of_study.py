@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from bayesopt.ask_tell import AskTell
-from bayesopt.budget import BudgetSpent, CostBudget
+from bayesopt.budget import BudgetSpent
 from bayesopt.execution.objective import Failure, unusable
 from bayesopt.space import Params
 from bayesopt.trial import Evaluation, Trial, copied
@@ -18,18 +18,11 @@ class LoopOfStudy:
     study
         The study; what only its loops need of it is private.
     n_evals
-        Evaluations that it is to hold in all; None: as many as the budget pays for.
+        Evaluations that it is to hold in all; None: as many as the budget allows.
     given
         Points to evaluate before the policy chooses.
     callback
         Called as ``callback(study, trial)`` after each; it may raise StopIteration to end.
-    budget
-        What all evaluations of the study may cost; None: there is no limit.
-
-    Raises
-    ------
-    ValueError
-        If there is neither a number of evaluations nor a budget.
     """
 
     def __init__(
@@ -38,14 +31,10 @@ class LoopOfStudy:
         n_evals: int | None,
         given: Sequence[Params],
         callback: Callable[[Any, Trial], object] | None,
-        budget: CostBudget | None = None,
     ) -> None:
-        if n_evals is None and budget is None:
-            raise ValueError("A search needs `n_evals` or a `cost_budget`, or it never ends.")
         self.study, self.ledger = study, study._ledger
         self.n_evals, self.callback = n_evals, callback
         self.given: Sequence[Params] = given
-        self.budget = budget
         self._spent: tuple[BudgetSpent, tuple[int, frozenset[int]]] | None = None
 
     def next_trial(self) -> Trial | None:
@@ -53,6 +42,8 @@ class LoopOfStudy:
 
         Raises
         ------
+        SpaceExhausted
+            If every point of a finite space has been tried.
         BudgetSpent
             If the budget does not pay for another one, for now: a running one may cost less than
             is held for it.
@@ -60,7 +51,7 @@ class LoopOfStudy:
         if self._spent is not None and self._spent[1] == self._under_way():
             raise self._spent[0]  # nothing has changed, so that nothing is to be reckoned again
         try:
-            trial = self.study._ask_in_loop(self.given, self.n_evals, self.budget)
+            trial = self.study._ask_in_loop(self.given, self.n_evals)
         except BudgetSpent as end:
             self._spent = end, self._under_way()
             raise

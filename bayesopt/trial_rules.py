@@ -143,10 +143,12 @@ def claim(
     return _put(draft, by, number, None if wanted is None else Trial(number, dict(wanted)))
 
 
-def take(draft: Draft, by: Claimant, params: Params) -> Record:
-    """A new running trial at a point of the user's."""
+def take(draft: Draft, by: Claimant, params: Params, budget: CostBudget | None = None) -> Record:
+    """A new running trial at a point of the user's; BudgetSpent where it cannot be paid."""
     for record in _done_before(draft):
         return record
+    if budget is not None:
+        budget.check(_trials(draft), params)
     return _put(draft, by, len(draft), Trial(len(draft), dict(params)))
 
 

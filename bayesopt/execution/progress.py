@@ -26,7 +26,7 @@ class Progress:
     Parameters
     ----------
     total
-        Number of evaluations that are planned; None: as many as a budget pays for.
+        Number of evaluations that are planned; None: nobody knows.
     done
         Number of those that are behind us.
     show
@@ -123,14 +123,14 @@ class _Lines:
     """
 
     def __init__(self, total: int | None, file: TextIO, every: float, unasked: bool) -> None:
-        self._of_all = "" if total is None else f"/{total}"
+        self._of = "" if total is None else f"/{total}"
         self._file, self._every = file, every
         self._next = monotonic() + (every if unasked else 0.0)
         self._silent = unasked
         self._held: str | None = None
 
     def show(self, done: int, text: str) -> None:
-        self._held = f"{strftime('%Y-%m-%d %H:%M:%S', localtime())} {done}{self._of_all} {text}"
+        self._held = f"{strftime('%Y-%m-%d %H:%M:%S', localtime())} {done}{self._of} {text}"
         if monotonic() >= self._next:
             self._write()
 

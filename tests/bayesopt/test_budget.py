@@ -2,6 +2,7 @@
 
 import math
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -24,6 +25,7 @@ from bayesopt.search_loop import run_until_done
 from bayesopt.settings import Settings
 from bayesopt.space import Space
 from bayesopt.storage.database import Database
+from bayesopt.storage.memory import Memory
 from bayesopt.suggestion import Suggestion
 from bayesopt.trial import Evaluation, Trial, TrialState
 
@@ -115,15 +117,16 @@ def test_the_end_is_told_with_its_numbers():
 # ---- searches
 
 
-def asking(store=None, noise=False):
-    settings = Settings(space=SPACE, noise=noise, n_initial=1, seed=0)
+def asking(budget, store=None, cost=dear, noise=False):
+    settings = Settings(
+        space=SPACE, noise=noise, n_initial=1, seed=0, cost=cost, cost_budget=budget
+    )
     return AskTell(settings, Region(SPACE), Ledger(store))
 
 
-def searched(study, budget, fun=lambda x: x, n_evals=None, given=(), n_parallel=1, cost=dear):
+def searched(study, fun=lambda x: x, n_evals=None, given=(), n_parallel=1):
     workers = workers_for(fun, Calling.of(SPACE), n_parallel, None, None)
-    total = budget if isinstance(budget, CostBudget) else CostBudget(budget, Cost.of(cost, SPACE))
-    loop = LoopOfStudy(study, n_evals, list(given), None, total)
+    loop = LoopOfStudy(study, n_evals, list(given), None)
     return run_until_done(loop, workers, Progress(n_evals, 0, False), None)
 
 
@@ -143,46 +146,67 @@ def drawn(monkeypatch):
 
 
 def test_a_search_without_a_number_ends_with_its_budget(drawn):
-    study = asking()
-    why = searched(study, 40.0)
+    study = asking(40.0)
+    why = searched(study)
     spent = sum(paid(study))
     assert 30.0 < spent <= 40.0
     assert why.startswith(f"The cost budget of 40 is used up: {spent:.6g} spent, the next ")
     assert all(t.state is COMPLETE for t in study.trials)
-    assert searched(study, 40.0) == why and sum(paid(study)) == spent  # resumed: nothing is left
-    searched(study, 60.0)
-    assert spent < sum(paid(study)) <= 60.0
+    assert searched(study) == why and sum(paid(study)) == spent  # again: nothing is left
+    more = asking(60.0, study._ledger.store)
+    searched(more)
+    assert spent < sum(paid(more)) <= 60.0
 
 
 def test_a_search_with_both_ends_with_what_comes_first(drawn):
-    study = asking()
-    assert searched(study, 1000.0, n_evals=3) == "" and len(study.trials) == 3
-    assert searched(study, 20.0, n_evals=300).startswith("The cost budget of 20 is used up")
+    assert searched(asking(1000.0), n_evals=3) == ""
+    assert searched(asking(20.0), n_evals=300).startswith("The cost budget of 20 is used up")
 
 
 def test_failed_and_added_trials_have_been_paid(drawn):
-    study = asking()
+    study = asking(30.0)
     study.add([{"x": 8.0}], [1.0])
-    searched(study, 30.0, fun=lambda x: 1.0 / 0.0 if x > 3.0 else x)
+    searched(study, fun=lambda x: 1.0 / 0.0 if x > 3.0 else x)
     states = {t.state for t in study.trials}
     assert states == {COMPLETE, FAILED} and 20.0 < sum(paid(study)) <= 30.0
 
 
 def test_points_of_ones_own_are_begun_only_where_they_can_be_paid(drawn):
-    study = asking()
-    searched(study, 12.0, given=[{"x": 6.0}, {"x": 9.0}, {"x": 5.5}])
+    study = asking(12.0)
+    searched(study, given=[{"x": 6.0}, {"x": 9.0}, {"x": 5.5}])
     assert [t.params["x"] for t in study.trials] == [6.0, 5.5]
 
 
-def test_a_search_needs_a_number_or_a_budget():
-    with pytest.raises(ValueError, match="needs `n_evals` or a `cost_budget`"):
-        LoopOfStudy(asking(), None, [], None)
+def test_asking_by_hand_ends_with_the_budget_too(drawn):
+    study = asking(18.0)
+    study.ask(params={"x": 9.0})
+    with pytest.raises(BudgetSpent, match="0 spent, 9 held .* the next evaluation costs 10"):
+        study.ask(params={"x": 10.0})
+    together = study.ask(50)
+    assert 1 <= len(together) < 50 and sum(paid(study)) <= 18.0
+    with pytest.raises(BudgetSpent, match="The cost budget of 18 is used up"):
+        while True:
+            study.ask()
+    assert 9.0 < sum(paid(study)) <= 18.0
+    with pytest.raises(BudgetSpent):
+        study.ask(3)
+
+
+@pytest.mark.parametrize("batch", ["joint", "greedy"])
+def test_points_chosen_together_are_paid_together(monkeypatch, batch):
+    def suggest(settings, trials, numbers, region):
+        return [Suggestion({"x": 2.0 + 0.1 * number}, "random") for number in numbers]
+
+    monkeypatch.setattr(ask_tell, "suggest", suggest)
+    study = asking(7.0)
+    study._settings = replace(study._settings, policy=bo.Policy(batch=batch))
+    assert [t.params["x"] for t in study.ask(6)] == [2.0, 2.1, 2.2]
 
 
 def test_a_cost_that_is_none_ends_the_search_with_its_point(drawn):
-    study = asking()
+    study = asking(10.0, cost=lambda x: -x)
     with pytest.raises(ValueError, match=r"`cost` at \{'x': .*must be positive"):
-        searched(study, 10.0, cost=lambda x: -x)
+        searched(study)
     assert study.trials == []
 
 
@@ -203,14 +227,13 @@ def test_running_trials_are_waited_for_since_they_may_cost_less(monkeypatch):
     # While two of them run, what is held for them leaves nothing for another one.
     asked = Asked(lambda trials: sum(t.state is RUNNING for t in trials) >= 2 or len(trials) >= 5)
     monkeypatch.setattr(ask_tell, "suggest", asked)
-    study = asking(noise="auto")
+    study = asking(10.0, cost="learn", noise="auto")
 
     def slow(x):
         time.sleep(0.3)
         return x
 
-    learnt = CostBudget(10.0, Cost.of("learn", SPACE))
-    why = searched(study, learnt, fun=slow, n_parallel=3)
+    why = searched(study, fun=slow, n_parallel=3)
     assert why == "The cost budget is used up." and len(study.trials) == 5
     assert all(t.state is COMPLETE for t in study.trials)
 
@@ -218,8 +241,9 @@ def test_running_trials_are_waited_for_since_they_may_cost_less(monkeypatch):
 def test_a_short_budget_is_reckoned_again_only_when_something_has_changed(monkeypatch, tmp_path):
     asked = Asked(lambda trials: any(t.state is RUNNING for t in trials))
     monkeypatch.setattr(ask_tell, "suggest", asked)
-    mine, other = (asking(Database(tmp_path / "runs.db", "s", {})) for _ in range(2))
-    loop = LoopOfStudy(mine, None, [], None, CostBudget(10.0, Cost.of("learn", SPACE)))
+    stores = [Database(tmp_path / "runs.db", "s", {}) for _ in range(2)]
+    mine, other = (asking(10.0, store, "learn") for store in stores)
+    loop = LoopOfStudy(mine, None, [], None)
     first, theirs = loop.next_trial(), other.ask(params={"x": 2.0})
     for n in (2, 3):  # both run, then one of them has ended, and the other one after that
         for _ in range(3):
@@ -235,20 +259,20 @@ def test_a_short_budget_is_reckoned_again_only_when_something_has_changed(monkey
 def test_trials_of_others_are_waited_for(monkeypatch, tmp_path):
     asked = Asked(lambda trials: any(t.state is RUNNING for t in trials) or len(trials) >= 2)
     monkeypatch.setattr(ask_tell, "suggest", asked)
-    mine, other = (asking(Database(tmp_path / "runs.db", "s", {})) for _ in range(2))
+    stores = [Database(tmp_path / "runs.db", "s", {}) for _ in range(2)]
+    mine, other = (asking(10.0, store, "learn") for store in stores)
     theirs = other.ask(params={"x": 2.0})
-    learnt = CostBudget(10.0, Cost.of("learn", SPACE))
 
     def tell_later():
         time.sleep(0.6)
         other.tell(theirs, 0.0)
 
-    in_threads(tell_later, lambda: searched_here(mine, learnt))
+    in_threads(tell_later, lambda: searched_here(mine))
     assert [t.params["x"] for t in mine.trials] == [2.0, 1.01]
 
 
-def searched_here(study, budget):
-    loop = LoopOfStudy(study, None, [], None, budget)
+def searched_here(study):
+    loop = LoopOfStudy(study, None, [], None)
     workers = Here(lambda x: x, Calling.of(SPACE))
     while True:  # `run_until_done` handles signals, which only the main thread may
         try:
@@ -265,12 +289,10 @@ def searched_here(study, budget):
 
 @pytest.mark.parametrize("shared", [False, True])
 def test_several_processes_do_not_spend_more_together(drawn, tmp_path, shared):
-    store = None if shared else asking()._ledger.store
-    studies = [
-        asking(Database(tmp_path / "runs.db", "s", {}) if shared else store) for _ in range(3)
-    ]
-    budget = CostBudget(35.0, Cost.of(dear, SPACE))
-    in_threads(*(lambda s=study: searched_here(s, budget) for study in studies))
+    memory = Memory()
+    stores = [Database(tmp_path / "runs.db", "s", {}) if shared else memory for _ in range(3)]
+    studies = [asking(35.0, store) for store in stores]
+    in_threads(*(lambda s=study: searched_here(s) for study in studies))
     assert 25.0 < sum(paid(studies[0])) <= 35.0
 
 
