@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from bayesopt import optimize
@@ -22,6 +23,8 @@ from bayesopt.parameter import Array
 from bayesopt.region import Region
 from bayesopt.space import Space
 from bayesopt.trial import Trial
+
+_ROUNDING = 1e-12  # of a logarithm
 
 
 class LearntPrices:
@@ -79,6 +82,13 @@ class ExpectedCost:
     def account(self, budget: float, trials: Sequence[Trial]) -> Account:
         """What is spent, held and left of a budget."""
         return Account.of(budget, trials, self.prices)
+
+    def can_be_paid(self, X: Array, account: Account) -> NDArray[np.bool_]:
+        """Which points (k, d) what is left pays for, each of them alone: (k,)."""
+        with torch.no_grad():
+            log_upper = self.log_upper(torch.from_numpy(X).unsqueeze(-2)).numpy()
+        paid: NDArray[np.bool_] = log_upper <= account.log_left + _ROUNDING
+        return paid
 
     def cheapest(self, region: Region, rng: np.random.Generator) -> tuple[Array, float]:
         """The point (d,) of a region whose cost is bounded the lowest, and that bound."""

@@ -97,6 +97,15 @@ def test_the_cheapest_point_of_a_region():
     assert same.known and same.cheapest(Region(space), rng)[1] == pytest.approx(4.0)
 
 
+def test_which_points_can_be_paid():
+    cost = expected_cost(Cost.of(dear, SPACE), SPACE, [])
+    account = cost.account(10.0, [trial(0, 4.0), trial(1, 1.0, RUNNING)])
+    X = SPACE.to_units([{"x": x} for x in (0.5, 4.999, 5.0, 5.001, 10.0)])
+    assert cost.can_be_paid(X, account).tolist() == [True, True, True, False, False]
+    for x, paid in zip(X, cost.can_be_paid(X, account), strict=True):
+        assert account.affords(cost.prices.upper(SPACE.from_unit(x))) == paid
+
+
 @pytest.mark.parametrize("total", [0, -3.0, math.nan, math.inf])
 def test_a_budget_is_positive(total):
     with pytest.raises(ValueError, match="`cost_budget` must be"):
