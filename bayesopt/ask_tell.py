@@ -284,7 +284,7 @@ class AskTell:
         self.outcome_constraints.check(evaluation)
         named = by_name(evaluation, self.space)
         if named.gradient:
-            self.policy.check_takes_derivatives()
+            self._settings.check_takes_derivatives()
         return named
 
     def save(self) -> None:

@@ -31,6 +31,8 @@ _EFFORT_FOR_THE_MEAN = optimize.Effort(n_global=128, n_local=128, n_starts=2)  #
 _LEAST_PROMISE = 1e-7  # in standard deviations of the observed scores
 # Where the best mean keeps away from a border that is not known yet, it is asked for in vain.
 _RARER_UNDER_CONSTRAINTS = 2
+_AS_GOOD = 0.01  # of a logarithm: a repetition may be worth so much less
+_ROUNDING = 1e-12
 _NEGLIGIBLE_NOISE = 1e-6  # in the same unit, squared: repeating a point shows nothing new
 
 
@@ -191,10 +193,15 @@ def fitted(
     )
     policy = settings.policy
     if seen.objectives[0].dY is not None:
-        policy.check_takes_derivatives()
+        settings.check_takes_derivatives()
     fits = [trial.hyperparameters for trial in trials if trial.hyperparameters is not None]
     models, theta = fit_outcomes(
-        seen, policy.process, policy.hyperparameters, rng, fits[-1] if fits else ()
+        seen,
+        policy.process,
+        policy.hyperparameters,
+        rng,
+        fits[-1] if fits else (),
+        noise_varies=settings.noise_varies,
     )
     reference = settings.reference_point
     if reference is not None:
@@ -221,12 +228,40 @@ def _by_models(
         X = _promising(found, incumbents, rng)
     if X is None:
         acquisition = found.acquisition(pending if len(pending) > 0 else None)
-        X, _ = optimize.maximize(acquisition, region, incumbents, rng, effort=policy.search.effort)
+        X, v = optimize.maximize(acquisition, region, incumbents, rng, effort=policy.search.effort)
+        if settings.noise_varies and not callable(policy.acquisition):
+            X = _or_again(found, acquisition, X, float(v[0]))
     if settings.noise == "auto" and found.shows_nothing_new(_NEGLIGIBLE_NOISE):
         everything = _taken(region, trials, False)
         if not everything.all_of_the_space():  # else a repetition is all that is left
             taken = everything
-    return Suggestion(taken.first_free(X, rng), "acquisition", theta)
+    params = taken.first_free(X, rng)
+    if settings.noise_varies:
+        params = _as_evaluated(params, space, trials)
+    return Suggestion(params, "acquisition", theta)
+
+
+def _or_again(
+    found: Composition, acquisition: optimize.Acquisition, X: Array, best: float
+) -> Array:
+    """X (k, d), after the evaluated point that is worth most, if that is as good as the best of X.
+
+    A search that climbs ends beside it, and what is observed at one point costs the models less.
+    """
+    again = np.unique(found.seen.X[found.inside()].numpy(), axis=0)
+    value = optimize.values(acquisition, again)
+    top = int(np.argmax(value))
+    if not value[top] >= best - _AS_GOOD:
+        return X
+    return np.concatenate((again[top : top + 1], X))
+
+
+def _as_evaluated(params: Params, space: Space, trials: Sequence[Trial]) -> Params:
+    """The same point as it was asked for before: the way to the unit cube and back may round."""
+    done = complete(trials)
+    apart = np.abs(space.to_units([trial.params for trial in done]) - space.to_unit(params))
+    same = np.flatnonzero((apart <= _ROUNDING).all(axis=1))
+    return done[int(same[0])].params if len(same) > 0 else params
 
 
 def _is_turn_to_exploit(found: Composition, n_ended: int, pending: Tensor) -> bool:

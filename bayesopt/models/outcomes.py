@@ -58,6 +58,8 @@ def fit_outcomes(
     hyperparameters: HyperparametersName,
     rng: np.random.Generator,
     start: Theta = (),
+    *,
+    noise_varies: bool = False,
 ) -> tuple[OutcomeModels, Theta]:
     """Fit all models.
 
@@ -71,6 +73,8 @@ def fit_outcomes(
         As in `models.surrogate`.
     start
         What an earlier call for this study returned; the classifier may be missing in it.
+    noise_varies
+        As in `models.surrogate`, for every outcome by itself.
 
     Returns
     -------
@@ -79,7 +83,14 @@ def fit_outcomes(
     """
     everything = [*seen.objectives, *(constraint.data for constraint in seen.constraints)]
     fitted = [
-        surrogate(data, process, hyperparameters, rng, start[i] if i < len(start) else None)
+        surrogate(
+            data,
+            process,
+            hyperparameters,
+            rng,
+            start[i] if i < len(start) else None,
+            noise_varies=noise_varies,
+        )
         for i, data in enumerate(everything)
     ]
     models, theta = [model for model, _ in fitted], [found for _, found in fitted]
