@@ -112,8 +112,8 @@ class Settings:
         """Raise ValueError where the model cannot learn from partial derivatives."""
         if self.noise_varies:
             raise ValueError(
-                "noise='heteroscedastic' does not support partial derivatives: use noise='auto', or "
-                "leave the gradient out."
+                "noise='heteroscedastic' does not support partial derivatives: use noise='auto', "
+                "or leave the gradient out."
             )
         self.policy.check_takes_derivatives()
 

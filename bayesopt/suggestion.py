@@ -261,7 +261,7 @@ def _as_evaluated(params: Params, space: Space, trials: Sequence[Trial]) -> Para
     done = complete(trials)
     apart = np.abs(space.to_units([trial.params for trial in done]) - space.to_unit(params))
     same = np.flatnonzero((apart <= _ROUNDING).all(axis=1))
-    return done[int(same[0])].params if len(same) > 0 else params
+    return dict(done[int(same[0])].params) if len(same) > 0 else params
 
 
 def _is_turn_to_exploit(found: Composition, n_ended: int, pending: Tensor) -> bool:

@@ -9,7 +9,8 @@ phi, Phi    density and distribution function of the standard normal law
 
     EI = sd zeta(z),    zeta(z) = phi(z) + z Phi(z),    zeta' = Phi    Jones et al. (1998), Eq. (15)
 
-Under noise of variance tau^2, at x where it varies, the incumbent is a posterior mean, and what is to improve on it is
+Under noise of variance tau^2 (at x, where it varies) the incumbent is a posterior mean, and what is
+to improve on it is
     "function"          f(x),                  variance sd^2
     "next_mean"         mu_{n+1}(x),           variance sd^4 / (sd^2 + tau^2)
     "next_observation"  y_{n+1},               variance sd^2 + tau^2     Frazier (2018), Section 5.1

@@ -100,7 +100,7 @@ class KnowledgeGradient(FunctionOfMoments):
     def _log_value_and_partials(
         self, mean: Tensor, variance: Tensor, covariance: Tensor, noise: Tensor | None = None
     ) -> tuple[Tensor, ...]:
-        """The logarithm (b,), and its derivatives in the moments (b,), (b,), (b, m), and lambda (b,)."""
+        """The logarithm (b,), its derivatives in the moments (b,), (b,), (b, m), and in lambda."""
         v = variance.numpy() + (self.noise if noise is None else noise.numpy())
         root = np.sqrt(v)
         a = np.broadcast_to(self.mean.numpy(), covariance.shape)

@@ -100,7 +100,7 @@ class NoisyExpectedImprovement(FunctionOfMoments):
     def _log_value_and_partials(
         self, mean: Tensor, variance: Tensor, covariance: Tensor, noise: Tensor | None = None
     ) -> tuple[Tensor, ...]:
-        """The logarithm (b,), and its derivatives in the moments (b,), (b,), (b, r), and lambda (b,)."""
+        """The logarithm (b,), its derivatives in the moments (b,), (b,), (b, r), and in lambda."""
         v = variance.numpy() + (self.noise if noise is None else noise.numpy())
         root, m = np.sqrt(v), mean.numpy()
         a = np.concatenate((np.broadcast_to(self.mean, covariance.shape), m[:, None]), axis=1)

@@ -56,8 +56,8 @@ def same_noise(model: Model, data: Dataset, acquisition: str) -> float:
     noise = noise_of_next(model, data)
     if noise is None:
         raise ValueError(
-            f"{acquisition} does not support noise='heteroscedastic'; use 'ei', 'noisy_ei', 'kgcp', "
-            "'kg' or 'nei'."
+            f"{acquisition} does not support noise='heteroscedastic'; use 'ei', 'noisy_ei', "
+            "'kgcp', 'kg' or 'nei'."
         )
     return noise
 

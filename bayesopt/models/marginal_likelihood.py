@@ -25,7 +25,7 @@ integrates beta out instead: log p(Y | theta) = the above - 1/2 log|A| + a const
 Of repeated points the means are observations with the noise lambda / c, and the likelihood of all
 rows is that of the means times a factor         Binois, Gramacy & Ludkovski (2018), Eq. (7)
 
-    log p(all | theta) = log p(means | theta) - 1/2 sum (c - 1) log(2 pi lambda) + log c + s / lambda
+    log p(all) = log p(means) - 1/2 sum (c - 1) log(2 pi lambda) + log c + s / lambda
 """
 
 import math
@@ -40,11 +40,9 @@ from bayesopt.data import Dataset
 from bayesopt.models.exact import Hyperparameters
 from bayesopt.models.gaussian_process import GaussianProcess
 from bayesopt.models.kernels import Features, Kernel, kernel_named
-from bayesopt.models.replicates import Replicates
+from bayesopt.models.replicates import JITTER, Replicates
 from bayesopt.models.trend import DEGREES, PRIOR_SD, polynomial_basis
 from bayesopt.parameter import Array
-
-_JITTER = 1e-10
 
 
 class MarginalLikelihood:
@@ -76,9 +74,10 @@ class MarginalLikelihood:
         self.F = self.features.of(data.X)
         self.column_of = torch.tensor(self.features.column_of)
         self.unknown = data.Yvar.isnan().squeeze(-1).double()
+        self.known_noise = data.Yvar.nan_to_num(0.0).squeeze(-1) + JITTER
         if replicates is not None:
             self.unknown = self.unknown / replicates.count
-        self.known_noise = data.Yvar.nan_to_num(0.0).squeeze(-1) + _JITTER
+            self.known_noise = data.Yvar.nan_to_num(0.0).squeeze(-1) + JITTER / replicates.count
         self.learns_noise = data.noise_is_inferred
         exact = bool((data.Yvar == 0.0).all())
         self.learns_signal = exact or process.priors.signal is not None

@@ -22,6 +22,9 @@ from torch import Tensor
 
 from bayesopt.data import Dataset
 
+JITTER = 1e-10
+"""What every observation has of noise besides, in scores: it keeps covariances regular."""
+
 
 @dataclass(frozen=True)
 class Replicates:
@@ -48,14 +51,14 @@ class Replicates:
             (S, n) or (S, 1): lambda where it is not known.
         """
         known = self.data.Yvar.squeeze(-1) * self.count
-        noise = torch.where(known.isnan(), noise, known.clamp_min(1e-300))
+        noise = torch.where(known.isnan(), noise, known) + JITTER
         repeated = (self.count - 1.0) * (2.0 * math.pi * noise).log() + self.within / noise
         factor: Tensor = 0.5 * (repeated + self.count.log())[:, self.count > 1].sum(-1)
         return factor
 
     def slope_of_factor(self, noise: Shaped[Tensor, "S n"]) -> Shaped[Tensor, "S n"]:
         """Its derivatives in log lambda, 0 where that is known."""
-        slope = 0.5 * (self.count - 1.0 - self.within / noise)
+        slope = 0.5 * (self.count - 1.0 - self.within / (noise + JITTER)) * noise / (noise + JITTER)
         return torch.where(self.data.Yvar.squeeze(-1).isnan(), slope, 0.0)
 
 
