@@ -11,7 +11,8 @@ from bayesopt.acquisition.pending import noise_at, noise_of_next
 from bayesopt.composition import Composition
 from bayesopt.data import complete
 from bayesopt.explanation import Explanation, explain
-from bayesopt.fitted import fitted
+from bayesopt.fitted import fitted, fitted_with_roles
+from bayesopt.models.outcomes import OutcomeModels
 from bayesopt.observations import Observations, observations
 from bayesopt.parameter import Array
 from bayesopt.pareto_front import ParetoFront, pareto_front
@@ -167,15 +168,24 @@ class Insight:
     def explain(self) -> Explanation:
         """What the models have learnt."""
         with own_torch_settings():
-            found = self._fitted(self.settings.policy.search.truncate)
+            seen, models = self._observed(self.settings.policy.search.truncate)
             return explain(
-                found.seen,
-                found.models,
+                seen,
+                models,
                 self.settings.outcome_constraints.names,
                 self.settings.space,
                 list(self.trials),
-                self._described(found.seen),
+                self._described(seen),
             )
+
+    def _observed(self, truncate: float | None) -> tuple[Observations, OutcomeModels]:
+        """What was observed, and its models: with roles those over all columns."""
+        if self.settings.space.role is None:
+            found = self._fitted(truncate)
+            return found.seen, found.models
+        rng = np.random.default_rng(self.settings.seed)
+        search, _ = fitted_with_roles(self.settings, self.trials, self.region, truncate, rng)
+        return search.seen, search.models
 
     def _fitted(self, truncate: float | None) -> Composition:
         """The models of all trials so far; the same as long as no trial comes or ends."""

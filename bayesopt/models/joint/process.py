@@ -220,11 +220,31 @@ class JointGaussianProcess(_Regression):
         self.L = cholesky(K, of.variance(self.observed))
         warp, y = hyperparameters.warp, Y.squeeze(-1)
         latent = y if warp is None else warp.latent(y)
+        self.latent = latent
         residual = (latent - self._prior_mean(self.observed)).unsqueeze(-1)
         self.alpha = torch.cholesky_solve(residual, self.L).squeeze(-1)
         eye = torch.eye(len(X), dtype=X.dtype)
         self.L_inverse = torch.linalg.solve_triangular(self.L, eye, upper=False)
         self.eval()
+
+    @property
+    def new_noise(self) -> Tensor:
+        """Median noise variance of the observations."""
+        return self.noise_at(self.X).median()
+
+    @property
+    def lengthscales(self) -> dict[int, float]:
+        """Length-scale of f at the target by column; of role columns where they have one."""
+        of = self.hyperparameters.covariance
+        by_feature = (1.0 / of.inverse_scale[0].squeeze(-2)).tolist()
+        features = self.columns.features
+        found = {
+            self.columns.design[column]: by_feature[feature]
+            for feature, column in enumerate(features.column_of)
+        }
+        for j, scale in enumerate(of.structure.lengthscales(of.role[0, 0])):
+            found[self.columns.role[j]] = float(scale)
+        return found
 
     @property
     def target(self) -> "TargetProcess":

@@ -101,6 +101,9 @@ class Structure(Protocol):
     def extra_noise(self, h: Tensor, r: Tensor) -> Tensor | float:
         """What is added to it (*b, n), for h (*b, 1, p)."""
 
+    def lengthscales(self, h: Tensor) -> Tensor:
+        """Of the role columns (c,), for h (p,); nothing where they have none."""
+
 
 def _ones(r1: Tensor, r2: Tensor) -> Tensor:
     shape = np.broadcast_shapes(r1.shape[:-2], r2.shape[:-2])
@@ -125,6 +128,10 @@ class _Plain:
     def extra_noise(self, h: Tensor, r: Tensor) -> Tensor | float:
         """Nothing."""
         return 0.0
+
+    def lengthscales(self, h: Tensor) -> Tensor:
+        """None."""
+        return h[:0]
 
 
 @dataclass(frozen=True)
@@ -350,3 +357,7 @@ class Environment(_Plain):
         Z1, Z2 = self.features.of(r1) / scale, self.features.of(r2) / scale
         s = (Z1.unsqueeze(-2) - Z2.unsqueeze(-3)).square().sum(-1)
         return [torch.exp(-0.5 * s)]
+
+    def lengthscales(self, h: Tensor) -> Tensor:
+        """Those of the kernel."""
+        return h.exp()
