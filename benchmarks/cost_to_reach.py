@@ -11,12 +11,12 @@ from typing import TypeAlias
 import numpy as np
 
 Steps: TypeAlias = Sequence[tuple[float, float]]
-_ROUNDING = 1e-9  # of sums of costs
+ROUNDING = 1e-9  # of sums of costs
 
 
 def regret_at(steps: Steps, cost: float) -> float:
     """Regret of what is recommended when this has been spent; infinite before the first step."""
-    known = [regret for spent, regret in steps if spent <= cost * (1.0 + _ROUNDING)]
+    known = [regret for spent, regret in steps if spent <= cost * (1.0 + ROUNDING)]
     return known[-1] if known else inf
 
 

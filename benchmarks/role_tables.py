@@ -6,7 +6,14 @@ from math import isfinite
 
 import numpy as np
 
-from benchmarks.cost_to_reach import cost_of_median, cost_to_reach, median_at, regret_at
+from benchmarks.cost_to_reach import (
+    ROUNDING,
+    Steps,
+    cost_of_median,
+    cost_to_reach,
+    median_at,
+    regret_at,
+)
 from benchmarks.environment_problems import MINIMUM, N_CONDITIONS
 from benchmarks.report import markdown
 from benchmarks.role_traces import RoleRun
@@ -65,28 +72,31 @@ def _reached(
         for solver, share in shares.items():
             some = [run.steps for run in _of(runs, problem, solver)]
             for level in levels[problem] if some else ():
-                costs = [cost_to_reach(steps, level.regret) for steps in some]
-                reached = cost_of_median(some, level.regret)
-                allowed = share * level.cost
-                rows.append(
-                    [
-                        problem,
-                        level.name,
-                        f"{level.regret:.3g}",
-                        f"{level.cost:.4g}",
-                        solver,
-                        str(len(some)),
-                        _number(reached),
-                        _number(reached / level.cost, "{:.2f}"),
-                        f"{share:.2g}",
-                        quartiles(costs, "{:.4g}"),
-                        f"{sum(cost <= allowed * (1.0 + 1e-9) for cost in costs)}/{len(costs)}",
-                        quartiles([regret_at(steps, allowed) for steps in some]),
-                    ]
-                )
-    titles = ["problem", f"level of `{without}`", "regret", "its cost", "method", "runs"]
-    titles += ["cost of the median", "share", "wanted", "cost of each run"]
-    return markdown([*titles, "runs in time", "regret at the wanted share"], rows) if rows else ""
+                measured = _measured(some, level, share)
+                rows.append([problem, solver, str(len(some)), *measured])
+    titles = ["problem", "method", "runs", f"level of `{without}`", "regret", "its cost"]
+    titles += ["cost of the median", "share", "wanted", "cost of each run", "runs in time"]
+    return markdown([*titles, "regret at the wanted share"], rows) if rows else ""
+
+
+def _measured(runs: Sequence[Steps], level: Level, share: float) -> list[str]:
+    """What a method spends for a level; nothing in time where the search without is never there."""
+    costs = [cost_to_reach(steps, level.regret) for steps in runs]
+    reached = cost_of_median(runs, level.regret)
+    known = isfinite(level.cost)
+    allowed = share * level.cost * (1.0 + ROUNDING)
+    in_time = sum(cost <= allowed for cost in costs)
+    return [
+        level.name,
+        f"{level.regret:.3g}",
+        _number(level.cost),
+        _number(reached),
+        _number(reached / level.cost, "{:.2f}") if known else "-",
+        f"{share:.2g}",
+        quartiles(costs, "{:.4g}"),
+        f"{in_time}/{len(costs)}" if known else "-",
+        quartiles([regret_at(steps, allowed) for steps in runs]) if known else "-",
+    ]
 
 
 def regrets_by_cost(runs: Sequence[RoleRun], solver: str, n_evals: Sequence[int]) -> str:
