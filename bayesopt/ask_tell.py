@@ -9,12 +9,13 @@ from typing import Any, overload
 from numpy.typing import ArrayLike, NDArray
 
 from bayesopt.arguments import whole_number
+from bayesopt.checked_evaluation import checked_evaluation
+from bayesopt.cost import Cost
 from bayesopt.data import Noise
 from bayesopt.design import SpaceExhausted
-from bayesopt.evaluation import check_n_values
+from bayesopt.environment import Environment
 from bayesopt.execution.objective import Failure
 from bayesopt.given_results import given_results
-from bayesopt.gradient import by_name
 from bayesopt.ledger import Ledger
 from bayesopt.outcome_constraints import OutcomeConstraints
 from bayesopt.policy import Policy
@@ -76,6 +77,21 @@ class AskTell:
     def noise(self) -> Noise:
         """What is known about the noise."""
         return self._settings.noise
+
+    @property
+    def environment(self) -> Environment | None:
+        """Laws of the parameters that are random, and what is sought under them."""
+        return self._settings.environment
+
+    @property
+    def cost(self) -> Cost:
+        """What an evaluation costs."""
+        return self._settings.cost
+
+    @property
+    def cost_budget(self) -> float | None:
+        """What all evaluations may cost together."""
+        return self._settings.cost_budget
 
     @property
     def policy(self) -> Policy:
@@ -174,7 +190,7 @@ class AskTell:
                 self._ledger.give_back(claim.number)
             return [copied(trial) for trial in trials if trial is not None]
 
-    def _ask_in_loop(self, given: Sequence[Params], limit: int) -> Trial | None:
+    def _ask_in_loop(self, given: Sequence[Params], limit: int | None) -> Trial | None:
         """The next trial of a loop; None where the study has `limit` of them."""
         with self._lock:  # no other loop counts in between
             trial = self._ask(given, limit)
@@ -280,12 +296,7 @@ class AskTell:
 
     def _checked_evaluation(self, evaluation: Evaluation) -> Evaluation:
         """With partial derivatives by name; raises ValueError where it does not fit the study."""
-        check_n_values(len(evaluation.values), self._settings.n_values)
-        self.outcome_constraints.check(evaluation)
-        named = by_name(evaluation, self.space)
-        if named.gradient:
-            self.policy.check_takes_derivatives()
-        return named
+        return checked_evaluation(evaluation, self._settings)
 
     def save(self) -> None:
         """Write results that could not be saved when they were told.

@@ -1,7 +1,7 @@
 """What the models of all trials say: the points to use, predictions, feasibility, explanations."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -58,7 +58,8 @@ class Insight:
             rule = self._automatic_rule()
         with own_torch_settings():
             found = self._fitted(self.settings.policy.search.truncate)
-            return recommend(found, complete(self.trials), rule, self.settings.seed)
+            best = recommend(found, complete(self.trials), rule, self.settings.seed)
+        return replace(best, params=self.settings.space.reported(best.params))
 
     def _automatic_rule(self) -> Rule:
         done = complete(self.trials)

@@ -17,7 +17,7 @@ class LoopOfStudy:
     study
         The study; what only its loops need of it is private.
     n_evals
-        Evaluations that it is to hold in all.
+        Evaluations that it is to hold in all; None: as many as the budget allows.
     given
         Points to evaluate before the policy chooses.
     callback
@@ -27,7 +27,7 @@ class LoopOfStudy:
     def __init__(
         self,
         study: AskTell,
-        n_evals: int,
+        n_evals: int | None,
         given: Sequence[Params],
         callback: Callable[[Any, Trial], object] | None,
     ) -> None:
@@ -73,7 +73,7 @@ class LoopOfStudy:
     def is_done(self) -> bool:
         """Whether the study has enough evaluations, those of other processes included."""
         self.ledger.refresh()
-        return self.ledger.n_ended >= self.n_evals
+        return self.n_evals is not None and self.ledger.n_ended >= self.n_evals
 
     def call_back(self, number: int) -> bool:
         """Tell the user; False if that is the end."""

@@ -5,10 +5,13 @@ from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, cast, get_args
 
-from bayesopt.arguments import checked_noise, checked_seed, finite_number, whole_number
+from bayesopt.arguments import checked_budget, checked_noise, checked_seed
+from bayesopt.arguments import finite_number, whole_number
+from bayesopt.cost import Cost
 from bayesopt.data import Direction, Noise
+from bayesopt.environment import Environment
 from bayesopt.outcome_constraints import OutcomeConstraints
-from bayesopt.parameter import Categorical, Parameter
+from bayesopt.parameter import Categorical, Float, Int, Parameter
 from bayesopt.plain_data import (
     NewerVersion,
     check_entries,
@@ -21,8 +24,14 @@ from bayesopt.plain_data import (
 from bayesopt.policy import Policy
 from bayesopt.space import Space
 
-FORMAT = 2
-"""2: several objectives, outcome constraints."""
+FORMAT = 3
+"""2: several objectives, outcome constraints. 3: roles of parameters, environments, costs."""
+
+_SINCE: dict[int, dict[str, Any]] = {
+    2: {"outcome_constraints": {}, "reference_point": None},
+    3: {"environment": None, "cost": 1.0, "cost_budget": None},
+}
+"""What each format brought, and what it is in older ones."""
 
 Directions = Direction | tuple[Direction, ...]
 
@@ -50,6 +59,12 @@ class Settings:
     reference_point
         A value for each of several objectives: what is worse in one of them counts for nothing in
         the hypervolume. None: chosen from what was observed.
+    environment
+        Laws of the parameters with the role "environment", and what is sought under them.
+    cost
+        What an evaluation costs.
+    cost_budget
+        What all evaluations may cost together; None: anything.
     policy
         How points are chosen.
     n_initial
@@ -60,7 +75,8 @@ class Settings:
     Raises
     ------
     TypeError, ValueError
-        If an argument is not what it has to be. Whether constraints fit the space is not looked at.
+        If an argument is not what it has to be, or they do not go together. Whether constraints fit
+        the space is not looked at.
     """
 
     space: Space
@@ -69,6 +85,9 @@ class Settings:
     constraints: tuple[Any, ...] = ()
     outcome_constraints: OutcomeConstraints = OutcomeConstraints()
     reference_point: tuple[float, ...] | None = None
+    environment: Environment | None = None
+    cost: Cost = field(default_factory=Cost)
+    cost_budget: float | None = None
     policy: Policy = field(default_factory=Policy)
     n_initial: int
     seed: int
@@ -86,7 +105,10 @@ class Settings:
         object.__setattr__(self, "outcome_constraints", outcome_constraints)
         point = _checked_reference_point(self.reference_point, self.n_values)
         object.__setattr__(self, "reference_point", point)
-        self.policy.check_fits(self.n_values, bool(outcome_constraints))
+        self.policy.check_fits(self.n_values, bool(outcome_constraints), self.space.role)
+        object.__setattr__(self, "environment", _checked_environment(self.environment, self.space))
+        object.__setattr__(self, "cost", Cost.of(self.cost, self.space))
+        object.__setattr__(self, "cost_budget", checked_budget(self.cost_budget))
         object.__setattr__(self, "noise", checked_noise(self.noise))
         object.__setattr__(self, "n_initial", whole_number(self.n_initial, "n_initial", 1))
         object.__setattr__(self, "seed", checked_seed(self.seed))
@@ -117,6 +139,9 @@ class Settings:
             "constraints": encode(self.constraints),
             "outcome_constraints": self.outcome_constraints.to_json(),
             "reference_point": plain(self.reference_point),
+            "environment": None if self.environment is None else plain(self.environment.to_json()),
+            "cost": plain(self.cost.to_json()),
+            "cost_budget": self.cost_budget,
             "policy": encode(self.policy),
             "n_initial": self.n_initial,
             "seed": self.seed,
@@ -129,6 +154,7 @@ class Settings:
         *,
         constraints: Any = None,
         policy: Policy | None = None,
+        cost: Any = None,
     ) -> "Settings":
         """Inverse of `to_json`.
 
@@ -136,7 +162,7 @@ class Settings:
         ----------
         described
             What `to_json` gave.
-        constraints, policy
+        constraints, policy, cost
             Taken instead of the stored ones; needed where these hold a function.
 
         Raises
@@ -144,16 +170,20 @@ class Settings:
         ValueError
             If a function is needed, or the description is damaged or of a newer version.
         TypeError
-            If `constraints` or `policy` is not what it has to be.
+            If `constraints`, `policy` or `cost` is not what it has to be.
         """
         described = _checked_keys(described)
-        _check_functions(described, constraints, policy)
+        _check_functions(described, constraints=constraints, policy=policy, cost=cost)
         stored = dict(described)
         del stored["format"]
         try:
             stored["outcome_constraints"] = OutcomeConstraints.of(stored["outcome_constraints"])
             stored["space"] = Space.from_json(described["space"])
             stored["constraints"] = decode(described["constraints"]) if constraints is None else ()
+            stored["environment"] = _environment_of(described["environment"])
+            stored["cost"] = Cost.from_json(
+                described["cost"] if cost is None else 1.0, stored["space"]
+            )
             stored["policy"] = decode(described["policy"]) if policy is None else Policy()
             settings = cls(**stored)
         except NewerVersion:
@@ -165,6 +195,8 @@ class Settings:
             ) from error
         if constraints is not None:
             settings = replace(settings, constraints=constraints)
+        if cost is not None:
+            settings = replace(settings, cost=cost)
         return settings if policy is None else replace(settings, policy=policy)
 
 
@@ -198,6 +230,8 @@ def differences(stored: Mapping[str, Any], given: Settings) -> list[str]:
     for name in other:
         if name == "outcome_constraints":
             lines += _between_outcome_constraints(stored[name], other[name])
+        elif name == "environment":
+            lines += _between_environments(stored[name], other[name])
         elif name not in ("format", "space"):
             lines += _between(name, stored[name], other[name])
     return lines
@@ -224,6 +258,23 @@ def checked_direction(direction: Any) -> Directions:
             f"A list of `direction` is for two or more objectives, but got {direction!r}.{one}"
         )
     return tuple(direction)
+
+
+def _checked_environment(given: Any, space: Space) -> Environment | None:
+    environment = Environment.of(given)
+    if environment is not None:
+        environment.check(space)
+    elif space.role == "environment":
+        names = [space.names[column] for column in space.role_columns]
+        raise ValueError(
+            f"The parameters {names} are an environment: `environment` has to say their laws, as in "
+            f"environment={{{names[0]!r}: scipy.stats.norm(0.5, 0.1)}}."
+        )
+    return environment
+
+
+def _environment_of(described: Any) -> Environment | None:
+    return None if described is None else Environment.from_json(described)
 
 
 def _checked_reference_point(point: Any, n_values: int) -> tuple[float, ...] | None:
@@ -256,19 +307,18 @@ def _checked_keys(described: Mapping[str, Any]) -> Mapping[str, Any]:
         raise ValueError(f"These are no settings of a study: their format is {version!r}.")
     if version > FORMAT:
         raise NewerVersion(f"its format is {version}, and this version reads {FORMAT}")
-    if version == 1:
-        of_format_2: dict[str, Any] = {"outcome_constraints": {}, "reference_point": None}
+    for newer in range(version + 1, FORMAT + 1):
         policy = with_defaults(described.get("policy"))
-        described = {**of_format_2, **described, "policy": policy}
+        described = {**_SINCE[newer], **described, "policy": policy}
     check_entries("the settings", described, {"format", *(f.name for f in fields(Settings))})
     return described
 
 
-def _check_functions(described: Mapping[str, Any], constraints: Any, policy: Any) -> None:
+def _check_functions(described: Mapping[str, Any], **given_again: Any) -> None:
     """Raise ValueError where a function was stored, and its argument is not given again."""
     missing = [
         f"`{name}=` (with {', '.join(names)})"
-        for name, given in (("constraints", constraints), ("policy", policy))
+        for name, given in given_again.items()
         if given is None and (names := functions_in(described[name]))
     ]
     if missing:
@@ -297,10 +347,17 @@ def _between_spaces(was: Space, now: Space) -> list[str]:
 
 
 def _spoken_parameter(parameter: Parameter) -> str:
+    said = []
     if isinstance(parameter, Categorical):
-        return f"Categorical({list(parameter.choices)!r})"
-    log = ", log=True" if parameter.log else ""
-    return f"{type(parameter).__name__}({parameter.low!r}, {parameter.high!r}{log})"
+        said.append(repr(list(parameter.choices)))
+    elif isinstance(parameter, Float | Int):
+        said += [repr(parameter.low), repr(parameter.high)]
+        said += ["log=True"] * parameter.log
+    if parameter.role is not None:
+        said.append(f"role={parameter.role!r}")
+    if parameter.target is not None:
+        said.append(f"target={parameter.target!r}")
+    return f"{type(parameter).__name__}({', '.join(said)})"
 
 
 def _between_outcome_constraints(was: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
@@ -312,6 +369,15 @@ def _between_outcome_constraints(was: Mapping[str, Any], now: Mapping[str, Any])
         for name in now
         if name in was and list(was[name]) != now[name]
     ]
+
+
+def _between_environments(was: Any, now: Any) -> list[str]:
+    if was == now:
+        return []
+    try:
+        return [f"environment: was {_environment_of(was)}, now {_environment_of(now)}"]
+    except Exception as error:  # whatever a damaged description leads to
+        raise ValueError(f"The stored environment of this study cannot be read: {error}") from error
 
 
 def _between(what: str, was: Any, now: Any) -> list[str]:
@@ -346,6 +412,8 @@ def _spoken(described: Any) -> str:
     if isinstance(described, Mapping) and "kind" in described:
         values = [f"{k}={_spoken(v)}" for k, v in described.items() if k != "kind"]
         return f"{described['kind']}({', '.join(values)})"
+    if isinstance(described, Mapping) and "by_value" in described:
+        return _SHORT.repr(dict(described["by_value"]))
     if isinstance(described, list) and any(isinstance(part, Mapping) for part in described):
         return f"[{', '.join(map(_spoken, described))}]"
     return _SHORT.repr(described)
