@@ -68,8 +68,13 @@ def _cost(problem: RoleProblem) -> Any:
 def history(problem: RoleProblem, seed: int) -> tuple[list[dict[str, Any]], list[float]]:
     """The trials of an earlier search of the earlier task, with a seed of its own."""
     study = plain_study(problem, seed + _SEED_OF_HISTORY)
-    study.run(
-        lambda **params: problem.value({**params, "task": EARLIER}), N_HISTORY, progress=False
-    )
-    trials = study.trials
-    return [dict(t.params) for t in trials], [float(t.value) for t in trials]
+    points: list[dict[str, Any]] = []
+    values: list[float] = []
+
+    def evaluate(**params: Any) -> float:
+        points.append(params)
+        values.append(problem.value({**params, "task": EARLIER}))
+        return values[-1]
+
+    study.run(evaluate, N_HISTORY, progress=False)
+    return points, values

@@ -20,6 +20,7 @@ from benchmarks.space import Params
 EVERY = 3  # evaluations that are not of the target between two recommendations
 PLAIN = ("truth", "integration", "new")
 ROLES = "roles"
+PEER = "BoTorch qMultiFidelityKnowledgeGradient"
 PROBLEMS = source_problems.PROBLEMS | fidelity_problems.PROBLEMS | environment_problems.PROBLEMS
 
 
@@ -131,6 +132,7 @@ class _Trace:
             callback=self._write_down,
             progress=False,
         )
+        self._recommend(study)
 
     def _study(self) -> bo.Study:
         if self.task.method in PLAIN:
@@ -148,8 +150,12 @@ class _Trace:
         return self.problem.observe(full, self.task.seed, len(self.costs) - 1)
 
     def _write_down(self, study: bo.Study, _: bo.Trial) -> None:
-        n = len(self.costs)
-        if self.at_target[-1] or n % EVERY == 0 or n == self.task.n_evals:
-            params = dict(study.recommend().params)
-            self.recommended[str(n)] = self.problem.goal(self.problem.design_of(params))
+        if self.at_target[-1] or len(self.costs) % EVERY == 0:
+            self._recommend(study)
         self._since = process_time()
+
+    def _recommend(self, study: bo.Study) -> None:
+        n = str(len(self.costs))
+        if n not in self.recommended:
+            params = dict(study.recommend().params)
+            self.recommended[n] = self.problem.goal(self.problem.design_of(params))

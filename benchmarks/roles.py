@@ -6,7 +6,8 @@ python -m benchmarks.roles --part fidelity --read benchmarks/output/roles-fideli
 
 Each run is a line of its part's file in the output folder; what is there already, or among the
 traces that come with the repository (the searches without roles), is not done again. Another
-version of the search needs another folder.
+version of the search needs another folder. The traces of BoTorch are shown where there are some
+(`benchmarks.role_peers` makes them).
 """
 
 import argparse
@@ -28,10 +29,11 @@ from benchmarks import (
 )
 from benchmarks.many_runs import read_all
 from benchmarks.report import header
-from benchmarks.role_traces import ROLES, RoleRun, Task, play
+from benchmarks.role_traces import PEER, ROLES, RoleRun, Task, play
 
 OUTPUT = Path(__file__).parent / "output"
 TRACES = Path(__file__).parent / "traces" / "roles_without.jsonl"
+PEERS = Path(__file__).parent / "traces" / "roles_peers.jsonl"
 N_SEEDS = 20
 
 
@@ -89,7 +91,7 @@ PARTS = {
             for name, budget in zip(source_problems.PROBLEMS, (15_000.0, 750.0), strict=True)
         },
         lambda runs: [
-            role_tables.of_regrets(runs, "truth", _MISO_EVALS, {ROLES: 1 / 5}),
+            role_tables.of_regrets(runs, "truth", _MISO_EVALS, {ROLES: 1 / 5, PEER: 1 / 5}),
             role_tables.regrets_by_cost(runs, "truth", (*_MISO_EVALS, 40)),
         ],
     ),
@@ -135,16 +137,21 @@ PARTS = {
 }
 
 
+def kept(*paths: Path) -> list[RoleRun]:
+    """The runs of those of the files that there are."""
+    return read_all(RoleRun, [path for path in paths if path.exists()])
+
+
 def play_missing(tasks: Sequence[Task], path: Path) -> list[RoleRun]:
     """The runs of the tasks: those that are kept, and the others, each written down at once."""
-    kept = {r.key: r for r in read_all(RoleRun, [p for p in (TRACES, path) if p.exists()])}
+    there = {r.key: r for r in kept(TRACES, path)}
     path.parent.mkdir(parents=True, exist_ok=True)
     for task in tasks:
-        if task.key not in kept:
-            done = kept[task.key] = play(task)
+        if task.key not in there:
+            done = there[task.key] = play(task)
             with path.open("a") as file:
                 file.write(json.dumps(asdict(done)) + "\n")
-    return [kept[task.key] for task in tasks]
+    return [there[task.key] for task in tasks]
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -169,9 +176,11 @@ def main(argv: Sequence[str] | None = None) -> None:
         tasks = part.tasks(args.seeds, methods)
         if args.read:
             wanted = {task.key for task in tasks}
-            runs = [r for r in read_all(RoleRun, [TRACES, *args.read]) if r.key in wanted]
+            runs = [r for r in kept(TRACES, *args.read) if r.key in wanted]
         else:
             runs = play_missing(tasks, args.output / f"roles-{name}.jsonl")
+        there = {(r.problem, r.seed) for r in runs}
+        runs += [r for r in kept(PEERS) if (r.problem, r.seed) in there]
         if runs:
             sections.append(part.report(runs))
     text = "\n\n".join(sections) + "\n"

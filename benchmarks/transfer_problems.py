@@ -42,7 +42,8 @@ def shift(name: str, seed: int) -> list[float]:
     """How far the new task is moved, as parts of the range of each parameter."""
     rng = np.random.default_rng([seed, 0])
     d = len(_function(name)[1])
-    return (rng.choice([-1.0, 1.0], d) * rng.uniform(0.02, 0.05, d)).tolist()
+    moved = rng.choice([-1.0, 1.0], d) * rng.uniform(0.02, 0.05, d)
+    return [float(by) for by in moved]
 
 
 def get(name: str, kind: str, seed: int) -> RoleProblem:

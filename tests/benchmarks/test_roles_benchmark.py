@@ -5,7 +5,7 @@ from math import inf
 
 import pytest
 
-from benchmarks import role_tables, role_traces, roles
+from benchmarks import role_peers, role_tables, role_traces, roles
 from benchmarks.cost_to_reach import cost_of_median, cost_to_reach, median_at, regret_at
 from benchmarks.many_runs import read_all
 from benchmarks.role_traces import ROLES, RoleRun, Task, play
@@ -185,3 +185,14 @@ def test_every_part_makes_its_tables(name, tmp_path, monkeypatch):
     assert saved.exists()
     roles.main(["--part", name, "--seeds", "2", "--read", str(saved), "--report", str(report)])
     assert report.read_text().splitlines()[4:] == text.splitlines()[4:]
+
+
+def test_the_peer_starts_with_few_truths_and_recommends_at_the_truth():
+    problem = role_traces.PROBLEMS["rosenbrock-miso"]
+    points = role_peers.start(problem, 0)
+    assert [point["source"] for point in points] == ["truth"] * 2 + ["cheap"] * 6
+    assert [problem.design_of(p) for p in points[:2]] == [problem.design_of(p) for p in points[2:4]]
+    run = role_peers.trace(problem, 0, 0, 3000.0)
+    assert run.costs == [1000.0] * 2 + [1.0] * 6
+    assert set(run.recommended) == {"8"}
+    assert "num_fantasies=64" in run.version
