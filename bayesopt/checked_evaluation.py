@@ -1,6 +1,7 @@
-"""Whether an evaluation is one of a study: as many values, its constraints, what it can learn from."""
+"""Whether an evaluation fits a study: its values, its constraints, and what models can learn."""
 
 from dataclasses import replace
+from typing import cast
 
 from bayesopt.evaluation import Evaluation, check_n_values
 from bayesopt.gradient import by_name
@@ -34,9 +35,9 @@ def _with_checked_trace(evaluation: Evaluation, space: Space) -> Evaluation:
         )
     name = space.names[space.role_columns[0]]
     pairs = []
-    for fidelity, value in evaluation.trace:
+    for fidelity, value in cast(tuple[tuple[float, float], ...], evaluation.trace):
         try:
-            pairs.append((space[name].check(fidelity), value))
+            pairs.append((float(cast(float, space[name].check(fidelity))), value))
         except (TypeError, ValueError) as error:
             raise ValueError(f"`trace`: parameter {name!r}: {error}") from None
-    return replace(evaluation, trace=tuple(pairs))  # type: ignore[arg-type]
+    return replace(evaluation, trace=tuple(pairs))

@@ -5,12 +5,15 @@ import reprlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any
+from typing import Any, Literal
 
 from bayesopt.arguments import finite_number, real_number
-from bayesopt.parameter import Categorical, Choice, Int
+from bayesopt.parameter import Categorical, Choice, Fixed, Float, Int
 from bayesopt.space import Space
 from bayesopt.user_function import at_point, check_takes_point, name_of
+
+CostGiven = float | Mapping[Any, float] | Callable[..., float] | Literal["learn"] | None
+"""What users write."""
 
 LEARN = "learn"
 _SHOWN = 5  # missing values in an error
@@ -193,10 +196,10 @@ def _finite_role(space: Space) -> tuple[str, Int | Categorical]:
         )
     name = with_role[0]
     parameter = space[name]
-    if not isinstance(parameter, Int | Categorical):
+    if isinstance(parameter, Float | Fixed):
         raise ValueError(
             f"A dict of `cost` is by the values of a parameter that has a role, but {name!r} is a "
-            f"{type(parameter).__name__}; give a function of the parameters instead."
+            "Float; give a function of the parameters instead."
         )
     return name, parameter
 

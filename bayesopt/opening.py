@@ -5,8 +5,9 @@ from dataclasses import replace
 from os import PathLike, fspath
 from typing import Any
 
+from bayesopt.differences import differences
 from bayesopt.ledger import Store
-from bayesopt.settings import Settings, differences
+from bayesopt.settings import Settings
 from bayesopt.storage.memory import Memory
 
 DEFAULT_NAME = "study"

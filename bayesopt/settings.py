@@ -1,17 +1,21 @@
-"""What a study is besides its trials: to and from plain data, and what differs between two."""
+"""What a study is besides its trials: to and from plain data."""
 
 import reprlib
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, cast, get_args
 
-from bayesopt.arguments import checked_budget, checked_noise, checked_seed
-from bayesopt.arguments import finite_number, whole_number
+from bayesopt.arguments import (
+    checked_budget,
+    checked_noise,
+    checked_seed,
+    finite_number,
+    whole_number,
+)
 from bayesopt.cost import Cost
 from bayesopt.data import Direction, Noise
 from bayesopt.environment import Environment
 from bayesopt.outcome_constraints import OutcomeConstraints
-from bayesopt.parameter import Categorical, Float, Int, Parameter
 from bayesopt.plain_data import (
     NewerVersion,
     check_entries,
@@ -35,7 +39,6 @@ _SINCE: dict[int, dict[str, Any]] = {
 
 Directions = Direction | tuple[Direction, ...]
 
-_MAIN = ("__main__", "__mp_main__")  # the same script as its own process and as a worker names it
 _SHORT = reprlib.Repr()
 _SHORT.maxlist, _SHORT.maxstring, _SHORT.maxother = 12, 200, 200
 
@@ -172,7 +175,7 @@ class Settings:
         TypeError
             If `constraints`, `policy` or `cost` is not what it has to be.
         """
-        described = _checked_keys(described)
+        described = checked_description(described)
         _check_functions(described, constraints=constraints, policy=policy, cost=cost)
         stored = dict(described)
         del stored["format"]
@@ -180,7 +183,7 @@ class Settings:
             stored["outcome_constraints"] = OutcomeConstraints.of(stored["outcome_constraints"])
             stored["space"] = Space.from_json(described["space"])
             stored["constraints"] = decode(described["constraints"]) if constraints is None else ()
-            stored["environment"] = _environment_of(described["environment"])
+            stored["environment"] = environment_of(described["environment"])
             stored["cost"] = Cost.from_json(
                 described["cost"] if cost is None else 1.0, stored["space"]
             )
@@ -198,43 +201,6 @@ class Settings:
         if cost is not None:
             settings = replace(settings, cost=cost)
         return settings if policy is None else replace(settings, policy=policy)
-
-
-def differences(stored: Mapping[str, Any], given: Settings) -> list[str]:
-    """What differs between a study and other settings for it, in words.
-
-    Parameters
-    ----------
-    stored
-        What `Settings.to_json` gave. Numbers are compared exactly, functions by their names.
-    given
-        The other settings.
-
-    Returns
-    -------
-    list of str
-        One line for each difference; empty when there is none.
-
-    Raises
-    ------
-    ValueError
-        If `stored` is damaged or of a newer version.
-    """
-    stored = _checked_keys(stored)
-    other = given.to_json()
-    try:
-        was = Space.from_json(stored["space"])
-    except Exception as error:  # whatever a damaged description leads to
-        raise ValueError(f"The stored space of this study cannot be read: {error}") from error
-    lines = _between_spaces(was, Space.from_json(other["space"]))
-    for name in other:
-        if name == "outcome_constraints":
-            lines += _between_outcome_constraints(stored[name], other[name])
-        elif name == "environment":
-            lines += _between_environments(stored[name], other[name])
-        elif name not in ("format", "space"):
-            lines += _between(name, stored[name], other[name])
-    return lines
 
 
 def checked_direction(direction: Any) -> Directions:
@@ -267,13 +233,14 @@ def _checked_environment(given: Any, space: Space) -> Environment | None:
     elif space.role == "environment":
         names = [space.names[column] for column in space.role_columns]
         raise ValueError(
-            f"The parameters {names} are an environment: `environment` has to say their laws, as in "
-            f"environment={{{names[0]!r}: scipy.stats.norm(0.5, 0.1)}}."
+            f"The parameters {names} are an environment: `environment` has to say their laws, "
+            f"as in environment={{{names[0]!r}: scipy.stats.norm(0.5, 0.1)}}."
         )
     return environment
 
 
-def _environment_of(described: Any) -> Environment | None:
+def environment_of(described: Any) -> Environment | None:
+    """The environment of a description, which may be None."""
     return None if described is None else Environment.from_json(described)
 
 
@@ -295,7 +262,7 @@ def _checked_reference_point(point: Any, n_values: int) -> tuple[float, ...] | N
     return tuple(finite_number(x, f"`reference_point[{i}]`") for i, x in enumerate(point))
 
 
-def _checked_keys(described: Mapping[str, Any]) -> Mapping[str, Any]:
+def checked_description(described: Mapping[str, Any]) -> Mapping[str, Any]:
     """The description as this format has it, with an entry for each part of the settings.
 
     Raises ValueError where it is not one.
@@ -326,94 +293,3 @@ def _check_functions(described: Mapping[str, Any], **given_again: Any) -> None:
             "This study was made with functions of your own, which cannot be stored; "
             f"pass {' and '.join(missing)} again."
         )
-
-
-def _between_spaces(was: Space, now: Space) -> list[str]:
-    lines = [f"space: parameter {name!r} is gone" for name in was if name not in now.parameters]
-    for name in now:
-        if name not in was.parameters:
-            lines.append(f"space: parameter {name!r} is new")
-        elif _spoken_parameter(was[name]) != _spoken_parameter(now[name]):
-            old, new = _spoken_parameter(was[name]), _spoken_parameter(now[name])
-            lines.append(f"space: parameter {name!r} was {old}, now {new}")
-    if not lines and was.names != now.names:
-        lines.append(f"space: the order was {list(was.names)}, now {list(now.names)}")
-    if was.takes_vector != now.takes_vector:
-        calls = {True: "one vector, from plain bounds", False: "keywords, from a Space"}
-        lines.append(
-            f"space: functions took {calls[was.takes_vector]}, now {calls[now.takes_vector]}"
-        )
-    return lines
-
-
-def _spoken_parameter(parameter: Parameter) -> str:
-    said = []
-    if isinstance(parameter, Categorical):
-        said.append(repr(list(parameter.choices)))
-    elif isinstance(parameter, Float | Int):
-        said += [repr(parameter.low), repr(parameter.high)]
-        said += ["log=True"] * parameter.log
-    if parameter.role is not None:
-        said.append(f"role={parameter.role!r}")
-    if parameter.target is not None:
-        said.append(f"target={parameter.target!r}")
-    return f"{type(parameter).__name__}({', '.join(said)})"
-
-
-def _between_outcome_constraints(was: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    what = "outcome_constraints:"
-    lines = [f"{what} {name!r} is gone" for name in was if name not in now]
-    lines += [f"{what} {name!r} is new" for name in now if name not in was]
-    return lines + [
-        f"{what} {name!r} was {tuple(was[name])}, now {tuple(now[name])}"
-        for name in now
-        if name in was and list(was[name]) != now[name]
-    ]
-
-
-def _between_environments(was: Any, now: Any) -> list[str]:
-    if was == now:
-        return []
-    try:
-        return [f"environment: was {_environment_of(was)}, now {_environment_of(now)}"]
-    except Exception as error:  # whatever a damaged description leads to
-        raise ValueError(f"The stored environment of this study cannot be read: {error}") from error
-
-
-def _between(what: str, was: Any, now: Any) -> list[str]:
-    """Lines for what differs between two encoded values."""
-    if isinstance(was, Mapping) and isinstance(now, Mapping) and was.keys() == now.keys():
-        if "callable" in was and _same_function(str(was["callable"]), str(now["callable"])):
-            return []
-        if "kind" in was and was["kind"] == now["kind"]:
-            return [
-                line for name in now for line in _between(f"{what}.{name}", was[name], now[name])
-            ]
-    if what == "constraints" and isinstance(was, list) and len(was) == len(now):
-        pairs = enumerate(zip(was, now, strict=True))
-        return [line for i, pair in pairs for line in _between(f"{what}[{i}]", *pair)]
-    if isinstance(was, bool) == isinstance(now, bool) and was == now:
-        return []
-    return [f"{what}: was {_spoken(was)}, now {_spoken(now)}"]
-
-
-def _same_function(was: str, now: str) -> bool:
-    """A script has another name where it is the main one than where it is imported."""
-    for one, other in ((was, now), (now, was)):
-        module, _, name = one.partition(".")
-        if module in _MAIN and other.endswith(f".{name}"):
-            return True
-    return was == now
-
-
-def _spoken(described: Any) -> str:
-    if isinstance(described, Mapping) and "callable" in described:
-        return str(described["callable"])
-    if isinstance(described, Mapping) and "kind" in described:
-        values = [f"{k}={_spoken(v)}" for k, v in described.items() if k != "kind"]
-        return f"{described['kind']}({', '.join(values)})"
-    if isinstance(described, Mapping) and "by_value" in described:
-        return _SHORT.repr(dict(described["by_value"]))
-    if isinstance(described, list) and any(isinstance(part, Mapping) for part in described):
-        return f"[{', '.join(map(_spoken, described))}]"
-    return _SHORT.repr(described)

@@ -8,7 +8,6 @@ A           (m, d) designs that may be reported
 mu^F        posterior mean of F
 lambda      variance of the noise of the next observation at (x, r)
 v           Var f(x, r) + lambda
-w_i         (K,) average weights of the nodes of F at A_i, where it is a tail mean (see `tail_mean`)
 
     mu^F_{n+1}(p) = mu^F(p) + s(p) Z,   s(p) = Cov(F(p), f(x, r)) / sqrt(v)
     KG(x, r)      = E[max over A of mu^F_{n+1}] - max over A of mu^F
@@ -59,7 +58,7 @@ class WithTarget(Protocol):
     def target(self) -> Any:
         """A botorch Model of F; it has ``beside_values``, its covariances with f at points."""
 
-    def beside_target(self, A: Tensor, weights: Tensor | None = None) -> tuple[Any, Tensor]:
+    def beside_target(self, A: Tensor) -> tuple[Any, Tensor]:
         """What covariances of f with F at designs are asked with."""
 
     def noise_at(self, X: Tensor) -> Tensor:
@@ -75,28 +74,16 @@ class TargetKnowledgeGradient(AcquisitionFunction):  # type: ignore[misc]
         A botorch Model of f with a target (`WithTarget`), to be maximised.
     A
         (m, d) designs that may be reported.
-    mean
-        (m,) what F is expected to be there; None: the posterior mean of the target.
-    weights
-        (m, K) w_i; None: those of the target.
     log
         Return the logarithm, which has the same maximiser and a usable gradient everywhere.
     """
 
-    def __init__(
-        self,
-        model: Model,
-        A: Shaped[Tensor, "m d"],
-        *,
-        mean: Shaped[Tensor, " m"] | None = None,
-        weights: Shaped[Tensor, "m K"] | None = None,
-        log: bool = True,
-    ) -> None:
+    def __init__(self, model: Model, A: Shaped[Tensor, "m d"], *, log: bool = True) -> None:
         super().__init__(model)
         self.A, self.log = A, log
         with torch.no_grad():
-            self.mean = model.target.marginals(A)[0] if mean is None else mean
-            self.observed = Observed(model, A, beside=model.beside_target(A, weights))
+            self.mean = model.target.marginals(A)[0]
+            self.observed = Observed(model, A, beside=model.beside_target(A))
 
     def forward(self, X: Shaped[Tensor, "*b 1 d"]) -> Shaped[Tensor, "*b"]:
         """Value of every candidate.
@@ -130,7 +117,6 @@ def target_report_set(
     reports: Region,
     everywhere: Region,
     of_reports: OfReports,
-    mean: AcquisitionFunction | None = None,
 ) -> Shaped[Tensor, "m d"]:
     """Designs that one of the next evaluations may make the best one.
 
@@ -144,14 +130,12 @@ def target_report_set(
         Where designs may be reported, their role columns fixed; where evaluations may be made.
     of_reports
         What tells promising evaluations, over a report set.
-    mean
-        What F is expected to be; None: the posterior mean of the target.
     """
     if reports.size is not None and reports.size <= LARGEST_GRID:
         return torch.from_numpy(reports.grid())
     rng = np.random.default_rng(0)
     target = model.target
-    mean = mean or PosteriorMeanWithGradient(target)
+    mean = PosteriorMeanWithGradient(target)
     incumbents = best_by_mean(target, X, _N_INCUMBENTS)
     at_target = reports.space.snap(incumbents)
     found, v = optimize.maximize(mean, reports, at_target, rng, effort=EFFORT_FOR_THE_MEAN)

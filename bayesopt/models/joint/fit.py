@@ -18,7 +18,6 @@ what a bias adds is thought to be a tenth of the variance of the target.
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -26,6 +25,7 @@ from jaxtyping import Float as Shaped
 from torch import Tensor
 
 from bayesopt.data import Dataset
+from bayesopt.models.fit import Method
 from bayesopt.models.gaussian_process import BOUNDS, GaussianProcess
 from bayesopt.models.joint.covariance import Columns, Covariance, Integral
 from bayesopt.models.joint.process import JointGaussianProcess, JointHyperparameters
@@ -33,6 +33,7 @@ from bayesopt.models.joint.structures import Learnt, Structure
 from bayesopt.models.kernels import kernel_named
 from bayesopt.parameter import Array
 from bayesopt.quasi_newton import minimize_from
+from bayesopt.target import Target
 
 _JITTER = 1e-10
 _OFFSET_SD = 1.0  # of what differs by role from the prior mean
@@ -40,14 +41,6 @@ _BIAS = Learnt(math.log(0.1), 1.5, math.log(1e-6), math.log(1e2))
 _SIGNAL = Learnt(0.0, 1.0, math.log(BOUNDS["signal"][0]), math.log(BOUNDS["signal"][1]))
 _NOISE = Learnt(-4.0, 4.0, math.log(BOUNDS["noise"][0]), math.log(BOUNDS["noise"][1]))
 _FRESH_START_EVERY = 5
-
-
-@dataclass(frozen=True)
-class Target:
-    """stand-in"""
-
-    nodes: Tensor
-    weights: Tensor
 
 
 class JointLikelihood:
@@ -61,6 +54,8 @@ class JointLikelihood:
         What the role columns do.
     process
         Kernel and prior of the length-scales.
+    method
+        "mle" leaves the likelihood alone.
     integrals
         See `Covariance`.
     """
@@ -71,9 +66,11 @@ class JointLikelihood:
         columns: Columns,
         structure: Structure,
         process: GaussianProcess,
+        method: Method = "map",
         integrals: tuple[Integral, Callable[[Tensor], Tensor]] | None = None,
     ) -> None:
         self.structure, self.columns, self.integrals = structure, columns, integrals
+        self.weight_of_prior = 1.0 if method == "map" else 0.0
         self.kernel = kernel_named(process.kernel, process.shape)
         self.column_of = torch.tensor(columns.features.column_of)
         self.d, self.T = columns.features.d, structure.n_terms
@@ -140,7 +137,7 @@ class JointLikelihood:
         value = value + L.diagonal(dim1=-2, dim2=-1).log().sum(-1)
         W = torch.cholesky_inverse(L).sub_(alpha.unsqueeze(-1) * alpha.unsqueeze(-2)).mul_(0.5)
         (gradient,) = torch.autograd.grad(K, variable, W.nan_to_num_())
-        z = (theta - self.centre) / self.sd
+        z = (theta - self.centre) / self.sd * self.weight_of_prior
         of_prior = 0.5 * (z**2).sum(1)
         bad = ~value.isfinite()
         total: Array = value.masked_fill(bad, torch.inf).numpy() + of_prior
@@ -172,14 +169,32 @@ def fit_joint(
     data: Dataset,
     columns: Columns,
     structure: Structure,
-    nodes: Tensor,
-    weights: Tensor,
+    sought: Target,
     process: GaussianProcess,
+    *,
+    method: Method = "map",
     start: tuple[float, ...] | None = None,
     integrals: tuple[Integral, Callable[[Tensor], Tensor]] | None = None,
 ) -> tuple[JointGaussianProcess, tuple[float, ...]]:
-    """Fit."""
-    density = JointLikelihood(data, columns, structure, process, integrals)
+    """Fit a process over design and role columns.
+
+    Parameters
+    ----------
+    data, columns, structure, process, integrals
+        See `JointLikelihood`.
+    sought
+        The target, which the model will know.
+    method
+        "map": maximum a posteriori. "mle": maximum likelihood, which knows no priors.
+    start
+        What an earlier fit of this study returned as `theta`: another start beside the usual one.
+
+    Returns
+    -------
+    model, theta
+        The fitted process, and its hyperparameters as they are learnt.
+    """
+    density = JointLikelihood(data, columns, structure, process, method, integrals)
     starts = density.centre[None]
     if start is not None and len(start) == len(density.learnt):
         fresh = starts if len(data) % _FRESH_START_EVERY == 0 else starts[:0]
@@ -195,7 +210,6 @@ def fit_joint(
         gradient_tolerance=2e-2,
     )
     best = theta[int(np.argmin(value))]
-    model = JointGaussianProcess(
-        data.X, data.Y, data.Yvar, density.hyperparameters(best), columns, nodes, weights
-    )
+    h = density.hyperparameters(best)
+    model = JointGaussianProcess(data.X, data.Y, data.Yvar, h, columns, sought)
     return model, tuple(best.tolist())

@@ -15,7 +15,7 @@ k(s)        (n,) its prior covariances with the observations
 The target is a linear functional of f, so that both are one process.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -26,6 +26,7 @@ from torch import Tensor
 
 from bayesopt.models.joint.covariance import Columns, Covariance, Sites
 from bayesopt.models.posterior import SMALLEST_VARIANCE, ExactPosterior, cholesky
+from bayesopt.target import Target
 
 
 @dataclass(frozen=True)
@@ -53,17 +54,19 @@ class _Regression(Model, FantasizeMixin):  # type: ignore[misc]
 
     hyperparameters: JointHyperparameters
     columns: Columns
-    nodes: Tensor
-    weights: Tensor
     observed: Sites
     L: Tensor
+    L_inverse: Tensor
     alpha: Tensor
 
     def _sites(self, X: Tensor) -> Sites:
         raise NotImplementedError
 
-    def _other_sites(self, X: Tensor) -> Sites:
-        raise NotImplementedError
+    @property
+    def factors(self) -> Sites:
+        """What moments of points on their own are made of; that there is something says that
+        `beside` answers."""
+        return self.observed
 
     @property
     def num_outputs(self) -> int:
@@ -120,6 +123,19 @@ class _Regression(Model, FantasizeMixin):  # type: ignore[misc]
         mean, variance, _ = self.marginals_and_covariances(X.reshape(-1, X.shape[-1]), nothing)
         return mean.reshape(X.shape[:-1]), variance.reshape(X.shape[:-1])
 
+    def marginals_with_gradients(
+        self, X: Shaped[Tensor, "b d"]
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """`marginals` (b,), (b,), and their gradients (b, d), (b, d)."""
+        with torch.enable_grad():
+            variable = X.detach().requires_grad_(True)
+            mean, variance = self.marginals(variable)
+            slopes = [
+                torch.autograd.grad(moment.sum(), variable, retain_graph=True)[0]
+                for moment in (mean, variance)
+            ]
+        return mean.detach(), variance.detach(), slopes[0], slopes[1]
+
     def beside(self, A: Shaped[Tensor, "r d"]) -> tuple[Sites, Shaped[Tensor, "n r"]]:
         """Sites and weights that covariances with the same at other points are asked with."""
         return self._beside(self._sites(A))
@@ -168,8 +184,8 @@ class JointGaussianProcess(_Regression):
         Usually from `bayesopt.models.joint.fit`.
     columns
         Which ones are the design.
-    nodes, weights
-        (K, c) and (K,) the target, in the role columns.
+    sought
+        The target.
 
     Raises
     ------
@@ -184,13 +200,11 @@ class JointGaussianProcess(_Regression):
         Yvar: Shaped[Tensor, "n 1"],
         hyperparameters: JointHyperparameters,
         columns: Columns,
-        nodes: Shaped[Tensor, "K c"],
-        weights: Shaped[Tensor, " K"],
+        sought: Target,
     ) -> None:
         super().__init__()
         self.X, self.Y, self.Yvar = X, Y, Yvar
-        self.hyperparameters, self.columns = hyperparameters, columns
-        self.nodes, self.weights = nodes, weights
+        self.hyperparameters, self.columns, self.sought = hyperparameters, columns, sought
         self.observed = columns.points(X)
         of = hyperparameters.covariance
         noise = torch.where(Yvar.isnan().squeeze(-1), self.noise_at(X), Yvar.squeeze(-1))
@@ -210,12 +224,18 @@ class JointGaussianProcess(_Regression):
     def _sites(self, X: Tensor) -> Sites:
         return self.columns.points(X)
 
-    def beside_target(
-        self, A: Shaped[Tensor, "m d"], weights: Shaped[Tensor, "m K"] | None = None
-    ) -> tuple[Sites, Shaped[Tensor, "n m"]]:
-        """`beside` the target at the designs of A, or another one with weights for each of them."""
-        P = self.weights.unsqueeze(0) if weights is None else weights
-        return self._beside(self.columns.targets(A, self.nodes, P))
+    def beside_target(self, A: Shaped[Tensor, "m d"]) -> tuple[Sites, Shaped[Tensor, "n m"]]:
+        """`beside` the target at the designs of A."""
+        return self._beside(self.target._sites(A))
+
+    def with_target(self, X: Shaped[Tensor, "b d"]) -> Shaped[Tensor, " b"]:
+        """Posterior covariance of f at every point with the target at its design."""
+        one = X.unsqueeze(-2)
+        sites, of = self._sites(one), self.hyperparameters.covariance
+        targets = self.target._sites(one)
+        prior = of.between(sites, targets)[:, 0, 0]
+        k1, k2 = (of.between(s, self.observed)[:, 0] for s in (sites, targets))
+        return prior - torch.linalg.vecdot(k1 @ self.L_inverse.T, k2 @ self.L_inverse.T)
 
     def noise_at(self, X: Shaped[Tensor, "*b d"]) -> Shaped[Tensor, "*b"]:
         """Noise variance of the next observation at points: inferred, else the mean of the known
@@ -249,8 +269,7 @@ class JointGaussianProcess(_Regression):
             torch.cat((self.Yvar, noise.expand(len(X), 1))),
             self.hyperparameters,
             self.columns,
-            self.nodes,
-            self.weights,
+            self.sought,
         )
 
 
@@ -276,7 +295,8 @@ class TargetProcess(_Regression):
         return self.joint.X
 
     def _sites(self, X: Tensor) -> Sites:
-        return self.columns.targets(X, self.joint.nodes, self.joint.weights.unsqueeze(0))
+        sought = self.joint.sought
+        return self.columns.targets(X, sought.nodes, sought.weights.unsqueeze(0))
 
     def beside_values(self, P: Shaped[Tensor, "p d"]) -> tuple[Sites, Shaped[Tensor, "n p"]]:
         """`beside` f at full points."""
@@ -284,7 +304,7 @@ class TargetProcess(_Regression):
 
     def at_nodes(self, X: Shaped[Tensor, "m d"]) -> tuple[Tensor, Tensor]:
         """Posterior mean (m, K) and covariance (m, K, K) of f at the nodes of every design."""
-        nodes = self.joint.nodes
+        nodes = self.joint.sought.nodes
         full = X.unsqueeze(-2).repeat(*[1] * (X.dim() - 1), len(nodes), 1)
         full[..., self.columns.role] = nodes
         posterior = self.joint.posterior(full)
