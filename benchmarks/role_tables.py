@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from math import isfinite
 
 import numpy as np
@@ -99,10 +100,10 @@ def _measured(runs: Sequence[Steps], level: Level, share: float) -> list[str]:
     ]
 
 
-def regrets_by_cost(runs: Sequence[RoleRun], solver: str, n_evals: Sequence[int]) -> str:
-    """Regret of one method after some evaluations that all cost the same."""
+def regrets_by_cost(runs: Sequence[RoleRun], solvers: Sequence[str], n_evals: Sequence[int]) -> str:
+    """Regret of methods whose evaluations all cost the same, after some of them."""
     rows = []
-    for problem in _problems(runs):
+    for problem, solver in product(_problems(runs), solvers):
         some = _of(runs, problem, solver)
         for n in n_evals if some else ():
             if n > min(len(run.costs) for run in some):

@@ -92,7 +92,7 @@ PARTS = {
         },
         lambda runs: [
             role_tables.of_regrets(runs, "truth", _MISO_EVALS, {ROLES: 1 / 5, PEER: 1 / 5}),
-            role_tables.regrets_by_cost(runs, "truth", (*_MISO_EVALS, 40)),
+            role_tables.regrets_by_cost(runs, ["truth"], (*_MISO_EVALS, 40)),
         ],
     ),
     "fidelity": Part(
@@ -105,7 +105,7 @@ PARTS = {
         },
         lambda runs: [
             role_tables.of_levels(runs, "truth", _LEVELS, {ROLES: 1 / 3}),
-            role_tables.regrets_by_cost(runs, "truth", (20, 30, 40, 50, 60)),
+            role_tables.regrets_by_cost(runs, ["truth"], (20, 30, 40, 50, 60)),
         ],
     ),
     "environment": Part(
@@ -128,9 +128,8 @@ PARTS = {
         },
         lambda runs: [
             role_tables.of_regrets(runs, "new", _TRANSFER_EVALS, _WANTED_OF_TRANSFER),
-            *(
-                role_tables.regrets_by_cost(runs, method, (2, 5, *_TRANSFER_EVALS, 30))
-                for method in ("new", *transfer_problems.KINDS)
+            role_tables.regrets_by_cost(
+                runs, ["new", *transfer_problems.KINDS], (2, 5, *_TRANSFER_EVALS, 30)
             ),
         ],
     ),
