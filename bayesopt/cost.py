@@ -8,7 +8,7 @@ from itertools import islice
 from typing import Any, Literal
 
 from bayesopt.arguments import finite_number, real_number
-from bayesopt.parameter import Categorical, Choice, Fixed, Float, Int
+from bayesopt.parameter import Categorical, Choice, Int
 from bayesopt.space import Space
 from bayesopt.user_function import at_point, check_takes_point, name_of
 
@@ -196,7 +196,7 @@ def _finite_role(space: Space) -> tuple[str, Int | Categorical]:
         )
     name = with_role[0]
     parameter = space[name]
-    if isinstance(parameter, Float | Fixed):
+    if not isinstance(parameter, Int | Categorical):
         raise ValueError(
             f"A dict of `cost` is by the values of a parameter that has a role, but {name!r} is a "
             "Float; give a function of the parameters instead."

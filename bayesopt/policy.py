@@ -36,7 +36,7 @@ from bayesopt.models.gaussian_process import GaussianProcess, KernelName
 from bayesopt.models.surrogate import HyperparametersName
 from bayesopt.observations import Observations
 from bayesopt.region import Region
-from bayesopt.roles import Role
+from bayesopt.roles import WITH_ARTICLE, Role
 
 ModelName = Literal["auto"] | KernelName
 AcquisitionName = Literal[
@@ -92,12 +92,6 @@ _AUTO = "ei"
 _JOINT = ("auto", *get_args(JointName))
 _OF_SEVERAL = ("auto", "nehvi", "random")
 _OF_ROLES = ("auto", "kg", "ei", "random")
-_A = {
-    "fidelity": "a fidelity",
-    "source": "a source",
-    "task": "a task",
-    "environment": "an environment",
-}
 _SPOKEN = {
     "ei": "log expected improvement",
     "augmented": "log expected improvement (augmented for noise)",
@@ -282,18 +276,18 @@ class Policy:
     def _check_takes_role(self, role: Role, several: bool) -> None:
         if several:
             raise ValueError(
-                f"Several objectives are not supported where a parameter is {_A[role]}: leave its "
-                "role out, or give one `direction`."
+                f"Several objectives are not supported where a parameter is {WITH_ARTICLE[role]}: "
+                "leave its role out, or give one `direction`."
             )
         if not callable(self.acquisition) and self.acquisition not in _OF_ROLES:
             raise ValueError(
-                f"Where a parameter is {_A[role]}, acquisition is one of "
+                f"Where a parameter is {WITH_ARTICLE[role]}, acquisition is one of "
                 f"{', '.join(map(repr, _OF_ROLES))} or a callable of your own, not "
                 f"{self.acquisition!r}."
             )
         if self.batch == "joint":
             raise ValueError(
-                f"batch='joint' does not support a parameter that is {_A[role]}; use "
+                f"batch='joint' does not support a parameter that is {WITH_ARTICLE[role]}; use "
                 "batch='constant_liar'."
             )
 
@@ -328,8 +322,8 @@ class Policy:
         """Raise ValueError where the model cannot learn from partial derivatives."""
         if role is not None:
             raise ValueError(
-                f"Partial derivatives are not supported where a parameter is {_A[role]}: leave the "
-                "gradient out."
+                "Partial derivatives are not supported where a parameter is "
+                f"{WITH_ARTICLE[role]}: leave the gradient out."
             )
         if self.batch == "joint":
             raise ValueError(

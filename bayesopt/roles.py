@@ -21,6 +21,14 @@ _CARRIED_BY: dict[str, tuple[str, ...]] = {
     "task": ("Categorical",),
     "environment": ("Float", "Int", "Categorical"),
 }
+WITH_ARTICLE: dict[str, str] = {
+    "fidelity": "a fidelity",
+    "source": "a source",
+    "task": "a task",
+    "environment": "an environment",
+}
+"""Roles with their articles, for messages."""
+
 _NEED_A_TARGET = ("fidelity", "source")
 _SEVERAL_AT_ONCE = ("environment",)
 
@@ -49,11 +57,12 @@ class WithRole:
     def _check_role(self, check: Callable[[object], Choice]) -> None:
         """Raise where role and target do not fit this parameter, whose values `check` knows."""
         name = type(self).__name__
+        one = f"An {name}" if name == "Int" else f"A {name}"
         role, target = self.role, self.target
         if role is None:
             if target is not None:
                 raise ValueError(
-                    f"{name}: a `target` belongs to a role, but there is none; got "
+                    f"{one} has a `target`, which belongs to a role, but there is none: "
                     f"target={target!r}."
                 )
             return
@@ -65,11 +74,11 @@ class WithRole:
             )
         if name not in _CARRIED_BY[role]:
             able = " or ".join(_CARRIED_BY[role])
-            raise ValueError(f"A {name} cannot be a {role}; only a {able} can.")
+            raise ValueError(f"{one} cannot be {WITH_ARTICLE[role]}; only a {able} can.")
         if target is None:
             if role in _NEED_A_TARGET:
                 raise ValueError(
-                    f"{name} with role={role!r} needs a `target`: the value for which the best "
+                    f"{one} with role={role!r} needs a `target`: the value for which the best "
                     "point is sought."
                 )
             return
@@ -81,7 +90,9 @@ class WithRole:
         try:
             object.__setattr__(self, "target", check(target))
         except (TypeError, ValueError) as error:
-            raise type(error)(f"`target` of a {name} with role={role!r}: {error}") from None
+            raise type(error)(
+                f"`target` of {one[0].lower()}{one[1:]} with role={role!r}: {error}"
+            ) from None
 
 
 def check_roles(parameters: Mapping[str, Any]) -> None:
@@ -93,7 +104,9 @@ def check_roles(parameters: Mapping[str, Any]) -> None:
     if not names_of:
         return
     if len(names_of) > 1:
-        said = ", ".join(f"{names[0]!r} is a {role}" for role, names in names_of.items())
+        said = ", ".join(
+            f"{names[0]!r} is {WITH_ARTICLE[role]}" for role, names in names_of.items()
+        )
         raise ValueError(
             f"A space has one kind of role, but {said}; leave one of them out of the space."
         )
@@ -105,6 +118,6 @@ def check_roles(parameters: Mapping[str, Any]) -> None:
         )
     if len(names) == len(parameters):
         raise ValueError(
-            f"A space needs a parameter without a role, to be chosen, but each is a {role}: "
-            f"{names}."
+            "A space needs a parameter without a role, to be chosen, but each is "
+            f"{WITH_ARTICLE[role]}: {names}."
         )

@@ -17,7 +17,6 @@ what a bias adds is thought to be a tenth of the variance of the target.
 """
 
 import math
-from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -27,9 +26,10 @@ from torch import Tensor
 from bayesopt.data import Dataset
 from bayesopt.models.fit import Method
 from bayesopt.models.gaussian_process import BOUNDS, GaussianProcess
-from bayesopt.models.joint.covariance import Columns, Covariance, Integral
+from bayesopt.models.joint.covariance import Columns, Covariance, Integrals
 from bayesopt.models.joint.process import JointGaussianProcess, JointHyperparameters
 from bayesopt.models.joint.structures import Learnt, Structure
+from bayesopt.models.joint.warp import Warp
 from bayesopt.models.kernels import kernel_named
 from bayesopt.parameter import Array
 from bayesopt.quasi_newton import minimize_from
@@ -40,6 +40,7 @@ _OFFSET_SD = 1.0  # of what differs by role from the prior mean
 _BIAS = Learnt(math.log(0.1), 1.5, math.log(1e-6), math.log(1e2))
 _SIGNAL = Learnt(0.0, 1.0, math.log(BOUNDS["signal"][0]), math.log(BOUNDS["signal"][1]))
 _NOISE = Learnt(-4.0, 4.0, math.log(BOUNDS["noise"][0]), math.log(BOUNDS["noise"][1]))
+_WARP = Learnt(math.log(1.0), 2.0, math.log(1e-4), math.log(1e3))
 _FRESH_START_EVERY = 5
 
 
@@ -67,9 +68,11 @@ class JointLikelihood:
         structure: Structure,
         process: GaussianProcess,
         method: Method = "map",
-        integrals: tuple[Integral, Callable[[Tensor], Tensor]] | None = None,
+        integrals: Integrals | None = None,
+        warped: bool = False,
     ) -> None:
         self.structure, self.columns, self.integrals = structure, columns, integrals
+        self.warped = warped
         self.weight_of_prior = 1.0 if method == "map" else 0.0
         self.kernel = kernel_named(process.kernel, process.shape)
         self.column_of = torch.tensor(columns.features.column_of)
@@ -95,11 +98,13 @@ class JointLikelihood:
         for t in range(self.T):
             found += [lengthscale] * self.d
             found += [_BIAS if t > 0 else _SIGNAL]
-        return [*found, *self.structure.learnt, *[_NOISE] * self.structure.n_noises]
+        noise = [_NOISE] * self.structure.n_noises
+        return [*found, *self.structure.learnt, *noise, *[_WARP] * self.warped]
 
     def parts(self, theta: Tensor) -> tuple[Covariance, Tensor]:
         """The covariance and the noise variances (*S, g) of theta (*S, p)."""
-        of_terms = theta[..., : self.T * (self.d + 1)].unflatten(-1, (self.T, self.d + 1))
+        of_terms = theta[..., : self.T * (self.d + 1)]
+        of_terms = of_terms.reshape(*theta.shape[:-1], self.T, self.d + 1)
         n_role = len(self.structure.learnt)
         role = theta[..., self.T * (self.d + 1) :][..., :n_role]
         scale = of_terms[..., : self.d][..., self.column_of].neg().exp()
@@ -114,7 +119,19 @@ class JointLikelihood:
             role[..., None, None, :],
             self.integrals,
         )
-        return covariance, theta[..., len(self.learnt) - self.structure.n_noises :].exp()
+        end = len(self.learnt) - self.warped
+        return covariance, theta[..., end - self.structure.n_noises : end].exp()
+
+    def warp(self, theta: Tensor) -> Warp | None:
+        """The map of scores for theta (*S, p); None where they stay as they are."""
+        return Warp.of(self.Y, theta[..., -1:]) if self.warped else None
+
+    def _targets(self, theta: Tensor) -> tuple[Tensor, Tensor]:
+        """What the process is of, (S, n), and minus the logarithm of the Jacobian (S,)."""
+        warp = self.warp(theta)
+        if warp is None:
+            return self.Y.expand(len(theta), -1), torch.zeros(len(theta), dtype=theta.dtype)
+        return warp.latent(self.Y), -warp.log_jacobian(self.Y)
 
     def _K(self, theta: Tensor) -> Tensor:
         covariance, noise = self.parts(theta)
@@ -129,22 +146,27 @@ class JointLikelihood:
         with torch.enable_grad():
             variable = torch.from_numpy(np.ascontiguousarray(theta)).requires_grad_(True)
             K = self._K(variable)
+            Y, jacobian = self._targets(variable)
         L, info = torch.linalg.cholesky_ex(K.detach())
         L = torch.where((info > 0)[:, None, None], torch.nan, L)
-        beta, penalty, alpha = self._best_beta(L)
-        residual = self.Y - beta @ self.H.T
-        value = 0.5 * torch.linalg.vecdot(residual, alpha) + penalty
+        beta, penalty, alpha = self._best_beta(L, Y.detach())
+        residual = Y.detach() - beta @ self.H.T
+        value = 0.5 * torch.linalg.vecdot(residual, alpha) + penalty + jacobian.detach()
         value = value + L.diagonal(dim1=-2, dim2=-1).log().sum(-1)
         W = torch.cholesky_inverse(L).sub_(alpha.unsqueeze(-1) * alpha.unsqueeze(-2)).mul_(0.5)
-        (gradient,) = torch.autograd.grad(K, variable, W.nan_to_num_())
+        outputs, slopes = [K], [W.nan_to_num_()]
+        if self.warped:
+            outputs += [Y, jacobian]
+            slopes += [alpha.nan_to_num(), torch.ones_like(jacobian)]
+        (gradient,) = torch.autograd.grad(outputs, variable, slopes)
         z = (theta - self.centre) / self.sd * self.weight_of_prior
         of_prior = 0.5 * (z**2).sum(1)
         bad = ~value.isfinite()
         total: Array = value.masked_fill(bad, torch.inf).numpy() + of_prior
         return total, gradient.nan_to_num_().numpy() + z / self.sd
 
-    def _best_beta(self, L: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        targets = torch.cat((self.Y.unsqueeze(-1), self.H), dim=-1)
+    def _best_beta(self, L: Tensor, Y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        targets = torch.cat((Y.unsqueeze(-1), self.H.expand(len(Y), *self.H.shape)), dim=-1)
         solved = torch.cholesky_solve(targets, L)
         G = self.H.T @ solved
         precision = torch.full((self.H.shape[1],), _OFFSET_SD**-2, dtype=self.H.dtype)
@@ -160,9 +182,10 @@ class JointLikelihood:
         with torch.no_grad():
             one = torch.from_numpy(np.ascontiguousarray(theta))
             L, _ = torch.linalg.cholesky_ex(self._K(one[None]))
-            beta = self._best_beta(L)[0][0].nan_to_num()
+            beta = self._best_beta(L, self._targets(one[None])[0])[0][0].nan_to_num()
             covariance, noise = self.parts(one)
-        return JointHyperparameters(covariance, float(beta[0]), beta[1:], noise)
+            warp = self.warp(one)
+        return JointHyperparameters(covariance, float(beta[0]), beta[1:], noise, warp)
 
 
 def fit_joint(
@@ -174,7 +197,8 @@ def fit_joint(
     *,
     method: Method = "map",
     start: tuple[float, ...] | None = None,
-    integrals: tuple[Integral, Callable[[Tensor], Tensor]] | None = None,
+    integrals: Integrals | None = None,
+    warped: bool = False,
 ) -> tuple[JointGaussianProcess, tuple[float, ...]]:
     """Fit a process over design and role columns.
 
@@ -194,7 +218,7 @@ def fit_joint(
     model, theta
         The fitted process, and its hyperparameters as they are learnt.
     """
-    density = JointLikelihood(data, columns, structure, process, method, integrals)
+    density = JointLikelihood(data, columns, structure, process, method, integrals, warped)
     starts = density.centre[None]
     if start is not None and len(start) == len(density.learnt):
         fresh = starts if len(data) % _FRESH_START_EVERY == 0 else starts[:0]

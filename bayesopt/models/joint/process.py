@@ -25,6 +25,8 @@ from jaxtyping import Float as Shaped
 from torch import Tensor
 
 from bayesopt.models.joint.covariance import Columns, Covariance, Sites
+from bayesopt.models.joint.tail import expected_tail
+from bayesopt.models.joint.warp import Warp
 from bayesopt.models.posterior import SMALLEST_VARIANCE, ExactPosterior, cholesky
 from bayesopt.target import Target
 
@@ -41,12 +43,15 @@ class JointHyperparameters:
         Prior mean, and coefficients (k,) of what differs from it by role.
     noise
         (g,) noise variances of the groups of observations.
+    warp
+        The process is of what it makes of scores; None: of the scores.
     """
 
     covariance: Covariance
     mean: float
     offsets: Shaped[Tensor, " k"]
     noise: Shaped[Tensor, " g"]
+    warp: Warp | None = None
 
 
 class _Regression(Model, FantasizeMixin):  # type: ignore[misc]
@@ -100,7 +105,7 @@ class _Regression(Model, FantasizeMixin):  # type: ignore[misc]
         """Joint posterior at the q points of every batch; see botorch's `Model.posterior`."""
         sites, of = self._sites(X), self.hyperparameters.covariance
         k = of.between(sites, self.observed)
-        mean = self._prior_mean(sites) + k @ self.alpha
+        mean = self._mean(X, sites, k)
         V = torch.linalg.solve_triangular(self.L, k.mT, upper=False)
         covariance = of.between(sites, sites) - V.mT @ V
         if observation_noise is not False:
@@ -110,6 +115,9 @@ class _Regression(Model, FantasizeMixin):  # type: ignore[misc]
         if posterior_transform is not None:
             return posterior_transform(posterior=posterior, X=X)
         return posterior
+
+    def _mean(self, X: Tensor, sites: Sites, k: Tensor) -> Tensor:
+        return self._prior_mean(sites) + k @ self.alpha
 
     def noise_at(self, X: Shaped[Tensor, "*b d"]) -> Shaped[Tensor, "*b"]:
         """Noise variance of the next observation at points."""
@@ -161,7 +169,7 @@ class _Regression(Model, FantasizeMixin):  # type: ignore[misc]
         """
         sites, of = self._sites(X), self.hyperparameters.covariance
         k = of.between(sites, self.observed)
-        mean = self._prior_mean(sites) + k @ self.alpha
+        mean = self._mean(X, sites, k)
         prior = of.variance(sites)
         V = k @ self.L_inverse.T
         least = SMALLEST_VARIANCE * prior.detach().amax()
@@ -210,7 +218,9 @@ class JointGaussianProcess(_Regression):
         noise = torch.where(Yvar.isnan().squeeze(-1), self.noise_at(X), Yvar.squeeze(-1))
         K = of.between(self.observed, self.observed) + torch.diag_embed(noise)
         self.L = cholesky(K, of.variance(self.observed))
-        residual = (Y.squeeze(-1) - self._prior_mean(self.observed)).unsqueeze(-1)
+        warp, y = hyperparameters.warp, Y.squeeze(-1)
+        latent = y if warp is None else warp.latent(y)
+        residual = (latent - self._prior_mean(self.observed)).unsqueeze(-1)
         self.alpha = torch.cholesky_solve(residual, self.L).squeeze(-1)
         eye = torch.eye(len(X), dtype=X.dtype)
         self.L_inverse = torch.linalg.solve_triangular(self.L, eye, upper=False)
@@ -235,7 +245,8 @@ class JointGaussianProcess(_Regression):
         targets = self.target._sites(one)
         prior = of.between(sites, targets)[:, 0, 0]
         k1, k2 = (of.between(s, self.observed)[:, 0] for s in (sites, targets))
-        return prior - torch.linalg.vecdot(k1 @ self.L_inverse.T, k2 @ self.L_inverse.T)
+        explained: Tensor = torch.linalg.vecdot(k1 @ self.L_inverse.T, k2 @ self.L_inverse.T)
+        return prior - explained
 
     def noise_at(self, X: Shaped[Tensor, "*b d"]) -> Shaped[Tensor, "*b"]:
         """Noise variance of the next observation at points: inferred, else the mean of the known
@@ -244,7 +255,8 @@ class JointGaussianProcess(_Regression):
         of, r = h.covariance.structure, X[..., self.columns.role]
         if not bool(self.Yvar.isnan().any()):
             return self.Yvar.mean().expand(X.shape[:-1])
-        return h.noise[of.group(r)] + of.extra_noise(h.covariance.role[..., 0, :], r)
+        own: Tensor = h.noise[of.group(r)] + of.extra_noise(h.covariance.role[..., 0, :], r)
+        return own
 
     def condition_on_observations(
         self, X: Tensor, Y: Tensor, noise: Tensor | None = None, **kwargs: Any
@@ -276,6 +288,9 @@ class JointGaussianProcess(_Regression):
 class TargetProcess(_Regression):
     """The target at the designs of points; their role columns are not looked at.
 
+    A mean of the worst, or a mean of what a warp gives back, is no linear functional: its mean is
+    what is expected of it, its variances and covariances are those of the first order.
+
     Parameters
     ----------
     of
@@ -296,19 +311,41 @@ class TargetProcess(_Regression):
 
     def _sites(self, X: Tensor) -> Sites:
         sought = self.joint.sought
-        return self.columns.targets(X, sought.nodes, sought.weights.unsqueeze(0))
+        if self._is_linear:
+            return self.columns.targets(X, sought.nodes, sought.weights.unsqueeze(0))
+        with torch.no_grad():
+            weights = self._mean_and_weights(X.detach())[1]
+        return self.columns.targets(X, sought.nodes, weights)
+
+    def _mean(self, X: Tensor, sites: Sites, k: Tensor) -> Tensor:
+        return super()._mean(X, sites, k) if self._is_linear else self._mean_and_weights(X)[0]
+
+    @property
+    def _is_linear(self) -> bool:
+        return self.hyperparameters.warp is None and self.joint.sought.level is None
+
+    def _mean_and_weights(self, X: Tensor) -> tuple[Tensor, Tensor]:
+        """E F (*b,), differentiable, and its derivatives in the means at the nodes (*b, K)."""
+        sought, warp = self.joint.sought, self.hyperparameters.warp
+        at_nodes = self.at_nodes(X)
+        if warp is not None:
+            mean, slope = warp.mean_and_slope(*self.joint.marginals(at_nodes))
+            return mean @ sought.weights, slope * sought.weights
+        posterior = self.joint.posterior(at_nodes)
+        scale = self.hyperparameters.covariance.variance(self.observed).amax()
+        L = cholesky(posterior.covariance, scale)
+        return expected_tail(posterior.mean.squeeze(-1), L, sought.weights, sought.level)
 
     def beside_values(self, P: Shaped[Tensor, "p d"]) -> tuple[Sites, Shaped[Tensor, "n p"]]:
         """`beside` f at full points."""
         return self._beside(self.columns.points(P))
 
-    def at_nodes(self, X: Shaped[Tensor, "m d"]) -> tuple[Tensor, Tensor]:
-        """Posterior mean (m, K) and covariance (m, K, K) of f at the nodes of every design."""
+    def at_nodes(self, X: Shaped[Tensor, "*b d"]) -> Shaped[Tensor, "*b K d"]:
+        """Designs at every node of the target."""
         nodes = self.joint.sought.nodes
         full = X.unsqueeze(-2).repeat(*[1] * (X.dim() - 1), len(nodes), 1)
         full[..., self.columns.role] = nodes
-        posterior = self.joint.posterior(full)
-        return posterior.mean.squeeze(-1), posterior.covariance
+        return full
 
     def noise_at(self, X: Shaped[Tensor, "*b d"]) -> Shaped[Tensor, "*b"]:
         """Nothing: the target is not observed."""
