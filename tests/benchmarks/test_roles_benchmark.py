@@ -8,8 +8,16 @@ import pytest
 from benchmarks import role_peers, role_tables, role_traces, roles
 from benchmarks.cost_to_reach import cost_of_median, cost_to_reach, median_at, regret_at
 from benchmarks.many_runs import read_all
+from benchmarks.role_studies import N_HISTORY
 from benchmarks.role_traces import ROLES, RoleRun, Task, play
 
+WITH_ROLES = [
+    ("rosenbrock-miso", ROLES, 4, 2500.0),
+    ("rosenbrock-miso-noisy", ROLES, 4, 60.0),
+    ("hartmann6-fidelity", ROLES, 4, 2.0),
+    ("branin-product", ROLES, 4, None),
+    ("branin-shifted", "related", 2, None),
+]
 STEPS = [(2.0, 5.0), (3.0, 1.0), (6.0, 2.0)]
 
 
@@ -106,7 +114,7 @@ def test_shares_near_the_minimum_are_counted():
     "problem, method, n, cost",
     [
         ("rosenbrock-miso", "truth", 4, 1000.0),
-        ("rosenbrock-miso-noisy", "truth", 7, 50.0),
+        ("rosenbrock-miso-noisy", "truth", 6, 50.0),
         ("hartmann6-fidelity", "truth", 4, 1.0),
         ("branin-product", "integration", 4, 12.0),
         ("branin-shifted", "new", 4, 1.0),
@@ -121,6 +129,22 @@ def test_searches_without_roles_are_those_of_the_traces(problem, method, n, cost
     kept = next(r for r in read_all(RoleRun, [roles.TRACES]) if r.key == run.key)
     for k in range(1, n + 1):
         assert run.recommended[str(k)] == pytest.approx(kept.recommended[str(k)], rel=1e-6)
+
+
+@pytest.mark.parametrize("problem, method, n, budget", WITH_ROLES)
+def test_searches_with_roles_are_written_down(problem, method, n, budget):
+    run = play(Task(problem, method, 0, n, budget))
+    assert run.error == ""
+    assert run.n_history == (N_HISTORY if method == "related" else 0)
+    assert 1 <= len(run.costs) <= n
+    assert budget is None or sum(run.costs) <= budget
+    recommended = {
+        str(k)
+        for k, truth in enumerate(run.at_target, 1)
+        if truth or k % 3 == 0 or k == len(run.costs)
+    }
+    assert set(run.recommended) == recommended
+    assert all(regret > -1e-9 for _, regret in run.steps)
 
 
 def test_traces_of_the_searches_without_are_whole():
