@@ -87,19 +87,18 @@ def fitted_with_roles(
 ) -> tuple[TargetSearch, Theta]:
     """The same for a space with roles; its `target` is the composition of what is sought.
 
-    Where the target is a mean, poor values count as they are, since they are parts of it, and where
-    tasks differ in scale: what is poor in one would be as good as any in another.
+    Where the target is a mean, poor values count as they are, since they are parts of it.
     """
     space, policy = settings.space, settings.policy
+    sought = target_of(space, settings.environment)
     seen = observations(
         space,
         trials,
         settings.directions,
         settings.noise,
         settings.outcome_constraints,
-        truncate if space.role in ("fidelity", "source") else None,
+        truncate if sought.is_one else None,
     )
-    sought = target_of(space, settings.environment)
     models, theta = fit_outcomes(
         seen,
         policy.process,

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from jaxtyping import Bool
 from jaxtyping import Float as Shaped
+from numpy.typing import NDArray
 from torch import Tensor
 
 from bayesopt.data import Dataset, Direction, Noise, complete, dataset, observed_values
@@ -137,12 +138,22 @@ def observations(
     """
     evaluations = [trial.evaluation for trial in complete(trials) if trial.evaluation]
     met = limits.holds(limits.observed(evaluations))
+    group = _tasks(space, complete(trials))
     of_objectives = truncate if len(directions) == 1 else None
     allowed = met if limits else None
     failed = [trial.params for trial in trials if trial.state is TrialState.FAILED]
     return Observations(
         objectives=tuple(
-            dataset(space, trials, direction, noise, of_objectives, outcome=i, allowed=allowed)
+            dataset(
+                space,
+                trials,
+                direction,
+                noise,
+                of_objectives,
+                outcome=i,
+                allowed=allowed,
+                group=group,
+            )
             for i, direction in enumerate(directions)
         ),
         constraints=tuple(
@@ -152,6 +163,14 @@ def observations(
         met=torch.from_numpy(met),
         X_failed=torch.from_numpy(space.to_units(failed)),
     )
+
+
+def _tasks(space: Space, done: Sequence[Trial]) -> NDArray[np.int64] | None:
+    """Which task (n,) was evaluated, where there are tasks: each has values of its own size."""
+    if space.role != "task":
+        return None
+    (column,) = space.role_columns
+    return np.unique(space.to_units([trial.params for trial in done])[:, column], return_inverse=True)[1]
 
 
 def _constraint(

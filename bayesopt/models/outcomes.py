@@ -15,6 +15,7 @@ from bayesopt.models.fully_bayesian import FullyBayesianGaussianProcess
 from bayesopt.models.gaussian_process import GaussianProcess
 from bayesopt.models.joint.of_space import joint_surrogate
 from bayesopt.models.joint.process import JointGaussianProcess, TargetProcess
+from bayesopt.models.joint.transfer import transferred
 from bayesopt.models.surrogate import HyperparametersName, Surrogate, surrogate
 from bayesopt.observations import Observations
 from bayesopt.space import Space
@@ -63,9 +64,8 @@ class OutcomeModels:
         )
 
 
-def _target(model: Process) -> TargetProcess:
-    assert isinstance(model, JointGaussianProcess)
-    return model.target
+def _target(model: Process) -> Process:
+    return model.target if isinstance(model, JointGaussianProcess) else model
 
 
 def _members(model: Process) -> tuple[Process, ...]:
@@ -115,8 +115,10 @@ def fit_outcomes(
         ]
     else:
         assert hyperparameters != "slice"
+        space, sought = with_roles
+        of_roles = transferred if space.role == "task" and sought.is_one else joint_surrogate
         fitted = [
-            joint_surrogate(data, *with_roles, process, hyperparameters, begin)
+            of_roles(data, *with_roles, process, hyperparameters, begin)
             for data, begin in zip(everything, starts, strict=True)
         ]
     models, theta = [model for model, _ in fitted], [found for _, found in fitted]

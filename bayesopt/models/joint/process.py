@@ -15,6 +15,7 @@ k(s)        (n,) its prior covariances with the observations
 The target is a linear functional of f, so that both are one process.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -122,6 +123,22 @@ class _Regression(Model, FantasizeMixin):  # type: ignore[misc]
     def noise_at(self, X: Shaped[Tensor, "*b d"]) -> Shaped[Tensor, "*b"]:
         """Noise variance of the next observation at points."""
         raise NotImplementedError
+
+    def noise_with_pull_back(
+        self, X: Shaped[Tensor, "b d"]
+    ) -> tuple[Shaped[Tensor, " b"], Callable[[Tensor], Tensor]]:
+        """`noise_at` (b,) without a graph, and the map from derivatives in it to gradients."""
+        with torch.enable_grad():
+            variable = X.detach().requires_grad_(True)
+            noise = self.noise_at(variable)
+
+        def pull_back(by_noise: Tensor) -> Tensor:
+            if not noise.requires_grad:
+                return torch.zeros_like(X)
+            (gradient,) = torch.autograd.grad(noise, variable, by_noise)
+            return gradient
+
+        return noise.detach(), pull_back
 
     def marginals(
         self, X: Shaped[Tensor, "*b d"]
