@@ -291,7 +291,7 @@ class JointGaussianProcess(_Regression):
         group = of.group(r)
         own: Tensor
         if bool(self.Yvar.isnan().any()):
-            own = h.noise[group] + of.extra_noise(h.covariance.role[..., 0, :], r)
+            own = h.noise[group] + of.extra_noise(h.covariance.role[0, 0], r)
         else:
             own = self._mean_of_known()[group]
         return own

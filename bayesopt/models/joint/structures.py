@@ -100,7 +100,7 @@ class Structure(Protocol):
         """Which noise variance (*b, n) an observation has."""
 
     def extra_noise(self, h: Tensor, r: Tensor) -> Tensor | float:
-        """What is added to it (*b, n), for h (*b, 1, p)."""
+        """What is added to it (*b, n), for h (*b, 1, p) or (p,)."""
 
     def lengthscales(self, h: Tensor) -> Tensor:
         """Of the role columns (c,), for h (p,); nothing where they have none."""
