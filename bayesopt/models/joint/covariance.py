@@ -71,6 +71,13 @@ class Columns:
         """The target at the designs of points, whose role columns are not looked at."""
         return Sites(self.features.of(X[..., self.design]), nodes, weights)
 
+    def by_column(self, by_feature: Shaped[Tensor, "b F"], d: int) -> Shaped[Tensor, "b d"]:
+        """Gradients in all d columns of points from those in features of their design."""
+        plain = self.features.plain
+        gradient = by_feature.new_zeros(len(by_feature), d)
+        gradient[:, [self.design[column] for column in plain]] = by_feature[:, : len(plain)]
+        return gradient
+
 
 Integrals = tuple[Callable[[Tensor, Tensor], Tensor], Callable[[Tensor], Tensor]]
 """Integrals of G_0 over the law of the target: one maps hyperparameters (p,) and role columns
@@ -106,13 +113,14 @@ class Covariance:
         """Covariances (*b, n, m)."""
         total: Tensor | float = 0.0
         for G, scale, a in zip(
-            self._factors(one, other), self.inverse_scale, self.signal, strict=True
+            self.factors(one, other), self.inverse_scale, self.signal, strict=True
         ):
             total = total + a * G * correlate(self.kernel, one.F * scale, other.F * scale)
         assert isinstance(total, Tensor)
         return total
 
-    def _factors(self, one: Sites, other: Sites) -> list[Tensor]:
+    def factors(self, one: Sites, other: Sites) -> list[Tensor]:
+        """G_t of every term, or their weighted sums; the row of a target stands for any of them."""
         shared = [s.weights is not None and len(s.weights) == 1 for s in (one, other)]
         if self.integrals is not None and any(shared):
             mean, double = self.integrals

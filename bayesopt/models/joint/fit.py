@@ -27,7 +27,8 @@ from bayesopt.data import Dataset
 from bayesopt.models.fit import Method
 from bayesopt.models.gaussian_process import BOUNDS, GaussianProcess
 from bayesopt.models.joint.covariance import Columns, Covariance, Integrals
-from bayesopt.models.joint.process import JointGaussianProcess, JointHyperparameters
+from bayesopt.models.joint.process import JointGaussianProcess
+from bayesopt.models.joint.regression import JointHyperparameters
 from bayesopt.models.joint.structures import Learnt, Structure
 from bayesopt.models.joint.warp import Warp
 from bayesopt.models.kernels import kernel_named
