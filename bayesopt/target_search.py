@@ -122,7 +122,8 @@ class TargetSearch:
         model = self.models.objectives[0]
         if callable(self.target.policy.acquisition):
             build = self.target.policy.builder(self.everywhere)
-            return self._with_chances(self.spending.per_cost(build(model, self.seen.objectives[0], None)))
+            wanted = build(model, self.seen.objectives[0], None)
+            return self._with_chances(self.spending.per_cost(wanted))
         return self._with_chances(
             target_knowledge_gradient.build(
                 model, self.seen.X, self.target.region, self.everywhere, self.spending.per_cost

@@ -86,8 +86,9 @@ class TargetKnowledgeGradient(FunctionOfMoments):
             self.observed = Observed(model, A, beside=model.beside_target(A), with_noise=True)
 
     def _log_value_and_partials(
-        self, mean: Tensor, variance: Tensor, covariance: Tensor, noise: Tensor
+        self, mean: Tensor, variance: Tensor, covariance: Tensor, noise: Tensor | None = None
     ) -> tuple[Tensor, ...]:
+        assert noise is not None  # `observed` has it
         v = variance + noise
         root = v.sqrt().numpy()[:, None]
         a = np.broadcast_to(self.mean.numpy(), covariance.shape)

@@ -6,7 +6,7 @@ n, m, K     sites, sites, nodes of the target
 x, r        design columns and role columns of a site
 P           (1, K) or (n, K) weights of the nodes, the same for all targets or of each
 
-    F(x)                    = sum_k P_k f(x, r_k)                         Frazier (2018), Section 5.5
+    F(x)                    = sum_k P_k f(x, r_k)                        Frazier (2018), Section 5.5
     Cov(f(x, r), f(x', r')) = sum_t a_t G_t(r, r') k_t(x, x')             (see `structures`)
     Cov(F(x), f(x', r'))    = sum_t a_t [P G_t(nodes, r')] k_t(x, x')
     Cov(F(x), F(x'))        = sum_t a_t [P G_t(nodes, nodes) P'] k_t(x, x')
@@ -18,11 +18,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from jaxtyping import Float as Shaped
 from torch import Tensor
 
-from bayesopt.models.joint.structures import Structure
+from bayesopt.models.joint.structure import Structure
 from bayesopt.models.kernels import Features, Kernel, correlate
 
 

@@ -3,6 +3,7 @@
 Notation
 --------
 b, N, T     sites that move, sites that stay, terms of the covariance
+L           number of values of the role columns, where these are few
 F           number of features of the design columns
 k_t, k_t'   (b, N) correlations of a term, and their slopes in s_t (see `bayesopt.models.kernels`)
 G_t         (b, N) or (1, N) factors of the role columns
@@ -12,10 +13,12 @@ P           (b, N) derivatives of a function in the covariances
     d / d s_t       = P a_t G_t k_t'      carried on to the features by the kernel
     d / d G_t       = P a_t k_t
 
-No graph is built: G_t may have one, which is the caller's.
+No graph is built: G_t may have one, which is the caller's. Where role columns have few values the
+factors of all of them are kept.
 """
 
 from collections.abc import Callable
+from functools import cached_property
 
 import torch
 from jaxtyping import Float as Shaped
@@ -23,12 +26,12 @@ from torch import Tensor
 
 from bayesopt.models.joint.covariance import Covariance, Sites
 
-PullBack = Callable[[Tensor], tuple[Tensor, list[Tensor]]]
-"""Maps P to the gradients in the features (b, F) and in every G_t (b, N)."""
+PullBack = Callable[[Tensor], tuple[Tensor, Tensor]]
+"""Maps P to the gradients in the features (b, F) and in the factors (T, b, N)."""
 
 
 class Fixed:
-    """Sites that stay: their features are scaled once.
+    """Sites that stay: what is the same for all that move is done once.
 
     Parameters
     ----------
@@ -36,50 +39,45 @@ class Fixed:
         Of one set of hyperparameters.
     *parts
         Points, or targets, one after the other.
+    few
+        Stand-ins (L,) for all sites that move, where their role columns have few values.
     """
 
-    def __init__(self, covariance: Covariance, *parts: Sites) -> None:
-        self.covariance, self.parts = covariance, parts
-        F = torch.cat([part.F for part in parts], dim=-2)
-        self.Z = [F * scale for scale in covariance.inverse_scale]
+    def __init__(self, covariance: Covariance, *parts: Sites, few: Sites | None = None) -> None:
+        self.covariance, self.parts, self.few = covariance, parts, few
+        self.Z = torch.cat([part.F for part in parts], dim=-2) * covariance.inverse_scale
 
     def and_also(self, sites: Sites) -> "Fixed":
         """More of them."""
-        return Fixed(self.covariance, *self.parts, sites)
+        return Fixed(self.covariance, *self.parts, sites, few=self.few)
 
-    def factors(self, sites: Sites) -> list[Tensor]:
-        """G_t of sites, (b, N) or (1, N)."""
+    def factors(self, sites: Sites) -> Shaped[Tensor, "T b N"]:
+        """G_t of sites; one row for all targets of the same weights."""
         of_parts = [self.covariance.factors(sites, part) for part in self.parts]
         rows = max(G.shape[-2] for of_part in of_parts for G in of_part)
-        return [
-            torch.cat(
-                [
-                    G.expand(rows, len(part.F))
-                    for G, part in zip(of_term, self.parts, strict=True)
-                ],
-                dim=-1,
-            )
-            for of_term in zip(*of_parts, strict=True)
+        wide = [
+            torch.stack([G.expand(rows, len(part.F)) for G in of_part])
+            for of_part, part in zip(of_parts, self.parts, strict=True)
         ]
+        return torch.cat(wide, dim=-1)
+
+    @cached_property
+    def factors_of_few(self) -> Shaped[Tensor, "T L N"]:
+        """G_t of the stand-ins."""
+        assert self.few is not None
+        return self.factors(self.few)
 
     def covariances(
-        self, F: Shaped[Tensor, "b F"], G: list[Tensor]
+        self, F: Shaped[Tensor, "b F"], G: Shaped[Tensor, "T *b N"]
     ) -> tuple[Shaped[Tensor, "b N"], PullBack]:
         """C at features of sites whose factors are known, and the way back."""
         kernel, scales = self.covariance.kernel, self.covariance.inverse_scale
-        Z = [F * scale for scale in scales]
-        pairs = [kernel(z, fixed) for z, fixed in zip(Z, self.Z, strict=True)]
-        signals = self.covariance.signal
-        weights = [a * g.detach() for a, g in zip(signals, G, strict=True)]
-        C = weights[0] * pairs[0][0]
-        for w, (k, _) in zip(weights[1:], pairs[1:], strict=True):
-            C.addcmul_(w, k)
+        signals, Z = self.covariance.signal, F * scales
+        k, slope = kernel(Z, self.Z)
+        weights = signals * G.detach()
 
-        def pull_back(P: Tensor) -> tuple[Tensor, list[Tensor]]:
-            by_F = torch.zeros_like(F)
-            for t, (_, slope) in enumerate(pairs):
-                by_Z = kernel.pull_back(P * weights[t] * slope, Z[t], self.Z[t])
-                by_F.addcmul_(by_Z, scales[t])
-            return by_F, [P * (a * k) for a, (k, _) in zip(signals, pairs, strict=True)]
+        def pull_back(P: Tensor) -> tuple[Tensor, Tensor]:
+            by_Z = kernel.pull_back(P * weights * slope, Z, self.Z)
+            return (by_Z * scales).sum(0), P * signals * k
 
-        return C, pull_back
+        return (weights * k).sum(0), pull_back

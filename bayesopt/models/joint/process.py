@@ -100,6 +100,17 @@ class JointGaussianProcess(Regression):
     def _sites(self, X: Tensor) -> Sites:
         return self.columns.points(X)
 
+    @cached_property
+    def _few(self) -> Sites | None:
+        values = self.hyperparameters.covariance.structure.values
+        if values is None:
+            return None
+        r = torch.tensor(values, dtype=self.X.dtype).unsqueeze(-1)
+        return Sites(r[:, :0], r)
+
+    def _which(self, sites: Sites) -> Tensor | None:
+        return self.hyperparameters.covariance.structure.index(sites.r)
+
     def beside_target(self, A: Shaped[Tensor, "m d"]) -> tuple[Fixed, Shaped[Tensor, "n m"]]:
         """`beside` the target at the designs of A."""
         return self._beside(self.target._sites(A))
@@ -185,9 +196,20 @@ class TargetProcess(Regression):
         return self._sites_of(X, weights)
 
     def _sites_of(self, X: Tensor, weights: Tensor | None = None) -> Sites:
-        sought = self.joint.sought
-        weights = sought.weights.unsqueeze(0) if weights is None else weights.detach()
-        return self.columns.targets(X, sought.nodes, weights)
+        weights = self._one_row_of_weights if weights is None else weights.detach()
+        return self.columns.targets(X, self.joint.sought.nodes, weights)
+
+    @cached_property
+    def _few(self) -> Sites | None:
+        nodes, weights = self.joint.sought.nodes, self._one_row_of_weights
+        return Sites(nodes.new_zeros(1, 0), nodes, weights) if self._is_linear else None
+
+    def _which(self, sites: Sites) -> Tensor | None:
+        return None
+
+    @cached_property
+    def _one_row_of_weights(self) -> Tensor:
+        return self.joint.sought.weights.unsqueeze(0)
 
     def _mean(self, X: Tensor, sites: Sites, k: Tensor) -> Tensor:
         return super()._mean(X, sites, k) if self._is_linear else self._mean_and_weights(X)[0]
@@ -199,13 +221,14 @@ class TargetProcess(Regression):
             return super()._moments(X, weights, factors)
         variable = X.detach().requires_grad_(True) if torch.is_grad_enabled() else X
         mean, of_nodes = self._mean_and_weights(variable)
-        _, *moments, pull_back = self._moments_at(self._sites_of(X, of_nodes), X, weights, factors)
+        sites = self._sites_of(X, of_nodes)
+        _, variance, covariance, pull_back = self._moments_at(sites, X, weights, factors)
 
         def with_mean(by_mean: Tensor, by_variance: Tensor, by_covariance: Tensor) -> Tensor:
             (of_mean,) = torch.autograd.grad(mean, variable, by_mean, retain_graph=True)
             return of_mean + pull_back(torch.zeros_like(by_mean), by_variance, by_covariance)
 
-        return mean.detach(), *moments, with_mean
+        return mean.detach(), variance, covariance, with_mean
 
     @property
     def _is_linear(self) -> bool:

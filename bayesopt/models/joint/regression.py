@@ -71,6 +71,15 @@ class Regression(Model, FantasizeMixin):  # type: ignore[misc]
     def _sites(self, X: Tensor) -> Sites:
         raise NotImplementedError
 
+    @cached_property
+    def _few(self) -> Sites | None:
+        """Stand-ins for all sites, where their role columns have few values."""
+        raise NotImplementedError
+
+    def _which(self, sites: Sites) -> Tensor | None:
+        """Numbers (b,) of the stand-ins of sites; None where there is one for all."""
+        raise NotImplementedError
+
     def noise_at(self, X: Shaped[Tensor, "*b d"]) -> Shaped[Tensor, "*b"]:
         """Noise variance of the next observation at points."""
         raise NotImplementedError
@@ -78,7 +87,7 @@ class Regression(Model, FantasizeMixin):  # type: ignore[misc]
     @cached_property
     def factors(self) -> Fixed:
         """The observations, as `beside` adds others to them."""
-        return Fixed(self.hyperparameters.covariance, self.observed)
+        return Fixed(self.hyperparameters.covariance, self.observed, few=self._few)
 
     @property
     def num_outputs(self) -> int:
@@ -194,20 +203,39 @@ class Regression(Model, FantasizeMixin):  # type: ignore[misc]
     ) -> tuple[Tensor, Tensor, Tensor, PullBack]:
         """Those moments; the gradient in role columns needs `torch.enable_grad`."""
         sites = self._sites(X)
-        if sites.weights is None and torch.is_grad_enabled():
+        if sites.weights is None and self._few is None and torch.is_grad_enabled():
             sites = Sites(sites.F, sites.r.requires_grad_(True))
         return self._moments_at(sites, X, weights, factors)
+
+    def _by_role(self, sites: Sites, fixed: Fixed) -> tuple[Tensor, Tensor, Tensor]:
+        """Prior means and variances (b,) and factors (T, b, N), with a graph if r has one.
+
+        They have one row where one value stands for all.
+        """
+        if self._few is None or sites.weights is not self._few.weights:
+            variance = self.hyperparameters.covariance.variance(sites)
+            return self._prior_mean(sites), variance, fixed.factors(sites)
+        mean, variance = self._prior_of_few
+        which = self._which(sites)
+        if which is None:
+            return mean, variance, fixed.factors_of_few
+        return mean[which], variance[which], fixed.factors_of_few[:, which]
+
+    @cached_property
+    def _prior_of_few(self) -> tuple[Tensor, Tensor]:
+        assert self._few is not None
+        variance = self.hyperparameters.covariance.variance(self._few)
+        return self._prior_mean(self._few), variance
 
     def _moments_at(
         self, sites: Sites, X: Tensor, weights: Tensor, factors: Fixed | None
     ) -> tuple[Tensor, Tensor, Tensor, PullBack]:
-        fixed, of, n = factors or self.factors, self.hyperparameters.covariance, len(self.alpha)
-        # What the role columns make, with a graph if they have one.
-        by_role = [self._prior_mean(sites), of.variance(sites), *fixed.factors(sites)]
-        prior_mean, prior = by_role[0].detach(), by_role[1].detach()
-        C, carried_back = fixed.covariances(sites.F.detach(), by_role[2:])
+        fixed, n = factors or self.factors, len(self.alpha)
+        by_role = self._by_role(sites, fixed)
+        prior_mean, prior, G = (part.detach() for part in by_role)
+        C, carried_back = fixed.covariances(sites.F.detach(), G)
         k = C[:, :n]
-        mean = (prior_mean + k @ self.alpha).expand(len(X))
+        mean = prior_mean + k @ self.alpha
         V = k @ self.L_inverse.T
         variance = prior - torch.linalg.vecdot(V, V)
         least = SMALLEST_VARIANCE * prior.amax()
@@ -219,7 +247,7 @@ class Regression(Model, FantasizeMixin):  # type: ignore[misc]
             P.addcmul_(by_mean.unsqueeze(-1), self.alpha).addmm_(by_covariance, weights.T, alpha=-1)
             by_F, by_G = carried_back(torch.cat((P, by_covariance), dim=-1))
             gradient = self.columns.by_column(by_F, X.shape[-1])
-            pairs = zip(by_role, [by_mean, by_variance, *by_G], strict=True)
+            pairs = zip(by_role, (by_mean, by_variance, by_G), strict=True)
             smooth = [(part, slope) for part, slope in pairs if part.requires_grad]
             if smooth:
                 parts, slopes = zip(*smooth, strict=True)
