@@ -107,10 +107,12 @@ def log_gain_and_partials(a: Array, b: Array) -> tuple[Array, Array, Array]:
     to_outer = share * by_Phi * np.where(c < 0.0, -1.0, 1.0)
     to_steeper = share * by_phi
     by_a, by_b = np.zeros_like(a), np.zeros_like(b)
-    np.add.at(by_a, (row, right), to_outer)
-    np.add.at(by_a, (row, left), -to_outer)
-    np.add.at(by_b, (row, right), to_steeper)
-    np.add.at(by_b, (row, left), -to_steeper)
+    for k in range(c.shape[1]):  # a line has at most one edge on either side
+        at, gains, loses = row[:, 0], right[:, k], left[:, k]
+        by_a[at, gains] += to_outer[:, k]
+        by_a[at, loses] -= to_outer[:, k]
+        by_b[at, gains] += to_steeper[:, k]
+        by_b[at, loses] -= to_steeper[:, k]
     return value, by_a, by_b
 
 

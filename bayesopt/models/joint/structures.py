@@ -38,7 +38,6 @@ from torch.nn.functional import one_hot
 from bayesopt.models.joint.structure import Learnt, Plain, ones
 from bayesopt.models.kernels import Features
 
-
 _SCALE = Learnt(0.0, 1.0, -4.0, 4.0)  # logarithms of the scales of tasks, in scores
 _CORRELATION = Learnt(1.0, 1.5, -8.0, 8.0)
 _POWER = Learnt(0.3, 0.3, 0.0, 1.4)
