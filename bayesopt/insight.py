@@ -143,8 +143,10 @@ class Insight:
         return ", ".join(self._described(seen))
 
     def _described(self, seen: Observations) -> tuple[str, str]:
-        model, acquisition = self.settings.policy.described(seen)
-        if self.settings.noise_varies and self.settings.policy.acquisition != "random":
+        varies = self.settings.noise_varies
+        policy = self.settings.policy.where_noise(varies)
+        model, acquisition = policy.described(seen)
+        if varies and policy.acquisition != "random":
             model += ", heteroscedastic noise"
         return model, acquisition
 

@@ -60,8 +60,9 @@ def minimize(
         Number of evaluations in all: failed ones, those in `y0` and those that the storage holds
         already included.
     noise
-        "auto": inferred; False: deterministic, no point is tried twice; a number: the known
-        standard deviation of one value.
+        "auto": inferred, the same everywhere; "heteroscedastic": inferred, another one from place
+        to place; False: deterministic, no point is tried twice; a number: the known standard
+        deviation of one value.
     constraints
         On the parameters: `scipy.optimize.LinearConstraint`, `NonlinearConstraint`,
         `bayesopt.Simplex` or a list of them; every point that is tried satisfies them (see

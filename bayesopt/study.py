@@ -46,8 +46,10 @@ class Study(AskTell):
     direction
         "minimize" or "maximize"; for several objectives a list with one for each.
     noise
-        "auto": inferred from the data; False: the function is deterministic and no point is ever
-        tried twice; a number: the known standard deviation of a value, in its own units.
+        "auto": inferred from the data, the same everywhere; "heteroscedastic": inferred, another
+        one from place to place, and points are repeated where that is worth most; False: the
+        function is deterministic and no point is ever tried twice; a number: the known standard
+        deviation of a value, in its own units.
     constraints
         `scipy.optimize.LinearConstraint`, `NonlinearConstraint`, `bayesopt.Simplex` or a list of
         them, on the parameters in the user's units. Every suggestion satisfies them: linear ones
