@@ -61,6 +61,29 @@ def checked_noise(noise: object) -> Literal["auto", "heteroscedastic", False] | 
     return sd or False
 
 
+def checked_budget(cost_budget: object) -> float | None:
+    """Return a positive budget of costs or None; raises TypeError or ValueError."""
+    if cost_budget is None:
+        return None
+    budget = finite_number(cost_budget, "`cost_budget`")
+    if budget <= 0:
+        raise ValueError(f"`cost_budget` must be positive, but got {cost_budget!r}.")
+    return budget
+
+
+def checked_n_evals(n_evals: object, cost_budget: object) -> int | None:
+    """Return a number of evaluations, or None where a budget ends the search.
+
+    Raises TypeError or ValueError.
+    """
+    if n_evals is None and cost_budget is None:
+        raise TypeError(
+            "`n_evals` must be a whole number, how many evaluations there are in all; only with a "
+            "`cost_budget` may it be left out."
+        )
+    return None if n_evals is None else whole_number(n_evals, "n_evals", 1)
+
+
 def checked_timeout(timeout: object, name: str = "timeout") -> float | None:
     """Return positive seconds or None; raises TypeError or ValueError by name."""
     if timeout is None:

@@ -1,7 +1,7 @@
 """What the models of all trials say: the points to use, predictions, feasibility, explanations."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -11,6 +11,8 @@ from bayesopt.acquisition.pending import noise_at, noise_of_next
 from bayesopt.composition import Composition
 from bayesopt.data import complete
 from bayesopt.explanation import Explanation, explain
+from bayesopt.fitted import fitted, fitted_with_roles
+from bayesopt.models.outcomes import OutcomeModels
 from bayesopt.observations import Observations, observations
 from bayesopt.parameter import Array
 from bayesopt.pareto_front import ParetoFront, pareto_front
@@ -18,7 +20,7 @@ from bayesopt.recommend import Recommendation, Rule, recommend
 from bayesopt.region import Region
 from bayesopt.settings import Settings
 from bayesopt.space import Params
-from bayesopt.suggestion import fitted
+from bayesopt.target import target_of
 from bayesopt.torch_settings import own_torch_settings
 from bayesopt.trial import Trial, TrialState
 
@@ -57,11 +59,26 @@ class Insight:
             )
         if rule == "auto":
             rule = self._automatic_rule()
+        if rule == "best_observed" and self._seeks_elsewhere:
+            raise ValueError(
+                "The rule 'best_observed' is for observations of what is sought, but those of a "
+                f"{self.settings.space.role} are of something else; use 'best_mean' or "
+                "'best_evaluated_mean'."
+            )
         with own_torch_settings():
             found = self._fitted(self.settings.policy.search.truncate)
-            return recommend(found, complete(self.trials), rule, self.settings.seed)
+            best = recommend(found, complete(self.trials), rule, self.settings.seed)
+        return replace(best, params=self.settings.space.reported(best.params))
+
+    @property
+    def _seeks_elsewhere(self) -> bool:
+        """Whether evaluations are also made of something else than what is sought."""
+        space = self.settings.space
+        return space.role is not None and not (space.role == "task" and target_of(space).is_one)
 
     def _automatic_rule(self) -> Rule:
+        if self._seeks_elsewhere:
+            return "best_mean"
         done = complete(self.trials)
         X = self.settings.space.to_units([trial.params for trial in done])
         if not self.region.holds(X).any():
@@ -85,7 +102,14 @@ class Insight:
     ) -> tuple[Array, Array]:
         """Mean and standard deviation at n points, in the user's units: (n,), or (n, m) of m > 1
         objectives; of the function, or of a new observation of it."""
-        X = torch.from_numpy(self.settings.space.to_units(points))
+        space = self.settings.space
+        if observation_noise and space.role is not None:
+            if not target_of(space, self.settings.environment).is_one:
+                raise ValueError(
+                    "`observation_noise` is for what can be observed, but what is sought here is "
+                    "made of many values: leave it out."
+                )
+        X = torch.from_numpy(space.to_units(points))
         with own_torch_settings(), torch.no_grad():
             found = self._fitted(None)
             pairs = zip(found.models.objectives, found.seen.objectives, strict=True)
@@ -153,15 +177,24 @@ class Insight:
     def explain(self) -> Explanation:
         """What the models have learnt."""
         with own_torch_settings():
-            found = self._fitted(self.settings.policy.search.truncate)
+            seen, models = self._observed(self.settings.policy.search.truncate)
             return explain(
-                found.seen,
-                found.models,
+                seen,
+                models,
                 self.settings.outcome_constraints.names,
                 self.settings.space,
                 list(self.trials),
-                self._described(found.seen),
+                self._described(seen),
             )
+
+    def _observed(self, truncate: float | None) -> tuple[Observations, OutcomeModels]:
+        """What was observed, and its models: with roles those over all columns."""
+        if self.settings.space.role is None:
+            found = self._fitted(truncate)
+            return found.seen, found.models
+        rng = np.random.default_rng(self.settings.seed)
+        search, _ = fitted_with_roles(self.settings, self.trials, self.region, truncate, rng)
+        return search.seen, search.models
 
     def _fitted(self, truncate: float | None) -> Composition:
         """The models of all trials so far; the same as long as no trial comes or ends."""

@@ -36,6 +36,7 @@ from bayesopt.models.gaussian_process import GaussianProcess, KernelName
 from bayesopt.models.surrogate import HyperparametersName
 from bayesopt.observations import Observations
 from bayesopt.region import Region
+from bayesopt.roles import WITH_ARTICLE, Role
 
 ModelName = Literal["auto"] | KernelName
 AcquisitionName = Literal[
@@ -92,6 +93,7 @@ _AUTO = "ei"
 _AUTO_WHERE_NOISE_VARIES: AcquisitionName = "noisy_ei"
 _JOINT = ("auto", *get_args(JointName))
 _OF_SEVERAL = ("auto", "nehvi", "random")
+_OF_ROLES = ("auto", "kg", "ei", "random")
 _SPOKEN = {
     "ei": "log expected improvement",
     "augmented": "log expected improvement (augmented for noise)",
@@ -247,7 +249,7 @@ class Policy:
                 "batch='joint' does not support hyperparameters='slice'; use batch='constant_liar'."
             )
 
-    def check_fits(self, n_objectives: int, constrained: bool) -> None:
+    def check_fits(self, n_objectives: int, constrained: bool, role: Role | None = None) -> None:
         """Raise ValueError where this policy cannot search what a study observes.
 
         Parameters
@@ -256,8 +258,12 @@ class Policy:
             Number of objectives.
         constrained
             Whether there are outcome constraints.
+        role
+            What some parameters are, if they are not simply searched (see `bayesopt.roles`).
         """
         several = n_objectives > 1
+        if role is not None:
+            self._check_takes_role(role, several)
         if several and self.acquisition not in _OF_SEVERAL:
             name = "an acquisition of your own" if callable(self.acquisition) else self.acquisition
             raise ValueError(
@@ -276,8 +282,31 @@ class Policy:
             return self
         return replace(self, acquisition=_AUTO_WHERE_NOISE_VARIES)
 
-    def check_takes_varying_noise(self) -> None:
+    def _check_takes_role(self, role: Role, several: bool) -> None:
+        if several:
+            raise ValueError(
+                f"Several objectives are not supported where a parameter is {WITH_ARTICLE[role]}: "
+                "leave its role out, or give one `direction`."
+            )
+        if not callable(self.acquisition) and self.acquisition not in _OF_ROLES:
+            raise ValueError(
+                f"Where a parameter is {WITH_ARTICLE[role]}, acquisition is one of "
+                f"{', '.join(map(repr, _OF_ROLES))} or a callable of your own, not "
+                f"{self.acquisition!r}."
+            )
+        if self.batch == "joint":
+            raise ValueError(
+                f"batch='joint' does not support a parameter that is {WITH_ARTICLE[role]}; use "
+                "batch='constant_liar'."
+            )
+
+    def check_takes_varying_noise(self, role: Role | None = None) -> None:
         """Raise ValueError where this policy cannot search under noise that varies."""
+        if role is not None:
+            raise ValueError(
+                "noise='heteroscedastic' is not supported where a parameter is "
+                f"{WITH_ARTICLE[role]}: use noise='auto', or leave its role out."
+            )
         if self.hyperparameters == "slice":
             raise ValueError(
                 "hyperparameters='slice' does not support noise='heteroscedastic'; use 'map' or "
@@ -316,8 +345,13 @@ class Policy:
             return constrained
         return self.acquisition in ("auto", "ei") and pending and self.batch != "constant_liar"
 
-    def check_takes_derivatives(self) -> None:
+    def check_takes_derivatives(self, role: Role | None = None) -> None:
         """Raise ValueError where the model cannot learn from partial derivatives."""
+        if role is not None:
+            raise ValueError(
+                "Partial derivatives are not supported where a parameter is "
+                f"{WITH_ARTICLE[role]}: leave the gradient out."
+            )
         if self.batch == "joint":
             raise ValueError(
                 "batch='joint' does not support partial derivatives: use batch='constant_liar', or "

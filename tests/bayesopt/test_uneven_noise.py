@@ -265,3 +265,6 @@ def test_what_is_not_supported_says_so_before_anything_is_evaluated():
     study = bo.Study([(0, 1)], noise="heteroscedastic", seed=0)
     with pytest.raises(ValueError, match="does not support partial derivatives"):
         study.tell(study.ask(), bo.Evaluation(1.0, gradient=[0.0]))
+    space = bo.Space(x=bo.Float(0, 1), s=bo.Float(0, 1, role="fidelity", target=1.0))
+    with pytest.raises(ValueError, match="not supported where a parameter is a fidelity"):
+        bo.Study(space, noise="heteroscedastic")
