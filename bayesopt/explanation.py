@@ -20,6 +20,7 @@ from bayesopt.data import Dataset, observed_values
 from bayesopt.models.calibration import leave_one_out
 from bayesopt.models.fully_bayesian import FullyBayesianGaussianProcess
 from bayesopt.models.outcomes import OutcomeModels
+from bayesopt.models.replicates import replicates
 from bayesopt.models.surrogate import Surrogate
 from bayesopt.observations import Observations
 from bayesopt.space import Space
@@ -246,6 +247,8 @@ def _calibration(model: Surrogate, data: Dataset) -> Calibration:
     means = torch.stack([one.mean for one in left_out])
     mean = means.mean(0)
     variance = torch.stack([one.variance for one in left_out]).mean(0) + means.var(0, correction=0)
+    if len(mean) < len(data):  # the models learnt from the means of repetitions, and foresee those
+        data = replicates(data).data
     error = data.Y.squeeze(-1) - mean
     residual = (error / variance.sqrt()).numpy()
     spread = float(data.Y.var(correction=0)) * len(data)

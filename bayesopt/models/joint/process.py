@@ -348,8 +348,10 @@ class TargetProcess(_Regression):
         return full
 
     def noise_at(self, X: Shaped[Tensor, "*b d"]) -> Shaped[Tensor, "*b"]:
-        """Nothing: the target is not observed."""
-        return X.new_zeros(X.shape[:-1])
+        """Noise variance of the next observation, where the target is f at one node; else none."""
+        if not self.joint.sought.is_one:
+            return X.new_zeros(X.shape[:-1])
+        return self.joint.noise_at(self.at_nodes(X)[..., 0, :])
 
     def condition_on_observations(self, X: Tensor, Y: Tensor, **kwargs: Any) -> "TargetProcess":
         """The target after more observations of f; see `JointGaussianProcess`."""
