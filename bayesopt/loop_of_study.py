@@ -111,12 +111,17 @@ class LoopOfStudy:
     def best_value(self) -> float | None:
         """The best so far of those that meet all outcome constraints as they were observed.
 
-        None where there is none, and for several objectives, which have no best.
+        Where a parameter has a role, of those at its target. None where there is none, and for
+        several objectives, which have no best.
         """
         direction = self.study.direction
         if isinstance(direction, tuple):
             return None
-        done = [trial.evaluation for trial in self.ledger.trials if trial.evaluation is not None]
+        done = [
+            trial.evaluation
+            for trial in self.ledger.trials
+            if trial.evaluation is not None and self.study.space.is_at_target(trial.params)
+        ]
         constraints = self.study.outcome_constraints
         met = constraints.holds(constraints.observed(done))
         values = [e.values[0] for e, holds in zip(done, met, strict=True) if holds]
