@@ -72,7 +72,7 @@ def checked_n_evals(n_evals: object, cost_budget: object) -> int | None:
     """
     if n_evals is None and cost_budget is None:
         raise TypeError(
-            "`n_evals` is needed: how many evaluations there are in all. Only with a "
+            "`n_evals` must be a whole number, how many evaluations there are in all; only with a "
             "`cost_budget` may it be left out."
         )
     return None if n_evals is None else whole_number(n_evals, "n_evals", 1)

@@ -199,7 +199,7 @@ def _finite_role(space: Space) -> tuple[str, Int | Categorical]:
     if not isinstance(parameter, Int | Categorical):
         raise ValueError(
             f"A dict of `cost` is by the values of a parameter that has a role, but {name!r} is a "
-            f"{type(parameter).__name__}; give a function of the parameters instead."
+            "Float; give a function of the parameters instead."
         )
     return name, parameter
 

@@ -295,7 +295,9 @@ def _scipy_law(names: tuple[str, ...], given: Any, what: str) -> ScipyLaw:
             "Give {(value, value): weight}, or independent laws by single names."
         )
     law = ScipyLaw(given)
-    if not math.isfinite(float(given.ppf(0.5))):
+    with np.errstate(all="ignore"):
+        median = float(given.ppf(0.5))
+    if not math.isfinite(median):
         raise ValueError(f"{what} is {law!r}, which is no law: its parameters are not allowed.")
     return law
 

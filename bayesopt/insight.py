@@ -10,6 +10,7 @@ import torch
 from bayesopt.composition import Composition
 from bayesopt.data import complete
 from bayesopt.explanation import Explanation, explain
+from bayesopt.fitted import fitted
 from bayesopt.observations import observations
 from bayesopt.parameter import Array
 from bayesopt.pareto_front import ParetoFront, pareto_front
@@ -17,7 +18,7 @@ from bayesopt.recommend import Recommendation, Rule, recommend
 from bayesopt.region import Region
 from bayesopt.settings import Settings
 from bayesopt.space import Params
-from bayesopt.suggestion import fitted
+from bayesopt.target import target_of
 from bayesopt.torch_settings import own_torch_settings
 from bayesopt.trial import Trial, TrialState
 
@@ -56,12 +57,26 @@ class Insight:
             )
         if rule == "auto":
             rule = self._automatic_rule()
+        if rule == "best_observed" and self._seeks_elsewhere:
+            raise ValueError(
+                "The rule 'best_observed' is for observations of what is sought, but those of a "
+                f"{self.settings.space.role} are of something else; use 'best_mean' or "
+                "'best_evaluated_mean'."
+            )
         with own_torch_settings():
             found = self._fitted(self.settings.policy.search.truncate)
             best = recommend(found, complete(self.trials), rule, self.settings.seed)
         return replace(best, params=self.settings.space.reported(best.params))
 
+    @property
+    def _seeks_elsewhere(self) -> bool:
+        """Whether evaluations are also made of something else than what is sought."""
+        space = self.settings.space
+        return space.role is not None and not (space.role == "task" and target_of(space).is_one)
+
     def _automatic_rule(self) -> Rule:
+        if self._seeks_elsewhere:
+            return "best_mean"
         done = complete(self.trials)
         X = self.settings.space.to_units([trial.params for trial in done])
         if not self.region.holds(X).any():

@@ -85,6 +85,19 @@ class Observations:
             worst = torch.maximum(worst, missed)
         return worst
 
+    def moved(self, X: Shaped[Tensor, "n d"], stays: Bool[Tensor, " n"]) -> "Observations":
+        """The same at other points X: what does not stay where it was says nothing exact there."""
+
+        def of(data: Dataset) -> Dataset:
+            Yvar = torch.where(stays.unsqueeze(-1), data.Yvar, torch.nan)
+            return replace(data, X=X, Yvar=Yvar)
+
+        return replace(
+            self,
+            objectives=tuple(of(data) for data in self.objectives),
+            constraints=tuple(replace(c, data=of(c.data)) for c in self.constraints),
+        )
+
     def at(self, rows: Tensor) -> "Observations":
         """Some of the complete trials, by a mask or by their numbers."""
         return replace(

@@ -276,8 +276,8 @@ class Policy:
     def _check_takes_role(self, role: Role, several: bool) -> None:
         if several:
             raise ValueError(
-                f"Several objectives are not supported where a parameter is {WITH_ARTICLE[role]}: leave its "
-                "role out, or give one `direction`."
+                f"Several objectives are not supported where a parameter is {WITH_ARTICLE[role]}: "
+                "leave its role out, or give one `direction`."
             )
         if not callable(self.acquisition) and self.acquisition not in _OF_ROLES:
             raise ValueError(
@@ -322,8 +322,8 @@ class Policy:
         """Raise ValueError where the model cannot learn from partial derivatives."""
         if role is not None:
             raise ValueError(
-                f"Partial derivatives are not supported where a parameter is {WITH_ARTICLE[role]}: leave the "
-                "gradient out."
+                "Partial derivatives are not supported where a parameter is "
+                f"{WITH_ARTICLE[role]}: leave the gradient out."
             )
         if self.batch == "joint":
             raise ValueError(

@@ -118,6 +118,6 @@ def check_roles(parameters: Mapping[str, Any]) -> None:
         )
     if len(names) == len(parameters):
         raise ValueError(
-            f"A space needs a parameter without a role, to be chosen, but each is {WITH_ARTICLE[role]}: "
-            f"{names}."
+            "A space needs a parameter without a role, to be chosen, but each is "
+            f"{WITH_ARTICLE[role]}: {names}."
         )

@@ -23,7 +23,7 @@ from bayesopt.environment_law import ScipyLaw
 from bayesopt.parameter import Array, Float, Int
 
 _NEGLIGIBLE = 1e-6  # mass outside of the range that leaves a normal law a normal one
-_N_PANELS = 24  # each half as long as the one before, towards either end
+_N_PANELS = 40  # each half as long as the one before, towards either end
 _N_PER_PANEL = 10
 
 

@@ -12,6 +12,7 @@ of these moments alone.
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from botorch.acquisition import AcquisitionFunction
@@ -38,12 +39,23 @@ class Observed:
     slopes
         Of a process that has slopes: covariances with the value and the slopes at each of them (r
         of them in all), instead of the values alone. Only the moments are to be asked then.
+    beside
+        Factors and weights of covariances with something else at A, as the model gave them; not
+        for `joint`.
     """
 
-    def __init__(self, model: Model, A: Shaped[Tensor, "r d"], slopes: bool = False) -> None:
+    def __init__(
+        self,
+        model: Model,
+        A: Shaped[Tensor, "r d"],
+        slopes: bool = False,
+        beside: tuple[Any, Tensor] | None = None,
+    ) -> None:
         self.model, self.A = model, A
         self.weights: Tensor | None = None
-        if slopes:
+        if beside is not None:
+            self.factors, self.weights = beside
+        elif slopes:
             self.factors, self.weights = model.beside_slopes(A)
         elif getattr(model, "factors", None) is not None:
             self.factors, self.weights = model.beside(A)
@@ -67,7 +79,7 @@ class Observed:
         self, X: Shaped[Tensor, "b d"]
     ) -> tuple[Tensor, Tensor, Tensor, Callable[[Tensor, Tensor, Tensor], Tensor]]:
         """`moments` of (b, d) points, and the map from derivatives in them to gradients in X."""
-        if self.weights is not None:
+        if self.weights is not None and hasattr(self.model, "moments_with_pull_back"):
             of_model: tuple[Tensor, Tensor, Tensor, Callable[[Tensor, Tensor, Tensor], Tensor]]
             of_model = self.model.moments_with_pull_back(X, self.weights, self.factors)
             return of_model

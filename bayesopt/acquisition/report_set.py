@@ -37,17 +37,17 @@ from bayesopt.data import Dataset
 from bayesopt.parameter import Array
 from bayesopt.region import Region
 
-_LARGEST_GRID = 256
-_N_ROUNDS = 2
-_N_CANDIDATES = 10
+LARGEST_GRID = 256
+N_ROUNDS = 2
+N_CANDIDATES = 10
 _N_INCUMBENTS = 5
 _QUANTILES = (-2.5, -1.5, -0.75, -0.25, 0.25, 0.75, 1.5, 2.5)
-_EFFORT_FOR_THE_MEAN = optimize.Effort(n_global=128, n_local=128, n_starts=3)
+EFFORT_FOR_THE_MEAN = optimize.Effort(n_global=128, n_local=128, n_starts=3)
 _EFFORT_FOR_POOL = optimize.Effort(n_global=256, n_local=256)
-_EFFORT_FOR_ROUGH = optimize.Effort(n_global=128, n_local=64)
-_EFFORT_FOR_CANDIDATES = optimize.Effort(n_global=256, n_local=128, n_starts=10, max_calls=8)
-_EFFORT_UNDER_CONSTRAINTS = replace(_EFFORT_FOR_CANDIDATES, n_starts=3)  # one after the other
-_N_OF_MEAN = 3
+EFFORT_FOR_ROUGH = optimize.Effort(n_global=128, n_local=64)
+EFFORT_FOR_CANDIDATES = optimize.Effort(n_global=256, n_local=128, n_starts=10, max_calls=8)
+EFFORT_UNDER_CONSTRAINTS = replace(EFFORT_FOR_CANDIDATES, n_starts=3)  # one after the other
+N_OF_MEAN = 3
 _JITTER = 1e-10  # points that are asked twice at once, without noise
 _ROUNDING = 1e-14  # of covariances of scores
 _SEEN = 0.01  # a report that adds a smaller share to a gain is not worth its line
@@ -84,24 +84,24 @@ def report_set(
     with_slopes
         The hypothetical observations, where they have slopes; None: some quantiles of the values.
     """
-    if region.size is not None and region.size <= _LARGEST_GRID:
+    if region.size is not None and region.size <= LARGEST_GRID:
         return torch.from_numpy(region.grid())
     rng = np.random.default_rng(0)
     mean = PosteriorMeanWithGradient(model)
     incumbents = best_by_mean(model, data.X, _N_INCUMBENTS)
-    X, v = optimize.maximize(mean, region, incumbents, rng, effort=_EFFORT_FOR_THE_MEAN)
-    A = torch.from_numpy(X[optimize.spread_out(X, v, _N_OF_MEAN)])
+    X, v = optimize.maximize(mean, region, incumbents, rng, effort=EFFORT_FOR_THE_MEAN)
+    A = torch.from_numpy(X[optimize.spread_out(X, v, N_OF_MEAN)])
     # The first candidates are judged by many rough reports, or all would be next to known ones.
-    rough = optimize.candidates(region, A.numpy(), _EFFORT_FOR_ROUGH, rng)
+    rough = optimize.candidates(region, A.numpy(), EFFORT_FOR_ROUGH, rng)
     over = torch.cat((A, torch.from_numpy(rough)))
-    effort = _EFFORT_UNDER_CONSTRAINTS if region.constrained else _EFFORT_FOR_CANDIDATES
-    for _ in range(_N_ROUNDS):
+    effort = EFFORT_UNDER_CONSTRAINTS if region.constrained else EFFORT_FOR_CANDIDATES
+    for _ in range(N_ROUNDS):
         X, v = optimize.maximize(of_reports(over), region, incumbents, rng, effort=effort)
-        rows = optimize.spread_out(X, v, _N_CANDIDATES)
+        rows = optimize.spread_out(X, v, N_CANDIDATES)
         if not rows:  # nothing is worth anything
             break
         P = torch.from_numpy(X[rows])
-        W = with_slopes(P) if with_slopes else _one_by_one(model, noise, P)
+        W = with_slopes(P) if with_slopes else one_by_one(model, noise, P)
         A = over = extended(model, P, W, region, A, slopes=with_slopes is not None)
     return A
 
@@ -132,7 +132,13 @@ def extended(
     slopes
         At every point the value and its slopes are observed, in this order (see `Observed`).
     """
-    observed = Observed(model, P, slopes)
+    return extended_by(Observed(model, P, slopes), W, region, A)
+
+
+def extended_by(
+    observed: Observed, W: Shaped[Tensor, "R s"], region: Region, A: Shaped[Tensor, "m d"]
+) -> Shaped[Tensor, "k d"]:
+    """`extended` by whatever is observed at its points."""
     both = torch.cat((A, torch.from_numpy(hypothetical_maximisers(observed, W, region, A))))
     f, mean = _Hypothetical(observed, W).with_mean(both)
     now, best = f[int(mean[: len(A)].argmax())], f[: len(A)].amax(0)
@@ -166,8 +172,10 @@ def cholesky_with_noise(covariance: Shaped[Tensor, "*b q q"], noise: float) -> T
     return L
 
 
-def _one_by_one(model: Model, noise: float, P: Tensor) -> Tensor:
-    """W (p k, p) of every quantile at every point alone."""
+def one_by_one(
+    model: Model, noise: float | Shaped[Tensor, " p"], P: Shaped[Tensor, "p d"]
+) -> Shaped[Tensor, "k p"]:
+    """W of every quantile at every point alone, for one noise variance or one of each."""
     with torch.no_grad():
         sd = (model.posterior(P.unsqueeze(-2)).variance[:, 0, 0] + noise).sqrt()
     z = torch.tensor(_QUANTILES, dtype=P.dtype)
@@ -177,7 +185,7 @@ def _one_by_one(model: Model, noise: float, P: Tensor) -> Tensor:
 def hypothetical_maximisers(observed: Observed, W: Tensor, region: Region, A: Tensor) -> Array:
     """Where every f_W is largest (R, d), looking from A and from the points P of the model."""
     rng = np.random.default_rng(1)
-    P = observed.A.numpy()
+    P = region.space.snap(observed.A.numpy())  # where columns are fixed, those may be elsewhere
     guesses = np.concatenate((A.numpy(), P[region.holds(P)]))
     pool = np.concatenate((guesses, optimize.candidates(region, guesses, _EFFORT_FOR_POOL, rng)))
     return many_functions.maximisers(_Hypothetical(observed, W), region, pool, rng)

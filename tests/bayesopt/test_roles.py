@@ -269,9 +269,9 @@ def test_a_study_says_what_it_was_given():
 
 
 def test_a_number_of_evaluations_or_a_budget_is_needed():
-    with pytest.raises(TypeError, match="`n_evals` is needed.*`cost_budget`"):
+    with pytest.raises(TypeError, match="`n_evals` must be a whole number.*`cost_budget`"):
         random(FIDELITY).run(lambda x, s: x)
-    with pytest.raises(TypeError, match="`n_evals` is needed"):
+    with pytest.raises(TypeError, match="`n_evals` must be a whole number"):
         bo.minimize(lambda x, s: x, FIDELITY)
     with pytest.raises(ValueError, match="at least 1"):
         bo.minimize(lambda x, s: x, FIDELITY, 0, cost_budget=3)
