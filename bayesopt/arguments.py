@@ -43,12 +43,18 @@ def checked_seed(seed: object) -> int:
     return number
 
 
-def checked_noise(noise: object) -> Literal["auto", False] | float:
-    """Return "auto", False or a positive standard deviation; raises TypeError or ValueError."""
+def checked_noise(noise: object) -> Literal["auto", "heteroscedastic", False] | float:
+    """Return one of the names, False or a positive standard deviation; raises TypeError or
+    ValueError."""
     if isinstance(noise, str) and noise == "auto":
         return "auto"
+    if isinstance(noise, str) and noise == "heteroscedastic":
+        return "heteroscedastic"
     if noise is True or not isinstance(noise, bool | int | float | np.integer | np.floating):
-        raise TypeError(f"`noise` is 'auto', False or a standard deviation, but got {noise!r}.")
+        raise TypeError(
+            "`noise` is 'auto', 'heteroscedastic', False or a standard deviation, but got "
+            f"{noise!r}."
+        )
     sd = float(noise)
     if not (math.isfinite(sd) and sd >= 0):
         raise ValueError(f"`noise` must be a finite standard deviation >= 0, but got {noise!r}.")

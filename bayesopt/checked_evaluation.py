@@ -21,7 +21,7 @@ def checked_evaluation(evaluation: Evaluation, settings: Settings) -> Evaluation
     settings.outcome_constraints.check(evaluation)
     named = by_name(evaluation, settings.space)
     if named.gradient:
-        settings.policy.check_takes_derivatives(settings.space.role)
+        settings.check_takes_derivatives()
     return _with_checked_trace(named, settings.space)
 
 

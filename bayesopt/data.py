@@ -35,7 +35,7 @@ from bayesopt.trial import Trial, TrialState
 _STEEPEST = 1e15  # in scores: the rounding of a point would change its value as much as all do
 _FARTHER_WITH_SLOPES = 500.0
 
-Noise = Literal["auto", False] | float
+Noise = Literal["auto", "heteroscedastic", False] | float
 Direction = Literal["minimize", "maximize"]
 Outcome = int | str
 """One of the numbers that an evaluation gives: an objective by its position, or an outcome
@@ -184,8 +184,8 @@ def dataset(
     space, trials, direction
         The study; at least one trial must be complete.
     noise
-        "auto": inferred where a trial has no standard error of its own; False: none; a number:
-        the known standard deviation, in the user's units.
+        "auto", "heteroscedastic": inferred where a trial has no standard error of its own; False:
+        none; a number: the known standard deviation, in the user's units.
     truncate
         If c: every value worse than ``median + c (median - best)`` counts as that bad. What lies
         far behind the median need only be known to be bad, and one huge value would flatten all
@@ -265,7 +265,7 @@ def _slopes(
 
 
 def _noise_variance(trials: list[Trial], noise: Noise, scaling: Scaling, outcome: Outcome) -> Array:
-    default = np.nan if noise == "auto" else float(noise)
+    default = np.nan if isinstance(noise, str) else float(noise)
     given = [_observed(trial, outcome)[1] for trial in trials]
     sd = [default if each is None else each for each in given]
     with np.errstate(over="ignore"):

@@ -13,6 +13,7 @@ from bayesopt.models.outcomes import Theta, fit_outcomes
 from bayesopt.observations import observations
 from bayesopt.region import Region
 from bayesopt.settings import Settings
+from bayesopt.spending import Spending
 from bayesopt.target import target_of
 from bayesopt.target_search import TargetSearch
 from bayesopt.trial import Trial
@@ -59,9 +60,14 @@ def fitted(
     )
     policy = settings.policy
     if seen.objectives[0].dY is not None:
-        policy.check_takes_derivatives()
+        settings.check_takes_derivatives()
     models, theta = fit_outcomes(
-        seen, policy.process, policy.hyperparameters, rng, _last_fit(trials)
+        seen,
+        policy.process,
+        policy.hyperparameters,
+        rng,
+        _last_fit(trials),
+        noise_varies=settings.noise_varies,
     )
     reference = settings.reference_point
     if reference is not None:
@@ -95,7 +101,12 @@ def fitted_with_roles(
     )
     sought = target_of(space, settings.environment)
     models, theta = fit_outcomes(
-        seen, policy.process, policy.hyperparameters, rng, _last_fit(trials), (space, sought)
+        seen,
+        policy.process,
+        policy.hyperparameters,
+        rng,
+        _last_fit(trials),
+        with_roles=(space, sought),
     )
     reports = region.at_target
     X = torch.from_numpy(reports.space.snap(seen.X.numpy()))
@@ -107,7 +118,8 @@ def fitted_with_roles(
         models.target,
         counting=at_target if space.role == "task" and sought.is_one else None,
     )
-    return TargetSearch(target, models, seen, region, sought, costs=None), theta
+    spending = Spending.of(settings, trials)
+    return TargetSearch(target, models, seen, region, sought, spending), theta
 
 
 def _last_fit(trials: Sequence[Trial]) -> Theta:

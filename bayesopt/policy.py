@@ -88,6 +88,7 @@ _IN_A_REGION: dict[str, Callable[..., AcquisitionFunction]] = {
 }
 """Those that look for other points than the candidate, and are told where: ``region=``."""
 
+_OF_SAME_NOISE = ("es", "pes", "mes", "jes", "lookahead")
 _AUTO = "ei"
 _JOINT = ("auto", *get_args(JointName))
 _OF_SEVERAL = ("auto", "nehvi", "random")
@@ -289,6 +290,19 @@ class Policy:
             raise ValueError(
                 f"batch='joint' does not support a parameter that is {WITH_ARTICLE[role]}; use "
                 "batch='constant_liar'."
+            )
+
+    def check_takes_varying_noise(self) -> None:
+        """Raise ValueError where this policy cannot search under noise that varies."""
+        if self.hyperparameters == "slice":
+            raise ValueError(
+                "hyperparameters='slice' does not support noise='heteroscedastic'; use 'map' or "
+                "'mle'."
+            )
+        if self.acquisition in _OF_SAME_NOISE:
+            raise ValueError(
+                f"acquisition={self.acquisition!r} does not support noise='heteroscedastic'; use "
+                "'ei', 'noisy_ei', 'kgcp', 'kg' or 'nei'."
             )
 
     @property

@@ -54,7 +54,7 @@ class Settings:
     direction
         "minimize" or "maximize"; for several objectives a list with one for each.
     noise
-        "auto", False or a standard deviation.
+        "auto", "heteroscedastic", False or a standard deviation.
     constraints
         As users write them (see `bayesopt.constraints`): one, or a list of them.
     outcome_constraints
@@ -113,6 +113,8 @@ class Settings:
         object.__setattr__(self, "cost", Cost.of(self.cost, self.space))
         object.__setattr__(self, "cost_budget", checked_budget(self.cost_budget))
         object.__setattr__(self, "noise", checked_noise(self.noise))
+        if self.noise_varies:
+            self.policy.check_takes_varying_noise()
         object.__setattr__(self, "n_initial", whole_number(self.n_initial, "n_initial", 1))
         object.__setattr__(self, "seed", checked_seed(self.seed))
 
@@ -125,6 +127,20 @@ class Settings:
     def n_values(self) -> int:
         """Number of objectives."""
         return len(self.directions)
+
+    @property
+    def noise_varies(self) -> bool:
+        """Whether the noise is to be another one from place to place."""
+        return self.noise == "heteroscedastic"
+
+    def check_takes_derivatives(self) -> None:
+        """Raise ValueError where the model cannot learn from partial derivatives."""
+        if self.noise_varies:
+            raise ValueError(
+                "noise='heteroscedastic' does not support partial derivatives: use noise='auto', "
+                "or leave the gradient out."
+            )
+        self.policy.check_takes_derivatives(self.space.role)
 
     def to_json(self) -> dict[str, Any]:
         """Plain dict for `from_json`; functions are described by their names.

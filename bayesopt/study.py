@@ -307,10 +307,13 @@ class Study(DataExchange):
         """
         return self._insight.recommend(rule)
 
-    def predict(self, points: Sequence[Point] | NDArray[Any]) -> tuple[Array, Array]:
+    def predict(
+        self, points: Sequence[Point] | NDArray[Any], *, observation_noise: bool = False
+    ) -> tuple[Array, Array]:
         """Mean (n,) and standard deviation (n,) of the function, without noise, at n points.
 
-        Of m > 1 objectives (n, m) and (n, m).
+        Of m > 1 objectives (n, m) and (n, m). With `observation_noise` of a new observation
+        there: ``mean - 1.96 sd`` to ``mean + 1.96 sd`` should hold 95 % of them.
 
         Fitted to all values as they are. The search and `recommend` look harder at the good values
         and count the poor ones only as poor, so that their numbers differ a little from these.
@@ -320,7 +323,7 @@ class Study(DataExchange):
         ValueError, TypeError
             If nothing has been observed yet, or a point is not in the space.
         """
-        return self._insight.predict(self._checked(points))
+        return self._insight.predict(self._checked(points), observation_noise)
 
     def predict_constraints(
         self, points: Sequence[Point] | NDArray[Any]

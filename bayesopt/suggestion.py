@@ -25,7 +25,9 @@ from bayesopt.parameter import Array
 from bayesopt.region import Region
 from bayesopt.settings import Settings
 from bayesopt.space import Params, Space
+from bayesopt.spending import Spending
 from bayesopt.target import target_of
+from bayesopt.target_search import TargetSearch
 from bayesopt.trial import Trial, TrialState
 
 _N_INCUMBENTS = 5
@@ -33,6 +35,8 @@ _EFFORT_FOR_THE_MEAN = optimize.Effort(n_global=128, n_local=128, n_starts=2)  #
 _LEAST_PROMISE = 1e-7  # in standard deviations of the observed scores
 # Where the best mean keeps away from a border that is not known yet, it is asked for in vain.
 _RARER_UNDER_CONSTRAINTS = 2
+_AS_GOOD = 0.01  # of a logarithm: a repetition may be worth so much less
+_ROUNDING = 1e-12
 _NEGLIGIBLE_NOISE = 1e-6  # in the same unit, squared: repeating a point shows nothing new
 
 
@@ -137,12 +141,14 @@ def _one(settings: Settings, trials: Sequence[Trial], number: int, region: Regio
         region = region.at_target  # what is known of other tasks is all there is
     taken = _free(region, trials, settings.noise)
     if settings.policy.acquisition == "random":
-        return Suggestion(taken.first_free(uniform(region, rng), rng), "random")
+        X = Spending.of(settings, trials).payable(uniform(region, rng), region, rng)
+        return Suggestion(taken.first_free(X, rng), "random")
     if not _is_modelled(settings, trials):
         known = _points(settings.space, trials, *TrialState).numpy()
         X = start(region, known, seed, number)
         if settings.space.role is not None:
             X = in_roles(X, region, settings, number)
+        X = Spending.of(settings, trials).payable(X, region, rng)
         return Suggestion(taken.first_free(X, rng), "initial")
     with torch.random.fork_rng(devices=[]):  # for acquisitions that draw samples of their own
         torch.default_generator.manual_seed(int(rng.integers(2**63)))
@@ -173,17 +179,47 @@ def _by_models(
     found, theta = fitted(settings, trials, region, policy.search.truncate, rng)
     incumbents = _incumbents(found)
     pending = _points(space, trials, TrialState.RUNNING)
+    spending = Spending.of(settings, trials)
     X = None
     if _is_turn_to_exploit(found, len(trials), pending):
         X = _promising(found, incumbents, rng)
     if X is None:
         acquisition = found.acquisition(pending if len(pending) > 0 else None)
-        X, _ = optimize.maximize(acquisition, region, incumbents, rng, effort=policy.search.effort)
+        acquisition = spending.affordable(spending.per_cost(acquisition))
+        X, v = optimize.maximize(acquisition, region, incumbents, rng, effort=policy.search.effort)
+        if settings.noise_varies and not callable(policy.acquisition):
+            X = _or_again(found, acquisition, X, float(v[0]))
     if settings.noise == "auto" and found.shows_nothing_new(_NEGLIGIBLE_NOISE):
         everything = _taken(region, trials, False)
         if not everything.all_of_the_space():  # else a repetition is all that is left
             taken = everything
-    return Suggestion(taken.first_free(X, rng), "acquisition", theta)
+    params = taken.first_free(spending.payable(X, region, rng), rng)
+    if settings.noise_varies:
+        params = _as_evaluated(params, space, trials)
+    return Suggestion(params, "acquisition", theta)
+
+
+def _or_again(
+    found: Composition, acquisition: optimize.Acquisition, X: Array, best: float
+) -> Array:
+    """X (k, d), after the evaluated point that is worth most, if that is as good as the best of X.
+
+    A search that climbs ends beside it, and what is observed at one point costs the models less.
+    """
+    again = np.unique(found.seen.X[found.inside()].numpy(), axis=0)
+    value = optimize.values(acquisition, again)
+    top = int(np.argmax(value))
+    if not value[top] >= best - _AS_GOOD:
+        return X
+    return np.concatenate((again[top : top + 1], X))
+
+
+def _as_evaluated(params: Params, space: Space, trials: Sequence[Trial]) -> Params:
+    """The same point as it was asked for before: the way to the unit cube and back may round."""
+    done = complete(trials)
+    apart = np.abs(space.to_units([trial.params for trial in done]) - space.to_unit(params))
+    same = np.flatnonzero((apart <= _ROUNDING).all(axis=1))
+    return dict(done[int(same[0])].params) if len(same) > 0 else params
 
 
 def _in_all_roles(
@@ -203,21 +239,20 @@ def _in_all_roles(
         best, _ = optimize.maximize(
             found.mean(), found.region, incumbents, rng, effort=_EFFORT_FOR_THE_MEAN
         )
-        if search.is_turn_of_target(_costs_since_target(settings, trials), best[0]):
-            X = search.at_target(best)
-    if X is None or len(X) == 0:
+        if search.is_turn_of_target(_costs_since_target(search, trials), best[0]):
+            X = best
+    if X is None:
         X = search.candidates(pending if len(pending) > 0 else None, incumbents, rng)
+    X = search.spending.payable(X, region, rng)
     return Suggestion(taken.first_free(X, rng), "acquisition", theta)
 
 
-def _costs_since_target(settings: Settings, trials: Sequence[Trial]) -> list[float]:
+def _costs_since_target(search: TargetSearch, trials: Sequence[Trial]) -> list[float]:
     """What the evaluations since the last one at the target cost."""
     costs: list[float] = []
     for trial in sorted(trials, key=lambda trial: trial.number):
-        if trial.params == settings.space.reported(trial.params):
-            costs = []
-        else:
-            costs.append(1.0)
+        at_target = trial.params == search.everywhere.space.reported(trial.params)
+        costs = [] if at_target else [*costs, search.spending.paid(trial)]
     return costs
 
 

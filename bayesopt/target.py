@@ -9,7 +9,7 @@ w_k     its weight, of sum 1
     F(x) = f(x, r_1)                        a fidelity, a source or a task with a target
     F(x) = sum_k w_k f(x, r_k)              the mean over tasks or random conditions
     F(x) = CVaR of f(x, r_k) under w        where an environment asks for it, see
-                                            `bayesopt.acquisition.conditional_value_at_risk`
+                                            `bayesopt.models.joint.tail`
 """
 
 from dataclasses import dataclass

@@ -26,7 +26,6 @@ from bayesopt import optimize
 from bayesopt.acquisition import target_knowledge_gradient
 from bayesopt.acquisition.expected_improvement import ExpectedImprovement
 from bayesopt.acquisition.pending import believe
-from bayesopt.acquisition.per_cost import Affordable, LogCost, PerCost
 from bayesopt.acquisition.two_steps import LearntOfTarget
 from bayesopt.acquisition.with_probability import Certain, WithProbability
 from bayesopt.composition import Composition
@@ -34,28 +33,12 @@ from bayesopt.models.outcomes import OutcomeModels
 from bayesopt.observations import Observations
 from bayesopt.parameter import Array, Parameter
 from bayesopt.region import Region
+from bayesopt.spending import Spending
 from bayesopt.target import Target
 
 _MOST_ELSEWHERE = 10
 _N_ROLES = 33  # values of a Float that are compared
 _MOST_ROLES = 100  # of another parameter
-
-
-@dataclass(frozen=True)
-class Costs:
-    """What evaluations cost, and what is left.
-
-    Parameters
-    ----------
-    log_cost, log_upper_cost
-        Logarithms of what one is expected to cost, and of what it hardly exceeds.
-    log_left
-        Logarithm of what is left of the budget; infinite where there is none.
-    """
-
-    log_cost: LogCost
-    log_upper_cost: LogCost
-    log_left: float
 
 
 @dataclass(frozen=True)
@@ -72,8 +55,8 @@ class TargetSearch:
         Where evaluations may be made.
     sought
         Nodes and weights of the target.
-    costs
-        None: each evaluation costs the same, and there is no budget.
+    spending
+        What evaluations cost, and what is left.
     """
 
     target: Composition
@@ -81,7 +64,7 @@ class TargetSearch:
     seen: Observations
     everywhere: Region
     sought: Target
-    costs: Costs | None
+    spending: Spending
 
     def candidates(
         self, X_pending: Tensor | None, incumbents: Array, rng: np.random.Generator
@@ -93,18 +76,9 @@ class TargetSearch:
         feasible = search._something_feasible()
         if name == "ei" or not feasible:
             return search._two_steps(search._of_design(feasible), incumbents, rng)
-        acquisition = search._affordable(search._acquisition(X_pending))
+        acquisition = search.spending.affordable(search._acquisition(X_pending))
         X, v = optimize.maximize(acquisition, self.everywhere, incumbents, rng, effort=effort)
         return X[np.isfinite(v)]
-
-    def at_target(self, X: Array) -> Array:
-        """Points that can be paid, of designs (k, d) at the target."""
-        if self.costs is None:
-            return X
-        with torch.no_grad():
-            upper = self.costs.log_upper_cost(torch.from_numpy(X).unsqueeze(-2))
-        affordable: Array = X[(upper <= self.costs.log_left).numpy()]
-        return affordable
 
     def is_turn_of_target(self, since: Sequence[float], x: Array) -> bool:
         """Whether enough was spent elsewhere since the target was asked.
@@ -118,11 +92,9 @@ class TargetSearch:
         """
         if not self.sought.is_one or self.everywhere.space.role == "task":
             return False
-        if self.costs is None:
-            return len(since) >= _MOST_ELSEWHERE
-        with torch.no_grad():
-            cost = float(self.costs.log_cost(torch.from_numpy(x[None, None])).exp())
-        return len(since) >= _MOST_ELSEWHERE or sum(since) >= cost
+        if not self.spending.can_pay(x):
+            return False
+        return len(since) >= _MOST_ELSEWHERE or sum(since) >= self.spending.cost(x)
 
     def _beside(self, X_pending: Tensor | None) -> "TargetSearch":
         """The same after the running evaluations have returned what is expected of them."""
@@ -150,10 +122,10 @@ class TargetSearch:
         model = self.models.objectives[0]
         if callable(self.target.policy.acquisition):
             build = self.target.policy.builder(self.everywhere)
-            return self._with_chances(self._per_cost(build(model, self.seen.objectives[0], None)))
+            return self._with_chances(self.spending.per_cost(build(model, self.seen.objectives[0], None)))
         return self._with_chances(
             target_knowledge_gradient.build(
-                model, self.seen.X, self.target.region, self.everywhere, self._per_cost
+                model, self.seen.X, self.target.region, self.everywhere, self.spending.per_cost
             )
         )
 
@@ -176,7 +148,7 @@ class TargetSearch:
         reports = self.target.region
         X, _ = optimize.maximize(of_design, reports, incumbents, rng, effort=effort)
         learnt = LearntOfTarget([*self.models.objectives, *self.models.constraints])
-        acquisition = self._affordable(self._per_cost(learnt))
+        acquisition = self.spending.affordable(self.spending.per_cost(learnt))
         found = []
         for x in X[:3]:
             at = self._in_all_roles(x)
@@ -201,14 +173,6 @@ class TargetSearch:
     def _with_chances(self, wanted: AcquisitionFunction) -> AcquisitionFunction:
         chances = self.target.factors()
         return WithProbability(wanted, chances) if chances else wanted
-
-    def _per_cost(self, wanted: AcquisitionFunction) -> AcquisitionFunction:
-        return wanted if self.costs is None else PerCost(wanted, self.costs.log_cost)
-
-    def _affordable(self, wanted: AcquisitionFunction) -> AcquisitionFunction:
-        if self.costs is None or self.costs.log_left == np.inf:
-            return wanted
-        return Affordable(wanted, self.costs.log_upper_cost, self.costs.log_left)
 
 
 def _values(parameter: Parameter) -> Array:

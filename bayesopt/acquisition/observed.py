@@ -6,6 +6,7 @@ b, r    candidates, fixed points
 A       (r, d) the fixed points
 mean, variance      (b,) posterior moments of f(x)
 covariance          (b, r) posterior covariances of f(x) with f(A)
+lambda              (b,) variance of the noise at x, where it varies and counts
 
 Noisy expected improvements, knowledge gradients, entropy searches and the lookahead are functions
 of these moments alone.
@@ -22,8 +23,9 @@ from torch import Tensor
 
 _SMALLEST_VARIANCE = 1e-15  # rounding of another model may leave less than nothing
 
-OfMoments = Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor, Tensor, Tensor]]
-"""Maps the moments (b,), (b,), (b, r) to a logarithm (b,) and its derivatives in each of them."""
+OfMoments = Callable[..., tuple[Tensor, ...]]
+"""Maps the moments (b,), (b,), (b, r), and lambda (b,) where it is one of them, to a logarithm (b,)
+and its derivatives in each of them."""
 
 
 class Observed:
@@ -42,6 +44,8 @@ class Observed:
     beside
         Factors and weights of covariances with something else at A, as the model gave them; not
         for `joint`.
+    with_noise
+        Whether lambda is one more moment, as ``noise_at`` of the model has it.
     """
 
     def __init__(
@@ -50,8 +54,9 @@ class Observed:
         A: Shaped[Tensor, "r d"],
         slopes: bool = False,
         beside: tuple[Any, Tensor] | None = None,
+        with_noise: bool = False,
     ) -> None:
-        self.model, self.A = model, A
+        self.model, self.A, self.with_noise = model, A, with_noise
         self.weights: Tensor | None = None
         if beside is not None:
             self.factors, self.weights = beside
@@ -102,7 +107,13 @@ class Observed:
         """An acquisition of every candidate, differentiable; its exponential unless `log`."""
         check_one_candidate(X)
         mean, variance, covariance = self.moments(X)
-        flat = mean.reshape(-1), variance.reshape(-1), covariance.reshape(mean.numel(), len(self.A))
+        flat = [
+            mean.reshape(-1),
+            variance.reshape(-1),
+            covariance.reshape(mean.numel(), len(self.A)),
+        ]
+        if self.with_noise:
+            flat.append(self.model.noise_at(X.reshape(-1, X.shape[-1])))
         value = with_partials(of_moments, *flat).reshape(mean.shape)
         return value if log else value.exp()
 
@@ -111,8 +122,13 @@ class Observed:
     ) -> tuple[Shaped[Tensor, " b"], Shaped[Tensor, "b d"]]:
         """The same and its gradient, in closed form where the model has one."""
         mean, variance, covariance, pull_back = self.moments_with_pull_back(X)
-        value, *partials = of_moments(mean, variance, covariance)
-        gradient = pull_back(*partials)
+        if self.with_noise:
+            noise, to_gradient = self.model.noise_with_pull_back(X)
+            value, *partials, by_noise = of_moments(mean, variance, covariance, noise)
+            gradient = pull_back(*partials) + to_gradient(by_noise)
+        else:
+            value, *partials = of_moments(mean, variance, covariance)
+            gradient = pull_back(*partials)
         return (value, gradient) if log else (value.exp(), gradient * value.exp().unsqueeze(-1))
 
     def joint(
@@ -146,8 +162,11 @@ class FunctionOfMoments(AcquisitionFunction):  # type: ignore[misc]
 
     def _log_value_and_partials(
         self, mean: Tensor, variance: Tensor, covariance: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """The logarithm (b,), and its derivatives in the moments (b,), (b,), (b, r)."""
+    ) -> tuple[Tensor, ...]:
+        """The logarithm (b,), and its derivatives in the moments (b,), (b,), (b, r).
+
+        One that takes lambda (b,) as a fourth argument has one more derivative (b,).
+        """
         raise NotImplementedError
 
     def value_and_gradient(

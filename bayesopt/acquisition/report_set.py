@@ -6,7 +6,7 @@ A           (m, d) the report set
 P           (p, d) points that may be evaluated next, Sigma(P, P) + lambda I = L L'
 W           (R, p) coefficients of R hypothetical observations at them: rows L^-T z, z normal
 mu, Sigma   posterior mean and covariance
-lambda      variance of the noise of the next observation
+lambda      variance of the noise of the next observation, at P where it varies
 
     f_W(x) = mu(x) + Sigma(x, P) W'      the posterior mean after those observations
 
@@ -32,6 +32,7 @@ from torch import Tensor
 from bayesopt import optimize
 from bayesopt.acquisition import many_functions
 from bayesopt.acquisition.observed import Observed
+from bayesopt.acquisition.pending import noise_at
 from bayesopt.acquisition.posterior_mean import PosteriorMeanWithGradient, best_by_mean
 from bayesopt.data import Dataset
 from bayesopt.parameter import Array
@@ -61,7 +62,7 @@ Hypothetical = Callable[[Tensor], Tensor]
 
 def report_set(
     model: Model,
-    noise: float,
+    noise: float | None,
     data: Dataset,
     region: Region,
     of_reports: OfReports,
@@ -74,7 +75,7 @@ def report_set(
     model
         A botorch Model with one output, to be maximised.
     noise
-        Variance of the noise of the next observation.
+        Variance of the noise of the next observation; None: the model says it (``noise_at``).
     data
         Its points are looked around first.
     region
@@ -152,32 +153,34 @@ def extended_by(
 
 
 def coefficients(
-    model: Model, noise: float, P: Shaped[Tensor, "p d"], n: int
+    model: Model, noise: float | None, P: Shaped[Tensor, "p d"], n: int
 ) -> Shaped[Tensor, "n p"]:
     """W of n quasi-random observations at all points together."""
     with torch.no_grad():
         covariance = model.posterior(P).distribution.covariance_matrix
-        L = cholesky_with_noise(covariance, noise)
+        L = cholesky_with_noise(covariance, noise_at(model, noise, P))
         Z = draw_sobol_normal_samples(len(P), n, dtype=P.dtype, seed=0)
         W: Tensor = torch.linalg.solve_triangular(L.T, Z.T, upper=True).T
     return W
 
 
-def cholesky_with_noise(covariance: Shaped[Tensor, "*b q q"], noise: float) -> Tensor:
+def cholesky_with_noise(
+    covariance: Shaped[Tensor, "*b q q"], noise: float | Shaped[Tensor, "*b q"]
+) -> Tensor:
     """L (*b, q, q) of q observations, also where points are the same or known without noise."""
-    largest = covariance.diagonal(dim1=-2, dim2=-1).amax(-1)
-    diagonal = (noise + _JITTER * largest + _ROUNDING)[..., None, None]
-    eye = torch.eye(covariance.shape[-1], dtype=covariance.dtype)
-    L: Tensor = torch.linalg.cholesky(covariance + diagonal * eye)
+    largest = covariance.diagonal(dim1=-2, dim2=-1).amax(-1, keepdim=True)
+    diagonal = (noise + _JITTER * largest + _ROUNDING).expand(covariance.shape[:-1])
+    L: Tensor = torch.linalg.cholesky(covariance + torch.diag_embed(diagonal))
     return L
 
 
 def one_by_one(
-    model: Model, noise: float | Shaped[Tensor, " p"], P: Shaped[Tensor, "p d"]
+    model: Model, noise: float | None, P: Shaped[Tensor, "p d"]
 ) -> Shaped[Tensor, "k p"]:
-    """W of every quantile at every point alone, for one noise variance or one of each."""
+    """W of every quantile at every point alone; None: with the noise that the model says."""
     with torch.no_grad():
-        sd = (model.posterior(P.unsqueeze(-2)).variance[:, 0, 0] + noise).sqrt()
+        variance = model.posterior(P.unsqueeze(-2)).variance[:, 0, 0]
+        sd = (variance + noise_at(model, noise, P)).sqrt()
     z = torch.tensor(_QUANTILES, dtype=P.dtype)
     return torch.diag(1.0 / sd).repeat_interleave(len(z), 0) * z.repeat(len(P)).unsqueeze(-1)
 

@@ -150,7 +150,7 @@ def target_report_set(
         if not rows:  # nothing is worth anything
             break
         P = torch.from_numpy(found[rows])
-        W = one_by_one(model, model.noise_at(P), P)
+        W = one_by_one(model, None, P)
         observed = Observed(target, P, beside=target.beside_values(P))
         A = over = extended_by(observed, W, reports, A)
     return A

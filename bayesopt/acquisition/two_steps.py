@@ -46,10 +46,12 @@ class LearntOfTarget(AcquisitionFunction):  # type: ignore[misc]
         points = X.reshape(-1, X.shape[-1])
         total = sum(self._share(model, points) for model in self.models)
         assert isinstance(total, Tensor)
-        return total.clamp_min(_SMALLEST).log().reshape(X.shape[:-2])
+        value: Tensor = total.clamp_min(_SMALLEST).log().reshape(X.shape[:-2])
+        return value
 
     def _share(self, model: Model, X: Tensor) -> Tensor:
         covariance = model.with_target(X)
         _, variance = model.marginals(X)
         _, of_target = model.target.marginals(X)
-        return covariance.square() / (of_target * (variance + model.noise_at(X)))
+        share: Tensor = covariance.square() / (of_target * (variance + model.noise_at(X)))
+        return share

@@ -78,6 +78,8 @@ def fit_outcomes(
     hyperparameters: HyperparametersName,
     rng: np.random.Generator,
     start: Theta = (),
+    *,
+    noise_varies: bool = False,
     with_roles: tuple[Space, Target] | None = None,
 ) -> tuple[OutcomeModels, Theta]:
     """Fit all models.
@@ -92,6 +94,8 @@ def fit_outcomes(
         As in `models.surrogate`.
     start
         What an earlier call for this study returned; the classifier may be missing in it.
+    noise_varies
+        As in `models.surrogate`, for every outcome by itself.
     with_roles
         The space and what is sought of it, where parameters have a role: every outcome gets a
         process over design and role columns. Hyperparameters cannot be drawn then.
@@ -106,7 +110,7 @@ def fit_outcomes(
     fitted: list[tuple[Process, tuple[float, ...]]]
     if with_roles is None:
         fitted = [
-            surrogate(data, process, hyperparameters, rng, begin)
+            surrogate(data, process, hyperparameters, rng, begin, noise_varies=noise_varies)
             for data, begin in zip(everything, starts, strict=True)
         ]
     else:

@@ -17,6 +17,7 @@ Integrals in closed form take the place of the sums over nodes where there are s
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from jaxtyping import Float as Shaped
 from torch import Tensor
@@ -71,9 +72,9 @@ class Columns:
         return Sites(self.features.of(X[..., self.design]), nodes, weights)
 
 
-Integral = Callable[[Tensor, Tensor], Tensor]
-"""Maps hyperparameters (*S, p) of the role and role columns (*b, n, c) to the integral of G over
-the law of the target, (*S, *b, n)."""
+Integrals = tuple[Callable[[Tensor, Tensor], Tensor], Callable[[Tensor], Tensor]]
+"""Integrals of G_0 over the law of the target: one maps hyperparameters (p,) and role columns
+(*b, n, c) to (*b, n); the other, over both of its arguments, maps hyperparameters to a number."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,7 @@ class Covariance:
     inverse_scale: Tensor
     signal: Tensor
     role: Tensor
-    integrals: tuple[Integral, Callable[[Tensor], Tensor]] | None = None
+    integrals: Integrals | None = None
 
     def between(self, one: Sites, other: Sites) -> Tensor:
         """Covariances (*b, n, m)."""
@@ -139,7 +140,7 @@ class Covariance:
             ]
         total = sum(a[..., 0] * G for a, G in zip(self.signal, factors, strict=True))
         assert isinstance(total, Tensor)
-        return total.expand(*torch.broadcast_shapes(total.shape, sites.F.shape[:-1]))
+        return total.expand(np.broadcast_shapes(total.shape, sites.F.shape[:-1]))
 
 
 def _weigh(P: Tensor | None, G: Tensor, Q: Tensor | None) -> Tensor:

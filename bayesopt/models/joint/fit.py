@@ -17,7 +17,6 @@ what a bias adds is thought to be a tenth of the variance of the target.
 """
 
 import math
-from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -27,7 +26,7 @@ from torch import Tensor
 from bayesopt.data import Dataset
 from bayesopt.models.fit import Method
 from bayesopt.models.gaussian_process import BOUNDS, GaussianProcess
-from bayesopt.models.joint.covariance import Columns, Covariance, Integral
+from bayesopt.models.joint.covariance import Columns, Covariance, Integrals
 from bayesopt.models.joint.process import JointGaussianProcess, JointHyperparameters
 from bayesopt.models.joint.structures import Learnt, Structure
 from bayesopt.models.joint.warp import Warp
@@ -69,7 +68,7 @@ class JointLikelihood:
         structure: Structure,
         process: GaussianProcess,
         method: Method = "map",
-        integrals: tuple[Integral, Callable[[Tensor], Tensor]] | None = None,
+        integrals: Integrals | None = None,
         warped: bool = False,
     ) -> None:
         self.structure, self.columns, self.integrals = structure, columns, integrals
@@ -104,7 +103,8 @@ class JointLikelihood:
 
     def parts(self, theta: Tensor) -> tuple[Covariance, Tensor]:
         """The covariance and the noise variances (*S, g) of theta (*S, p)."""
-        of_terms = theta[..., : self.T * (self.d + 1)].unflatten(-1, (self.T, self.d + 1))
+        of_terms = theta[..., : self.T * (self.d + 1)]
+        of_terms = of_terms.reshape(*theta.shape[:-1], self.T, self.d + 1)
         n_role = len(self.structure.learnt)
         role = theta[..., self.T * (self.d + 1) :][..., :n_role]
         scale = of_terms[..., : self.d][..., self.column_of].neg().exp()
@@ -197,7 +197,7 @@ def fit_joint(
     *,
     method: Method = "map",
     start: tuple[float, ...] | None = None,
-    integrals: tuple[Integral, Callable[[Tensor], Tensor]] | None = None,
+    integrals: Integrals | None = None,
     warped: bool = False,
 ) -> tuple[JointGaussianProcess, tuple[float, ...]]:
     """Fit a process over design and role columns.

@@ -1,12 +1,17 @@
 """The process of a space whose parameters have a role: which structure, over which columns."""
 
+from functools import reduce
+
+import numpy as np
 import torch
+from torch import Tensor
 
 from bayesopt.data import Dataset
 from bayesopt.models.fit import Method
 from bayesopt.models.gaussian_process import GaussianProcess
-from bayesopt.models.joint.covariance import Columns
+from bayesopt.models.joint.covariance import Columns, Integrals
 from bayesopt.models.joint.fit import fit_joint
+from bayesopt.models.joint.integrals import double_mean_over_law, mean_over_law
 from bayesopt.models.joint.process import JointGaussianProcess
 from bayesopt.models.joint.structures import (
     Accuracy,
@@ -23,6 +28,7 @@ from bayesopt.space import Space
 from bayesopt.target import Target
 
 _MOST_INCREMENTS = 4  # each has a process of its own
+_DECADES = 8.0  # times the median distance from the best: a normal law has 2
 _LIKE_OTHERS = 5.0  # observations that a task is worth having the scale of all
 
 
@@ -47,7 +53,7 @@ def joint_surrogate(
     method, start
         As in `bayesopt.models.joint.fit.fit_joint`.
     """
-    structure = structure_of(space, data, process)
+    structure = structure_of(space, sought, data, process)
     return fit_joint(
         data,
         columns_of(space),
@@ -56,8 +62,35 @@ def joint_surrogate(
         process,
         method=method,
         start=start,
-        warped=space.role == "environment" and sought.level is None,
+        integrals=_integrals(sought),
+        warped=space.role == "environment" and sought.level is None and _spans_decades(data),
     )
+
+
+def _spans_decades(data: Dataset) -> bool:
+    """Whether the worst score is much farther from the best than most are."""
+    below = data.Y.max() - data.Y
+    return bool(below.max() > _DECADES * below.median())
+
+
+def _integrals(sought: Target) -> Integrals | None:
+    """The integrals of an environment's kernel in closed form, where all its laws have one."""
+    if not sought.has_closed_forms:
+        return None
+    laws = [law for law in sought.laws if law is not None]
+
+    def mean(h: Tensor, r: Tensor) -> Tensor:
+        factors = (
+            mean_over_law(law, r[..., j], h[..., j].exp().expand(r.shape[:-2]))
+            for j, law in enumerate(laws)
+        )
+        return reduce(torch.mul, factors)
+
+    def double(h: Tensor) -> Tensor:
+        factors = (double_mean_over_law(law, h[..., j].exp()) for j, law in enumerate(laws))
+        return reduce(torch.mul, factors)
+
+    return mean, double
 
 
 def columns_of(space: Space) -> Columns:
@@ -73,7 +106,9 @@ def _features(space: Space, columns: list[int]) -> Features:
     return Features(len(columns), categories)
 
 
-def structure_of(space: Space, data: Dataset, process: GaussianProcess) -> Structure:
+def structure_of(
+    space: Space, sought: Target, data: Dataset, process: GaussianProcess
+) -> Structure:
     """What the role columns do."""
     if space.role == "environment":
         return Environment(_features(space, list(space.role_columns)))
@@ -81,7 +116,7 @@ def structure_of(space: Space, data: Dataset, process: GaussianProcess) -> Struc
     parameter = space[space.names[column]]
     if space.role == "fidelity":
         assert not isinstance(parameter, Categorical)
-        return _fidelity(parameter.to_units([parameter.target])[0], parameter, process)
+        return _fidelity(float(sought.nodes), parameter, process)
     assert isinstance(parameter, Categorical)
     if space.role == "task":
         return Tasks(parameter.size, _scales(parameter, column, data))
@@ -96,7 +131,7 @@ def _fidelity(target: float, parameter: object, process: GaussianProcess) -> Str
     few = isinstance(parameter, Int) and parameter.size <= _MOST_INCREMENTS + 1
     if process.fidelity == "increments" or (process.fidelity == "auto" and few):
         assert isinstance(parameter, Int)
-        units = parameter.unit_of(torch.arange(parameter.size).numpy())
+        units = parameter.unit_of(np.arange(parameter.size))
         nearest = sorted(units.tolist(), key=lambda unit: abs(unit - target))
         return Increments(tuple(nearest))
     return Decay(float(target))

@@ -25,6 +25,7 @@ from jaxtyping import Float as Shaped
 from torch import Tensor
 
 from bayesopt.models.joint.covariance import Columns, Covariance, Sites
+from bayesopt.models.joint.tail import expected_tail
 from bayesopt.models.joint.warp import Warp
 from bayesopt.models.posterior import SMALLEST_VARIANCE, ExactPosterior, cholesky
 from bayesopt.target import Target
@@ -104,7 +105,7 @@ class _Regression(Model, FantasizeMixin):  # type: ignore[misc]
         """Joint posterior at the q points of every batch; see botorch's `Model.posterior`."""
         sites, of = self._sites(X), self.hyperparameters.covariance
         k = of.between(sites, self.observed)
-        mean = self._prior_mean(sites) + k @ self.alpha
+        mean = self._mean(X, sites, k)
         V = torch.linalg.solve_triangular(self.L, k.mT, upper=False)
         covariance = of.between(sites, sites) - V.mT @ V
         if observation_noise is not False:
@@ -114,6 +115,9 @@ class _Regression(Model, FantasizeMixin):  # type: ignore[misc]
         if posterior_transform is not None:
             return posterior_transform(posterior=posterior, X=X)
         return posterior
+
+    def _mean(self, X: Tensor, sites: Sites, k: Tensor) -> Tensor:
+        return self._prior_mean(sites) + k @ self.alpha
 
     def noise_at(self, X: Shaped[Tensor, "*b d"]) -> Shaped[Tensor, "*b"]:
         """Noise variance of the next observation at points."""
@@ -165,7 +169,7 @@ class _Regression(Model, FantasizeMixin):  # type: ignore[misc]
         """
         sites, of = self._sites(X), self.hyperparameters.covariance
         k = of.between(sites, self.observed)
-        mean = self._prior_mean(sites) + k @ self.alpha
+        mean = self._mean(X, sites, k)
         prior = of.variance(sites)
         V = k @ self.L_inverse.T
         least = SMALLEST_VARIANCE * prior.detach().amax()
@@ -216,11 +220,31 @@ class JointGaussianProcess(_Regression):
         self.L = cholesky(K, of.variance(self.observed))
         warp, y = hyperparameters.warp, Y.squeeze(-1)
         latent = y if warp is None else warp.latent(y)
+        self.latent = latent
         residual = (latent - self._prior_mean(self.observed)).unsqueeze(-1)
         self.alpha = torch.cholesky_solve(residual, self.L).squeeze(-1)
         eye = torch.eye(len(X), dtype=X.dtype)
         self.L_inverse = torch.linalg.solve_triangular(self.L, eye, upper=False)
         self.eval()
+
+    @property
+    def new_noise(self) -> Tensor:
+        """Median noise variance of the observations."""
+        return self.noise_at(self.X).median()
+
+    @property
+    def lengthscales(self) -> dict[int, float]:
+        """Length-scale of f at the target by column; of role columns where they have one."""
+        of = self.hyperparameters.covariance
+        by_feature = (1.0 / of.inverse_scale[0].squeeze(-2)).tolist()
+        features = self.columns.features
+        found = {
+            self.columns.design[column]: by_feature[feature]
+            for feature, column in enumerate(features.column_of)
+        }
+        for j, scale in enumerate(of.structure.lengthscales(of.role[0, 0])):
+            found[self.columns.role[j]] = float(scale)
+        return found
 
     @property
     def target(self) -> "TargetProcess":
@@ -241,7 +265,8 @@ class JointGaussianProcess(_Regression):
         targets = self.target._sites(one)
         prior = of.between(sites, targets)[:, 0, 0]
         k1, k2 = (of.between(s, self.observed)[:, 0] for s in (sites, targets))
-        return prior - torch.linalg.vecdot(k1 @ self.L_inverse.T, k2 @ self.L_inverse.T)
+        explained: Tensor = torch.linalg.vecdot(k1 @ self.L_inverse.T, k2 @ self.L_inverse.T)
+        return prior - explained
 
     def noise_at(self, X: Shaped[Tensor, "*b d"]) -> Shaped[Tensor, "*b"]:
         """Noise variance of the next observation at points: inferred, else the mean of the known
@@ -250,7 +275,8 @@ class JointGaussianProcess(_Regression):
         of, r = h.covariance.structure, X[..., self.columns.role]
         if not bool(self.Yvar.isnan().any()):
             return self.Yvar.mean().expand(X.shape[:-1])
-        return h.noise[of.group(r)] + of.extra_noise(h.covariance.role[..., 0, :], r)
+        own: Tensor = h.noise[of.group(r)] + of.extra_noise(h.covariance.role[..., 0, :], r)
+        return own
 
     def condition_on_observations(
         self, X: Tensor, Y: Tensor, noise: Tensor | None = None, **kwargs: Any
@@ -282,6 +308,9 @@ class JointGaussianProcess(_Regression):
 class TargetProcess(_Regression):
     """The target at the designs of points; their role columns are not looked at.
 
+    A mean of the worst, or a mean of what a warp gives back, is no linear functional: its mean is
+    what is expected of it, its variances and covariances are those of the first order.
+
     Parameters
     ----------
     of
@@ -301,31 +330,31 @@ class TargetProcess(_Regression):
         return self.joint.X
 
     def _sites(self, X: Tensor) -> Sites:
-        sought, warp = self.joint.sought, self.hyperparameters.warp
-        if warp is None:
+        sought = self.joint.sought
+        if self._is_linear:
             return self.columns.targets(X, sought.nodes, sought.weights.unsqueeze(0))
         with torch.no_grad():
-            slope = self._warped(X.detach())[1]
-        return self.columns.targets(X, sought.nodes, sought.weights * slope)
+            weights = self._mean_and_weights(X.detach())[1]
+        return self.columns.targets(X, sought.nodes, weights)
 
-    def _warped(self, X: Tensor) -> tuple[Tensor, Tensor]:
-        """E[y], and its derivative in the mean of h, at every node of designs: (*b, K)."""
-        warp = self.hyperparameters.warp
-        assert warp is not None
-        return warp.mean_and_slope(*self.joint.marginals(self.at_nodes(X)))
+    def _mean(self, X: Tensor, sites: Sites, k: Tensor) -> Tensor:
+        return super()._mean(X, sites, k) if self._is_linear else self._mean_and_weights(X)[0]
 
-    def marginals_and_covariances(
-        self,
-        X: Shaped[Tensor, "b d"],
-        weights: Shaped[Tensor, "n r"],
-        factors: Sites | None = None,
-    ) -> tuple[Shaped[Tensor, " b"], Shaped[Tensor, " b"], Shaped[Tensor, "b r"]]:
-        """As of the other process; of one that is warped variance and covariances are those of the
-        first order."""
-        mean, variance, covariance = super().marginals_and_covariances(X, weights, factors)
-        if self.hyperparameters.warp is not None:
-            mean = self._warped(X)[0] @ self.joint.sought.weights
-        return mean, variance, covariance
+    @property
+    def _is_linear(self) -> bool:
+        return self.hyperparameters.warp is None and self.joint.sought.level is None
+
+    def _mean_and_weights(self, X: Tensor) -> tuple[Tensor, Tensor]:
+        """E F (*b,), differentiable, and its derivatives in the means at the nodes (*b, K)."""
+        sought, warp = self.joint.sought, self.hyperparameters.warp
+        at_nodes = self.at_nodes(X)
+        if warp is not None:
+            mean, slope = warp.mean_and_slope(*self.joint.marginals(at_nodes))
+            return mean @ sought.weights, slope * sought.weights
+        posterior = self.joint.posterior(at_nodes)
+        scale = self.hyperparameters.covariance.variance(self.observed).amax()
+        L = cholesky(posterior.covariance, scale)
+        return expected_tail(posterior.mean.squeeze(-1), L, sought.weights, sought.level)
 
     def beside_values(self, P: Shaped[Tensor, "p d"]) -> tuple[Sites, Shaped[Tensor, "n p"]]:
         """`beside` f at full points."""
@@ -339,8 +368,10 @@ class TargetProcess(_Regression):
         return full
 
     def noise_at(self, X: Shaped[Tensor, "*b d"]) -> Shaped[Tensor, "*b"]:
-        """Nothing: the target is not observed."""
-        return X.new_zeros(X.shape[:-1])
+        """Noise variance of the next observation, where the target is f at one node; else none."""
+        if not self.joint.sought.is_one:
+            return X.new_zeros(X.shape[:-1])
+        return self.joint.noise_at(self.at_nodes(X)[..., 0, :])
 
     def condition_on_observations(self, X: Tensor, Y: Tensor, **kwargs: Any) -> "TargetProcess":
         """The target after more observations of f; see `JointGaussianProcess`."""

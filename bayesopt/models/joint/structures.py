@@ -31,13 +31,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol, runtime_checkable
 
+import numpy as np
 import torch
-from jaxtyping import Float as Shaped
 from torch import Tensor
 
 from bayesopt.models.kernels import Features
-
-LOG_SD = 1.0
 
 
 @dataclass(frozen=True)
@@ -103,9 +101,12 @@ class Structure(Protocol):
     def extra_noise(self, h: Tensor, r: Tensor) -> Tensor | float:
         """What is added to it (*b, n), for h (*b, 1, p)."""
 
+    def lengthscales(self, h: Tensor) -> Tensor:
+        """Of the role columns (c,), for h (p,); nothing where they have none."""
+
 
 def _ones(r1: Tensor, r2: Tensor) -> Tensor:
-    shape = torch.broadcast_shapes(r1.shape[:-2], r2.shape[:-2])
+    shape = np.broadcast_shapes(r1.shape[:-2], r2.shape[:-2])
     return r1.new_ones(*shape, r1.shape[-2], r2.shape[-2])
 
 
@@ -127,6 +128,10 @@ class _Plain:
     def extra_noise(self, h: Tensor, r: Tensor) -> Tensor | float:
         """Nothing."""
         return 0.0
+
+    def lengthscales(self, h: Tensor) -> Tensor:
+        """None."""
+        return h[:0]
 
 
 @dataclass(frozen=True)
@@ -304,17 +309,18 @@ class Tasks(_Plain):
     def covariance(self, h: Tensor) -> Tensor:
         """D C D (*b, size, size) from h (*b, p)."""
         n = self.size
+        rows, columns = np.tril_indices(n, -1)
         L = torch.diag_embed(torch.ones_like(h[..., :n]))
-        rows, columns = torch.tril_indices(n, n, -1)
-        L = L.index_put((..., rows, columns), h[..., n:]) if False else _lower(L, rows, columns, h[..., n:])
+        L[..., rows, columns] = h[..., n:]
         L = L / L.norm(dim=-1, keepdim=True) * h[..., :n].exp().unsqueeze(-1)
-        return L @ L.mT
+        covariance: Tensor = L @ L.mT
+        return covariance
 
     def factors(self, h: Tensor, r1: Tensor, r2: Tensor) -> list[Tensor]:
         """The covariances of the tasks."""
         B = self.covariance(h[..., 0, 0, :])
         one, two = self.group(r1), self.group(r2)
-        shape = torch.broadcast_shapes(B.shape[:-2], one.shape[:-1], two.shape[:-1])
+        shape = np.broadcast_shapes(B.shape[:-2], one.shape[:-1], two.shape[:-1])
         B = B.expand(*shape, *B.shape[-2:])
         one, two = one.expand(*shape, one.shape[-1]), two.expand(*shape, two.shape[-1])
         rows = B.gather(-2, one.unsqueeze(-1).expand(*one.shape, self.size))
@@ -325,12 +331,6 @@ class Tasks(_Plain):
         return torch.stack(
             [(self.group(r) == s).to(r.dtype) for s in range(1, self.size)], dim=-1
         ) if self.size > 1 else r[..., :0]
-
-
-def _lower(L: Tensor, rows: Tensor, columns: Tensor, v: Tensor) -> Tensor:
-    below = torch.zeros_like(L)
-    below[..., rows, columns] = v
-    return L + below
 
 
 @dataclass(frozen=True)
@@ -357,3 +357,7 @@ class Environment(_Plain):
         Z1, Z2 = self.features.of(r1) / scale, self.features.of(r2) / scale
         s = (Z1.unsqueeze(-2) - Z2.unsqueeze(-3)).square().sum(-1)
         return [torch.exp(-0.5 * s)]
+
+    def lengthscales(self, h: Tensor) -> Tensor:
+        """Those of the kernel."""
+        return h.exp()

@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy import integrate, special, stats
 
-from bayesopt.acquisition.conditional_value_at_risk import expected_tail, tail_mean, tail_weights
+from bayesopt.models.joint.tail import expected_tail, tail_mean, tail_weights
 
 torch_f64 = {"dtype": torch.float64}
 

@@ -22,10 +22,9 @@ a tail. Samples come in pairs of opposite sign, so that alpha = 0 is the mean ex
 from typing import NamedTuple
 
 import torch
+from botorch.utils.sampling import draw_sobol_normal_samples
 from jaxtyping import Float as Shaped
 from torch import Tensor
-
-from bayesopt.acquisition.given_samples import normal_sample
 
 N_SAMPLES = 128
 
@@ -70,7 +69,7 @@ def expected_tail(
     """
     if not level:
         return Tail(mean @ p, p.expand(mean.shape))
-    Z = normal_sample(n_samples // 2, len(p)).to(mean)
+    Z = draw_sobol_normal_samples(len(p), n_samples // 2, dtype=mean.dtype, seed=0)
     shift = Z @ L.mT
     f = mean.unsqueeze(-2) + torch.cat((shift, -shift), dim=-2)
     with torch.no_grad():
