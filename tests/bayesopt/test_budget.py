@@ -2,6 +2,7 @@
 
 import math
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
@@ -316,3 +317,45 @@ def test_a_point_that_others_have_taken_the_money_of_is_not_begun(tmp_path):
     assert again.number == claim.number and [t.number for t in again.known] == [begun.number]
     cheap_one = Trial(again.number, {"x": 4.0}, origin="random")
     assert first.commit(again, cheap_one, True, budget).params == {"x": 4.0}
+
+
+# ---- the one call
+
+QUICK = bo.Policy(acquisition="random")
+
+
+def square(x):
+    return (x - 3.0) ** 2
+
+
+def test_an_evaluation_costs_one_unless_somebody_says_otherwise():
+    result = bo.minimize(square, SPACE, cost_budget=12, policy=QUICK, seed=0)
+    assert result.nfev == 12 and result.success
+    assert "The cost budget of 12 is used up: 12 spent" in result.message
+
+
+@pytest.mark.parametrize("n_parallel", [1, 3])
+def test_the_sum_of_known_costs_never_exceeds_the_budget(n_parallel):
+    spent = []
+
+    def watch(study, trial):
+        spent.append(sum(paid(study)))  # what runs included
+
+    with ThreadPoolExecutor(n_parallel) as pool:
+        bo.minimize(
+            square,
+            SPACE,
+            cost=dear,
+            cost_budget=30.0,
+            policy=QUICK,
+            n_parallel=n_parallel,
+            executor=pool,
+            callback=watch,
+            seed=1,
+        )
+    assert 20.0 < max(spent) <= 30.0
+
+
+def test_a_budget_for_not_a_single_evaluation():
+    with pytest.raises(BudgetSpent, match="budget of 4 is used up: 0 spent, the .* costs 5"):
+        bo.minimize(square, SPACE, cost=5.0, cost_budget=4.0, seed=0)
