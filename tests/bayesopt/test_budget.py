@@ -16,7 +16,7 @@ from bayesopt.budget import Account, BudgetSpent, CostBudget, KnownPrices, affor
 from bayesopt.cost import Cost
 from bayesopt.execution.objective import Calling
 from bayesopt.execution.progress import Progress
-from bayesopt.execution.workers import Here, workers_for
+from bayesopt.execution.workers import workers_for
 from bayesopt.expected_cost import LearntPrices, expected_cost
 from bayesopt.ledger import Ledger
 from bayesopt.loop_of_study import LoopOfStudy
@@ -277,24 +277,24 @@ def test_trials_of_others_are_waited_for(monkeypatch, tmp_path):
         time.sleep(0.6)
         other.tell(theirs, 0.0)
 
-    in_threads(tell_later, lambda: searched_here(mine))
+    in_threads(tell_later, lambda: searched(mine))
     assert [t.params["x"] for t in mine.trials] == [2.0, 1.01]
 
 
-def searched_here(study):
-    loop = LoopOfStudy(study, None, [], None)
-    workers = Here(lambda x: x, Calling.of(SPACE))
-    while True:  # `run_until_done` handles signals, which only the main thread may
-        try:
-            trial = loop.next_trial()
-        except BudgetSpent as end:
-            if loop.held_by_others():
-                time.sleep(0.05)
-                continue
-            return str(end)
-        workers.start(trial.number, trial.params)
-        for finished in workers.finished(None):
-            loop.record(finished.key, finished.outcome)
+def test_what_ends_while_a_point_is_chosen_is_not_overlooked(monkeypatch, tmp_path):
+    stores = [Database(tmp_path / "runs.db", "s", {}) for _ in range(2)]
+    mine, other = (asking(10.0, store, "learn") for store in stores)
+    theirs = other.ask(params={"x": 2.0})
+
+    def short(trials):
+        if any(t.state is RUNNING for t in trials):
+            other.tell(theirs, 0.0)  # now nobody holds anything, but that was not seen
+            return True
+        return len(trials) >= 2
+
+    monkeypatch.setattr(ask_tell, "suggest", Asked(short))
+    searched(mine)
+    assert [t.params["x"] for t in mine.trials] == [2.0, 1.01]
 
 
 @pytest.mark.parametrize("shared", [False, True])
@@ -302,7 +302,7 @@ def test_several_processes_do_not_spend_more_together(drawn, tmp_path, shared):
     memory = Memory()
     stores = [Database(tmp_path / "runs.db", "s", {}) if shared else memory for _ in range(3)]
     studies = [asking(35.0, store) for store in stores]
-    in_threads(*(lambda s=study: searched_here(s) for study in studies))
+    in_threads(*(lambda s=study: searched(s) for study in studies))
     assert 25.0 < sum(paid(studies[0])) <= 35.0
 
 
