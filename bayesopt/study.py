@@ -281,7 +281,7 @@ class Study(DataExchange):
             checked_timeout(trial_timeout, "trial_timeout"),
         )
         self._ledger.refresh()
-        has_best = self._settings.n_values == 1
+        has_best = self._settings.n_values == 1 and self.space.is_observable
         line = Progress(n_evals, self._ledger.n_ended, progress, has_best)
         loop = LoopOfStudy(self, n_evals, given, callback)
         try:
