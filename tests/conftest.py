@@ -5,11 +5,23 @@ Small matrices gain nothing from more threads; `pytest -n` runs several processe
 
 import os
 
+import jaxtyping
 import pytest
+import sampled_checks
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported
 
 _LEFT_OUT = pytest.StashKey[int]()
+
+
+def pytest_configure(config):
+    if config.option.markexpr == "not slow":  # `make test`; else every call is checked
+        jaxtyping.jaxtyped = sampled_checks.jaxtyped
+
+
+@pytest.hookimpl(tryfirst=True)  # before the fixtures of the test
+def pytest_runtest_setup(item):
+    sampled_checks.new_test()
 
 
 @pytest.hookimpl(trylast=True)  # `-m` and `-k` choose first: what they drop is not counted here
