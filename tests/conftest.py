@@ -3,6 +3,7 @@
 Small matrices gain nothing from more threads; `pytest -n` runs several processes.
 """
 
+import gc
 import os
 
 import jaxtyping
@@ -17,6 +18,12 @@ _LEFT_OUT = pytest.StashKey[int]()
 def pytest_configure(config):
     if config.option.markexpr == "not slow":  # `make test`; else every call is checked
         jaxtyping.jaxtyped = sampled_checks.jaxtyped
+
+
+def pytest_collection_finish():
+    """What is imported now stays: a collection of garbage need not look at it again."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.hookimpl(tryfirst=True)  # before the fixtures of the test
