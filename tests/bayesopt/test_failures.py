@@ -35,7 +35,7 @@ def failed(study):
     return [trial for trial in study.trials if trial.state is TrialState.FAILED]
 
 
-@pytest.mark.parametrize(("what", "noise"), zip(BAD, itertools.cycle([False, "auto"])))
+@pytest.mark.parametrize(("what", "noise"), list(zip(BAD, itertools.cycle([False, "auto"]))))
 def test_the_search_goes_on_and_finds_the_optimum_elsewhere(what, noise):
     bad, text = BAD[what]
 
