@@ -1,8 +1,7 @@
-"""Shapes and types are checked in some calls of a function, for speed: a check costs more than it.
+"""Shapes and types are checked in some calls of a function only: most checks cost more than it.
 
-The first `FIRST` calls of each function in each test, and one in `THEN` of all later ones; a prime,
-so as not to fall in step with a loop. A wrong shape is wrong in call after call. `make test-all`
-checks every call.
+The first `FIRST` calls of each function in each test are checked, and one in `THEN` of the later
+ones; a prime, so as not to fall in step with a loop. `make test-all` checks every call.
 """
 
 import functools
@@ -35,8 +34,8 @@ def jaxtyped(*, typechecker: Callable[..., Any]) -> Callable[[Any], Any]:
         @functools.wraps(fn)
         def sampled(*args: Any, **kwargs: Any) -> Any:
             nonlocal checked
-            _n_calls[code] += 1
-            if _n_calls[code] > FIRST and _n_calls[code] % THEN:
+            n = _n_calls[code] = _n_calls[code] + 1
+            if n > FIRST and n % THEN:
                 return fn(*args, **kwargs)
             checked = checked or check_every_call(fn)
             return checked(*args, **kwargs)
