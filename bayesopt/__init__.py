@@ -7,7 +7,9 @@ from importlib import import_module
 
 _ROOM_OF = {
     "AllEvaluationsFailed": "execution.objective",
+    "CVaR": "environment",
     "Categorical": "parameter",
+    "Environment": "environment",
     "Evaluation": "evaluation",
     "Float": "parameter",
     "GaussianProcess": "models.gaussian_process",

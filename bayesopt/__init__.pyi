@@ -1,5 +1,7 @@
 from bayesopt.constraints import Simplex as Simplex
 from bayesopt.design import SpaceExhausted as SpaceExhausted
+from bayesopt.environment import CVaR as CVaR
+from bayesopt.environment import Environment as Environment
 from bayesopt.evaluation import Evaluation as Evaluation
 from bayesopt.execution.objective import AllEvaluationsFailed as AllEvaluationsFailed
 from bayesopt.minimization import maximize as maximize

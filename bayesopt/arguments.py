@@ -43,16 +43,45 @@ def checked_seed(seed: object) -> int:
     return number
 
 
-def checked_noise(noise: object) -> Literal["auto", False] | float:
-    """Return "auto", False or a positive standard deviation; raises TypeError or ValueError."""
+def checked_noise(noise: object) -> Literal["auto", "heteroscedastic", False] | float:
+    """Return one of the names, False or a positive standard deviation; raises TypeError or
+    ValueError."""
     if isinstance(noise, str) and noise == "auto":
         return "auto"
+    if isinstance(noise, str) and noise == "heteroscedastic":
+        return "heteroscedastic"
     if noise is True or not isinstance(noise, bool | int | float | np.integer | np.floating):
-        raise TypeError(f"`noise` is 'auto', False or a standard deviation, but got {noise!r}.")
+        raise TypeError(
+            "`noise` is 'auto', 'heteroscedastic', False or a standard deviation, but got "
+            f"{noise!r}."
+        )
     sd = float(noise)
     if not (math.isfinite(sd) and sd >= 0):
         raise ValueError(f"`noise` must be a finite standard deviation >= 0, but got {noise!r}.")
     return sd or False
+
+
+def checked_budget(cost_budget: object) -> float | None:
+    """Return a positive budget of costs or None; raises TypeError or ValueError."""
+    if cost_budget is None:
+        return None
+    budget = finite_number(cost_budget, "`cost_budget`")
+    if budget <= 0:
+        raise ValueError(f"`cost_budget` must be positive, but got {cost_budget!r}.")
+    return budget
+
+
+def checked_n_evals(n_evals: object, cost_budget: object) -> int | None:
+    """Return a number of evaluations, or None where a budget ends the search.
+
+    Raises TypeError or ValueError.
+    """
+    if n_evals is None and cost_budget is None:
+        raise TypeError(
+            "`n_evals` must be a whole number, how many evaluations there are in all; only with a "
+            "`cost_budget` may it be left out."
+        )
+    return None if n_evals is None else whole_number(n_evals, "n_evals", 1)
 
 
 def checked_timeout(timeout: object, name: str = "timeout") -> float | None:

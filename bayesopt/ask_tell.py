@@ -9,12 +9,14 @@ from typing import Any, overload
 from numpy.typing import ArrayLike, NDArray
 
 from bayesopt.arguments import whole_number
+from bayesopt.budget import BudgetSpent, CostBudget
+from bayesopt.checked_evaluation import checked_evaluation
+from bayesopt.cost import Cost
 from bayesopt.data import Noise
 from bayesopt.design import SpaceExhausted
-from bayesopt.evaluation import check_n_values
+from bayesopt.environment import Environment
 from bayesopt.execution.objective import Failure
 from bayesopt.given_results import given_results
-from bayesopt.gradient import by_name
 from bayesopt.ledger import Ledger
 from bayesopt.outcome_constraints import OutcomeConstraints
 from bayesopt.policy import Policy
@@ -25,6 +27,7 @@ from bayesopt.storage.records import StorageError
 from bayesopt.suggestion import suggest
 from bayesopt.torch_settings import own_torch_settings
 from bayesopt.trial import Evaluation, NotFinite, Trial, TrialState, as_seen, copied
+from bayesopt.trial_rules import Claim
 
 Point = Mapping[str, Any] | Sequence[Any] | NDArray[Any]
 Gradients = ArrayLike | Sequence[Mapping[str, float] | None]
@@ -48,6 +51,9 @@ class AskTell:
 
     def __init__(self, settings: Settings, region: Region, ledger: Ledger) -> None:
         self._settings, self.region, self._ledger = settings, region, ledger
+        self._budget: CostBudget | None = None
+        if settings.cost_budget is not None:
+            self._budget = CostBudget(settings.cost_budget, settings.cost)
         self._lock = threading.RLock()
         self._in_loops: set[int] = set()  # numbers that are evaluated by loops of this object
 
@@ -76,6 +82,21 @@ class AskTell:
     def noise(self) -> Noise:
         """What is known about the noise."""
         return self._settings.noise
+
+    @property
+    def environment(self) -> Environment | None:
+        """Laws of the parameters that are random, and what is sought under them."""
+        return self._settings.environment
+
+    @property
+    def cost(self) -> Cost:
+        """What an evaluation costs."""
+        return self._settings.cost
+
+    @property
+    def cost_budget(self) -> float | None:
+        """What all evaluations may cost together."""
+        return self._settings.cost_budget
 
     @property
     def policy(self) -> Policy:
@@ -117,8 +138,8 @@ class AskTell:
         Parameters
         ----------
         n
-            None for one Trial, a number for a list of so many (fewer where a finite space ends),
-            chosen as `Policy.batch` says.
+            None for one Trial, a number for a list of so many (fewer where a finite space or the
+            `cost_budget` ends), chosen as `Policy.batch` says.
         params
             A point of your own choice instead of the policy's.
 
@@ -126,6 +147,8 @@ class AskTell:
         ------
         SpaceExhausted
             If every point of a finite space has been tried.
+        BudgetSpent
+            If what is left of the `cost_budget` does not pay for it.
         ValueError, TypeError
             If `n` is not a positive whole number, or `params` is not a point of the space or
             violates a constraint.
@@ -139,7 +162,7 @@ class AskTell:
         if params is not None:
             point = self.region.check(self.space.check(params))
             with self._lock:
-                return copied(self._ledger.take(point))
+                return copied(self._ledger.take(point, self._budget))
         trial = self._ask()
         assert trial is not None
         return copied(trial)
@@ -150,7 +173,7 @@ class AskTell:
         while len(trials) < n:
             try:
                 trials.append(self.ask())
-            except SpaceExhausted:
+            except (SpaceExhausted, BudgetSpent):
                 if not trials:
                     raise
                 break
@@ -163,8 +186,7 @@ class AskTell:
             try:
                 chosen = self._choose(tuple(claim.number for claim in claims), claims[0].known)
                 trials = [
-                    self._ledger.commit(claim, trial, distinct=self.noise is False)
-                    for claim, trial in zip(claims, chosen, strict=False)
+                    self._commit(claim, trial) for claim, trial in zip(claims, chosen, strict=False)
                 ]
             except BaseException:
                 for claim in reversed(claims):
@@ -174,7 +196,7 @@ class AskTell:
                 self._ledger.give_back(claim.number)
             return [copied(trial) for trial in trials if trial is not None]
 
-    def _ask_in_loop(self, given: Sequence[Params], limit: int) -> Trial | None:
+    def _ask_in_loop(self, given: Sequence[Params], limit: int | None) -> Trial | None:
         """The next trial of a loop; None where the study has `limit` of them."""
         with self._lock:  # no other loop counts in between
             trial = self._ask(given, limit)
@@ -186,18 +208,23 @@ class AskTell:
         """The next trial; the arguments are those of `bayesopt.trial_rules.claim`."""
         with self._lock:
             while True:
-                claim = self._ledger.claim(given, limit, self._in_loops)
+                claim = self._ledger.claim(given, limit, self._in_loops, self._budget)
                 if claim is None or claim.trial is not None:
                     return None if claim is None else claim.trial
                 try:
                     (chosen,) = self._choose((claim.number,), claim.known)
-                    trial = self._ledger.commit(claim, chosen, distinct=self.noise is False)
+                    if self._budget is not None:
+                        self._budget.check(claim.known, chosen.params)
+                    trial = self._commit(claim, chosen)
                 except BaseException:
                     self._ledger.give_back(claim.number)
                     raise
                 if trial is not None:
                     _log.debug("Trial %d: %s", trial.number, dict(trial.params))
                     return trial
+
+    def _commit(self, claim: Claim, chosen: Trial) -> Trial | None:
+        return self._ledger.commit(claim, chosen, distinct=self.noise is False, budget=self._budget)
 
     def _choose(self, numbers: tuple[int, ...], known: Sequence[Trial]) -> list[Trial]:
         """Trials at the points that the policy chooses; they depend on nothing but the arguments.
@@ -280,12 +307,7 @@ class AskTell:
 
     def _checked_evaluation(self, evaluation: Evaluation) -> Evaluation:
         """With partial derivatives by name; raises ValueError where it does not fit the study."""
-        check_n_values(len(evaluation.values), self._settings.n_values)
-        self.outcome_constraints.check(evaluation)
-        named = by_name(evaluation, self.space)
-        if named.gradient:
-            self.policy.check_takes_derivatives()
-        return named
+        return checked_evaluation(evaluation, self._settings)
 
     def save(self) -> None:
         """Write results that could not be saved when they were told.

@@ -72,6 +72,8 @@ class Composition:
         Fitted to them.
     reference_point
         Of several objectives, in their scores; None: chosen from what was observed.
+    counting
+        (n,) which observed points may be the best, where parameters have roles; None: all.
     """
 
     policy: Policy
@@ -79,6 +81,7 @@ class Composition:
     seen: Observations
     models: OutcomeModels
     reference_point: tuple[float, ...] | None = None
+    counting: Tensor | None = None
 
     def inside(self) -> Tensor:
         """Which observed points (n,) lie in the region; all of them where none does.
@@ -86,6 +89,8 @@ class Composition:
         The models learn from the others too, but nobody can improve on them by an allowed point.
         """
         mask = torch.from_numpy(self.region.holds(self.seen.X.numpy()))
+        if self.counting is not None and bool((mask & self.counting).any()):
+            mask = mask & self.counting
         return mask if bool(mask.any()) else torch.ones_like(mask)
 
     def log_feasibility(self) -> Tensor:
@@ -149,7 +154,10 @@ class Composition:
     def shows_nothing_new(self, negligible: float) -> bool:
         """Whether an evaluation that is repeated gives the same again, noise being inferred."""
         everything = (*self.models.objectives, *self.models.constraints)
-        return all(0.0 < model.hyperparameters.noise < negligible for model in everything)
+        return all(
+            0.0 < float(torch.as_tensor(model.hyperparameters.noise).max()) < negligible
+            for model in everything
+        )
 
     def chances(self) -> list[LogProbability]:
         """Probabilities that a point is feasible, and gives anything, where that is not sure."""
@@ -159,6 +167,13 @@ class Composition:
         if self.models.success is not None:
             factors.append(self.models.success)
         return factors
+
+    def factors(self) -> list[LogProbability]:
+        """What an acquisition is multiplied by: `chances`, wary of what seldom succeeds."""
+        feasibility: list[LogProbability] = []
+        if self.seen.constraints:
+            feasibility.append(self._mean_feasibility())
+        return [*feasibility, *self._success()]
 
     def mean(self) -> AcquisitionFunction:
         """The posterior mean of the only objective, where points are feasible likely enough."""

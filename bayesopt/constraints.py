@@ -18,7 +18,15 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import Bounds, LinearConstraint, NonlinearConstraint
 
-from bayesopt.parameter import Array, Categorical, Float, Int
+from bayesopt.parameter import (
+    Array,
+    Fixed,
+    Float,
+    Int,
+    is_number,
+    numeric_range,
+    whose_values,
+)
 from bayesopt.space import Params, Space
 
 _THIN = 1e-7  # a nonlinear gap of less, relative to the spread of the values, is an equality
@@ -239,6 +247,8 @@ def user_values(space: Space, X: Array) -> Array:
             Z[:, j] = np.clip(np.exp(z) if parameter.log else z, parameter.low, parameter.high)
         elif isinstance(parameter, Int):
             Z[:, j] = parameter.low + parameter.index_of(X[:, j])
+        elif isinstance(parameter, Fixed):
+            Z[:, j] = numeric_range(parameter)[0]
     return Z
 
 
@@ -262,6 +272,8 @@ def parameters_of(space: Space, X: Array) -> list[Params]:
             columns.append([parameter.from_unit(unit) for unit in X[:, j].tolist()])
         elif isinstance(parameter, Int):
             columns.append((parameter.low + parameter.index_of(X[:, j])).tolist())
+        elif isinstance(parameter, Fixed):
+            columns.append([parameter.value] * len(X))
         else:
             columns.append([parameter.choices[i] for i in parameter.index_of(X[:, j]).tolist()])
     return [dict(zip(space.names, row, strict=True)) for row in zip(*columns, strict=True)]
@@ -269,7 +281,7 @@ def parameters_of(space: Space, X: Array) -> list[Params]:
 
 def values_of(space: Space, params: Params) -> Array:
     """Values z (d,) of checked parameters."""
-    numeric = [p.kind != "categorical" for p in space.parameters.values()]
+    numeric = [is_number(p) for p in space.parameters.values()]
     pairs = zip(space.names, numeric, strict=True)
     return np.array([float(params[name]) if is_number else 0.0 for name, is_number in pairs])
 
@@ -279,12 +291,13 @@ def _simplex(space: Space, simplex: Simplex, label: str) -> Linear:
     if unknown:
         raise ValueError(f"{label} names {unknown}, but the space has {list(space.names)}.")
     parameters = [space[name] for name in simplex.names]
-    for name, parameter in zip(simplex.names, parameters, strict=True):
+    for name, given in zip(simplex.names, parameters, strict=True):
+        parameter = whose_values(given)
         if not isinstance(parameter, Float) or parameter.log:
             raise ValueError(f"{label}: '{name}' must be a Float without log, not {parameter!r}.")
         if parameter.low < 0:
             raise ValueError(f"{label}: '{name}' must not be negative; give it low >= 0.")
-    least, most = (math.fsum(getattr(p, end) for p in parameters) for end in ("low", "high"))
+    least, most = (math.fsum(ends) for ends in zip(*map(numeric_range, parameters), strict=True))
     if not least <= simplex.total <= most:
         raise ValueError(
             f"{label}: by their bounds the parameters sum to between {least} and {most}, "
@@ -293,6 +306,8 @@ def _simplex(space: Space, simplex: Simplex, label: str) -> Linear:
     A = np.array([[float(name in simplex.names) for name in space.names]])
     bound = np.array([simplex.total])
     parts = tuple(space.names.index(name) for name in simplex.names)
+    if any(isinstance(parameter, Fixed) for parameter in parameters):
+        parts = ()  # what is left of the whole is an equality as any other
     return Linear(label, A, bound, bound, _size(space, A), parts)
 
 
@@ -305,7 +320,8 @@ def _linear(space: Space, constraint: LinearConstraint, label: str) -> Linear:
         )
     if not np.isfinite(A).all():
         raise ValueError(f"{label}: A must be finite.")
-    wrong = [space.names[j] for j in space.columns("categorical") if A[:, j].any()]
+    numeric = [is_number(p) for p in space.parameters.values()]
+    wrong = [name for j, name in enumerate(space) if A[:, j].any() and not numeric[j]]
     if wrong:
         raise ValueError(
             f"{label}: {wrong} are categories, which have no size; their columns of A must be 0. "
@@ -379,10 +395,7 @@ def _bounds(constraint: Any, size: int, label: str) -> tuple[Array, Array]:
 
 
 def _size(space: Space, A: Array) -> Array:
-    largest = [
-        0.0 if isinstance(p, Categorical) else max(abs(p.low), abs(p.high))
-        for p in space.parameters.values()
-    ]
+    largest = [max(map(abs, numeric_range(p))) for p in space.parameters.values()]
     size: Array = np.abs(A) @ np.array(largest)
     return size
 

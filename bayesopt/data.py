@@ -35,7 +35,7 @@ from bayesopt.trial import Trial, TrialState
 _STEEPEST = 1e15  # in scores: the rounding of a point would change its value as much as all do
 _FARTHER_WITH_SLOPES = 500.0
 
-Noise = Literal["auto", False] | float
+Noise = Literal["auto", "heteroscedastic", False] | float
 Direction = Literal["minimize", "maximize"]
 Outcome = int | str
 """One of the numbers that an evaluation gives: an objective by its position, or an outcome
@@ -176,6 +176,7 @@ def dataset(
     outcome: Outcome = 0,
     allowed: NDArray[np.bool_] | None = None,
     within: tuple[float, float] | None = None,
+    group: NDArray[np.int64] | None = None,
 ) -> Dataset:
     """Gather the complete trials.
 
@@ -184,8 +185,8 @@ def dataset(
     space, trials, direction
         The study; at least one trial must be complete.
     noise
-        "auto": inferred where a trial has no standard error of its own; False: none; a number:
-        the known standard deviation, in the user's units.
+        "auto", "heteroscedastic": inferred where a trial has no standard error of its own; False:
+        none; a number: the known standard deviation, in the user's units.
     truncate
         If c: every value worse than ``median + c (median - best)`` counts as that bad. What lies
         far behind the median need only be known to be bad, and one huge value would flatten all
@@ -198,6 +199,8 @@ def dataset(
         not poor among these counts as it is.
     within
         Values outside of this interval count as its ends.
+    group
+        (n,) what is poor is said for each group of evaluations by itself; None: they are one.
     """
     done = complete(trials)
     value = observed_values(done, outcome)
@@ -208,10 +211,7 @@ def dataset(
     if truncate is not None:
         with_slopes = [bool(t.evaluation and t.evaluation.gradient) for t in done]
         c = truncate * np.where(with_slopes, _FARTHER_WITH_SLOPES, 1.0)
-        limit = poor_from(raw, c)
-        if allowed is not None and allowed.any():
-            limit = np.minimum(limit, poor_from(raw[allowed], c))
-        score = np.maximum(raw, limit)
+        score = np.maximum(raw, _limits(raw, c, allowed, group))
     counts = score == raw
     unit = float(np.abs(score).max()) or 1.0
     score = score / unit
@@ -230,6 +230,20 @@ def dataset(
         dY=slopes[0],
         dYvar=slopes[1],
     )
+
+
+def _limits(
+    raw: Array, c: Array, allowed: NDArray[np.bool_] | None, group: NDArray[np.int64] | None
+) -> Array:
+    """Below which scores (n,) are poor, among those of their group, and of what is allowed in it."""
+    limit = np.empty_like(raw)
+    for one in [None] if group is None else np.unique(group):
+        rows = np.ones(len(raw), dtype=np.bool_) if one is None else group == one
+        limit[rows] = poor_from(raw[rows], c[rows])
+        inside = rows if allowed is None else rows & allowed
+        if inside.any():
+            limit[rows] = np.minimum(limit[rows], poor_from(raw[inside], c[rows]))
+    return limit
 
 
 def poor_from(score: Array, c: float | Array) -> float | Array:
@@ -265,7 +279,7 @@ def _slopes(
 
 
 def _noise_variance(trials: list[Trial], noise: Noise, scaling: Scaling, outcome: Outcome) -> Array:
-    default = np.nan if noise == "auto" else float(noise)
+    default = np.nan if isinstance(noise, str) else float(noise)
     given = [_observed(trial, outcome)[1] for trial in trials]
     sd = [default if each is None else each for each in given]
     with np.errstate(over="ignore"):

@@ -19,8 +19,9 @@ import torch
 from bayesopt.data import Dataset, observed_values
 from bayesopt.models.calibration import leave_one_out
 from bayesopt.models.fully_bayesian import FullyBayesianGaussianProcess
-from bayesopt.models.outcomes import OutcomeModels
-from bayesopt.models.surrogate import Surrogate
+from bayesopt.models.joint.process import JointGaussianProcess, TargetProcess
+from bayesopt.models.outcomes import OutcomeModels, Process
+from bayesopt.models.replicates import replicates
 from bayesopt.observations import Observations
 from bayesopt.space import Space
 from bayesopt.trial import Trial
@@ -218,37 +219,46 @@ def explain(
         noise=of_first.noise,
         noise_sd=of_first.noise_sd,
         lengthscales=of_first.lengthscales,
-        has_trend=model.hyperparameters.trend is not None,
+        has_trend=getattr(model.hyperparameters, "trend", None) is not None,
         calibration=of_first.calibration,
         others=others,
     )
 
 
 def _of_outcome(
-    model: Surrogate, data: Dataset, space: Space, n_met: int | None
+    model: Process, data: Dataset, space: Space, n_met: int | None
 ) -> OutcomeExplanation:
+    assert not isinstance(model, TargetProcess)
     exact = bool((data.Yvar == 0).all())
     noise = model.new_noise if data.noise_is_inferred else data.Yvar.median()
     sd = np.array([float(noise.sqrt())])
-    lengthscale = model.hyperparameters.lengthscale.tolist()
+    if isinstance(model, JointGaussianProcess):
+        lengthscales = {space.names[j]: scale for j, scale in sorted(model.lengthscales.items())}
+    else:
+        in_order = model.hyperparameters.lengthscale.tolist()
+        lengthscales = dict(zip(space.names, in_order, strict=True))
     return OutcomeExplanation(
         n_met=n_met,
         noise="none" if exact else "inferred" if data.noise_is_inferred else "known",
         noise_sd=0.0 if exact else float(data.scaling.value_sd(sd)[0]),
-        lengthscales=dict(zip(space.names, lengthscale, strict=True)),
+        lengthscales=lengthscales,
         calibration=_calibration(model, data),
     )
 
 
-def _calibration(model: Surrogate, data: Dataset) -> Calibration:
+def _calibration(model: Process, data: Dataset) -> Calibration:
+    assert not isinstance(model, TargetProcess)
     members = model.models if isinstance(model, FullyBayesianGaussianProcess) else (model,)
     left_out = [leave_one_out(member) for member in members]
     means = torch.stack([one.mean for one in left_out])
     mean = means.mean(0)
     variance = torch.stack([one.variance for one in left_out]).mean(0) + means.var(0, correction=0)
-    error = data.Y.squeeze(-1) - mean
+    if len(mean) < len(data):  # the models learnt from the means of repetitions, and foresee those
+        data = replicates(data).data
+    observed = model.latent if isinstance(model, JointGaussianProcess) else data.Y.squeeze(-1)
+    error = observed - mean
     residual = (error / variance.sqrt()).numpy()
-    spread = float(data.Y.var(correction=0)) * len(data)
+    spread = float(observed.var(correction=0)) * len(data)
     return Calibration(
         coverage=float((np.abs(residual) <= _WITHIN).mean()),
         residual_mean=float(residual.mean()),

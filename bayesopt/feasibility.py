@@ -17,7 +17,7 @@ import numpy as np
 from bayesopt.constraints import Constraint, Nonlinear, user_values
 from bayesopt.feasible_set import FeasibleSet
 from bayesopt.lattice import neighbours
-from bayesopt.parameter import Array, Categorical, Float, Int
+from bayesopt.parameter import Array, Float, Int
 from bayesopt.polytope import Polytope
 from bayesopt.sampling import sobol, thrown
 from bayesopt.space import Space
@@ -121,7 +121,7 @@ def _projected(space: Space, polytope: Polytope, x: Array) -> Array:
     """The point of a polytope nearest to x (d,), by the sum of distances."""
     unit, target = np.ones(len(space)), user_values(space, x[None])[0]
     for j, parameter in enumerate(space.parameters.values()):
-        if not isinstance(parameter, Categorical):
+        if isinstance(parameter, Float | Int):
             width = float(parameter.high) - float(parameter.low)
             unit[j] = abs(target[j]) if parameter.log else width
     z = polytope.nearest(target, unit)

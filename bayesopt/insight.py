@@ -1,23 +1,26 @@
 """What the models of all trials say: the points to use, predictions, feasibility, explanations."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 import torch
 
+from bayesopt.acquisition.pending import noise_at, noise_of_next
 from bayesopt.composition import Composition
 from bayesopt.data import complete
 from bayesopt.explanation import Explanation, explain
-from bayesopt.observations import observations
+from bayesopt.fitted import fitted, fitted_with_roles
+from bayesopt.models.outcomes import OutcomeModels
+from bayesopt.observations import Observations, observations
 from bayesopt.parameter import Array
 from bayesopt.pareto_front import ParetoFront, pareto_front
 from bayesopt.recommend import Recommendation, Rule, recommend
 from bayesopt.region import Region
 from bayesopt.settings import Settings
 from bayesopt.space import Params
-from bayesopt.suggestion import fitted
+from bayesopt.target import target_of
 from bayesopt.torch_settings import own_torch_settings
 from bayesopt.trial import Trial, TrialState
 
@@ -56,11 +59,26 @@ class Insight:
             )
         if rule == "auto":
             rule = self._automatic_rule()
+        if rule == "best_observed" and self._seeks_elsewhere:
+            raise ValueError(
+                "The rule 'best_observed' is for observations of what is sought, but those of a "
+                f"{self.settings.space.role} are of something else; use 'best_mean' or "
+                "'best_evaluated_mean'."
+            )
         with own_torch_settings():
             found = self._fitted(self.settings.policy.search.truncate)
-            return recommend(found, complete(self.trials), rule, self.settings.seed)
+            best = recommend(found, complete(self.trials), rule, self.settings.seed)
+        return replace(best, params=self.settings.space.reported(best.params))
+
+    @property
+    def _seeks_elsewhere(self) -> bool:
+        """Whether evaluations are also made of something else than what is sought."""
+        space = self.settings.space
+        return space.role is not None and not (space.role == "task" and target_of(space).is_one)
 
     def _automatic_rule(self) -> Rule:
+        if self._seeks_elsewhere:
+            return "best_mean"
         done = complete(self.trials)
         X = self.settings.space.to_units([trial.params for trial in done])
         if not self.region.holds(X).any():
@@ -79,14 +97,21 @@ class Insight:
             found = self._fitted(None)
             return pareto_front(found, self.trials, self.settings.reference_point)
 
-    def predict(self, points: Sequence[Params]) -> tuple[Array, Array]:
+    def predict(
+        self, points: Sequence[Params], observation_noise: bool = False
+    ) -> tuple[Array, Array]:
         """Mean and standard deviation at n points, in the user's units: (n,), or (n, m) of m > 1
-        objectives."""
+        objectives; of the function, or of a new observation of it."""
         X = torch.from_numpy(self.settings.space.to_units(points))
         with own_torch_settings(), torch.no_grad():
             found = self._fitted(None)
             pairs = zip(found.models.objectives, found.seen.objectives, strict=True)
-            moments = [(data.scaling, *model.marginals(X)) for model, data in pairs]
+            moments = []
+            for model, data in pairs:
+                mean, variance = model.marginals(X)
+                if observation_noise:
+                    variance = variance + noise_at(model, noise_of_next(model, data), X)
+                moments.append((data.scaling, mean, variance))
         means = [scaling.value(mean.numpy()) for scaling, mean, _ in moments]
         sds = [scaling.value_sd(variance.sqrt().numpy()) for scaling, _, variance in moments]
         if len(means) == 1:
@@ -132,21 +157,35 @@ class Insight:
             settings.noise,
             settings.outcome_constraints,
         )
-        return ", ".join(settings.policy.described(seen))
+        return ", ".join(self._described(seen))
+
+    def _described(self, seen: Observations) -> tuple[str, str]:
+        model, acquisition = self.settings.policy.described(seen)
+        if self.settings.noise_varies and self.settings.policy.acquisition != "random":
+            model += ", heteroscedastic noise"
+        return model, acquisition
 
     def explain(self) -> Explanation:
         """What the models have learnt."""
-        policy = self.settings.policy
         with own_torch_settings():
-            found = self._fitted(policy.search.truncate)
+            seen, models = self._observed(self.settings.policy.search.truncate)
             return explain(
-                found.seen,
-                found.models,
+                seen,
+                models,
                 self.settings.outcome_constraints.names,
                 self.settings.space,
                 list(self.trials),
-                policy.described(found.seen),
+                self._described(seen),
             )
+
+    def _observed(self, truncate: float | None) -> tuple[Observations, OutcomeModels]:
+        """What was observed, and its models: with roles those over all columns."""
+        if self.settings.space.role is None:
+            found = self._fitted(truncate)
+            return found.seen, found.models
+        rng = np.random.default_rng(self.settings.seed)
+        search, _ = fitted_with_roles(self.settings, self.trials, self.region, truncate, rng)
+        return search.seen, search.models
 
     def _fitted(self, truncate: float | None) -> Composition:
         """The models of all trials so far; the same as long as no trial comes or ends."""

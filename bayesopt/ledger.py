@@ -14,6 +14,7 @@ from textwrap import shorten
 from typing import Any, Protocol, TypeVar
 
 from bayesopt import trial_rules
+from bayesopt.budget import CostBudget
 from bayesopt.space import Params
 from bayesopt.storage.memory import Memory
 from bayesopt.storage.owner import Holder
@@ -122,6 +123,7 @@ class Ledger:
         given: Sequence[Params] = (),
         limit: int | None = None,
         running: Collection[int] = (),
+        budget: CostBudget | None = None,
     ) -> Claim | None:
         """A trial to evaluate, or a number whose point is to be chosen (see `trial_rules.claim`).
 
@@ -131,7 +133,9 @@ class Ledger:
             If it cannot be saved.
         """
         by = self._us
-        record = self._plan(lambda draft: trial_rules.claim(draft, by, given, limit, running))
+        record = self._plan(
+            lambda draft: trial_rules.claim(draft, by, given, limit, running, budget)
+        )
         if record is None:
             return None
         self._keep_alive()
@@ -152,16 +156,18 @@ class Ledger:
         self._keep_alive()
         return self._with_what_is_known([record.number for record in records])
 
-    def take(self, params: Params) -> Trial:
+    def take(self, params: Params, budget: CostBudget | None = None) -> Trial:
         """A new running trial at a point of the user's.
 
         Raises
         ------
+        BudgetSpent
+            If the budget does not pay for it.
         StorageError
             If it cannot be saved.
         """
         by = self._us
-        trial = self._plan(lambda draft: trial_rules.take(draft, by, params)).trial
+        trial = self._plan(lambda draft: trial_rules.take(draft, by, params, budget)).trial
         assert trial is not None
         self._keep_alive()
         return trial
@@ -197,7 +203,9 @@ class Ledger:
         known = tuple(self._trials_of(records))
         return [Claim(number, None, known, seen, revision) for number in ours]
 
-    def commit(self, claim: Claim, trial: Trial, distinct: bool) -> Trial | None:
+    def commit(
+        self, claim: Claim, trial: Trial, distinct: bool, budget: CostBudget | None = None
+    ) -> Trial | None:
         """Make a chosen point the trial of the number; None: claim again.
 
         Parameters
@@ -206,6 +214,8 @@ class Ledger:
             What was claimed, and what came of it.
         distinct
             Whether no two trials may have the same point.
+        budget
+            What all trials together may cost, where that is known.
 
         Raises
         ------
@@ -213,7 +223,9 @@ class Ledger:
             If it cannot be saved.
         """
         by = self._us
-        return self._plan(lambda draft: trial_rules.commit(draft, by, claim, trial, distinct))
+        return self._plan(
+            lambda draft: trial_rules.commit(draft, by, claim, trial, distinct, budget)
+        )
 
     def give_back(self, number: int) -> None:
         """Undo a claim: the number is up for the next (see `trial_rules.give_back`).

@@ -8,8 +8,11 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
+from bayesopt.arguments import checked_n_evals
 from bayesopt.ask_tell import Point
+from bayesopt.cost import CostGiven
 from bayesopt.data import Direction, Noise
+from bayesopt.environment import Environment
 from bayesopt.execution.objective import AllEvaluationsFailed, Objective, check_signature
 from bayesopt.outcome_constraints import OutcomeBounds
 from bayesopt.policy import Policy
@@ -22,13 +25,16 @@ from bayesopt.trial import Evaluation, TrialState
 def minimize(
     fun: Objective,
     space: object,
-    n_evals: int,
+    n_evals: int | None = None,
     *,
     noise: Noise = "auto",
     constraints: object = (),
     outcome_constraints: OutcomeBounds | None = None,
     direction: Direction | Sequence[Direction] | None = None,
     reference_point: Sequence[float] | None = None,
+    environment: Environment | Mapping[Any, Any] | None = None,
+    cost: CostGiven = None,
+    cost_budget: float | None = None,
     policy: Policy | None = None,
     n_initial: int | None = None,
     x0: Point | Sequence[Point] | None = None,
@@ -58,7 +64,7 @@ def minimize(
         A Space, a list of (low, high) pairs, or `scipy.optimize.Bounds`.
     n_evals
         Number of evaluations in all: failed ones, those in `y0` and those that the storage holds
-        already included.
+        already included. None: as many as the `cost_budget` allows.
     noise
         "auto": inferred; False: deterministic, no point is tried twice; a number: the known
         standard deviation of one value.
@@ -75,6 +81,16 @@ def minimize(
     reference_point
         For several objectives a value for each: what is worse in one of them counts for nothing.
         None: chosen from what was observed.
+    environment
+        Laws of the parameters with ``role="environment"``: ``{"wind": scipy.stats.norm(3, 1)}``,
+        ``{"fold": {0: 0.5, 1: 0.5}}``. What is best on average over them is sought, or, with a
+        `bayesopt.Environment`, in their worst cases.
+    cost
+        What an evaluation costs: a number; a dict by the values of the parameter that has a role; a
+        function, called as `fun` is; or "learn", from ``Evaluation(value, cost=...)``. None: each
+        costs 1.
+    cost_budget
+        What all evaluations may cost together: the search ends before more is spent.
     policy
         How points are chosen (see `bayesopt.Policy`).
     n_initial
@@ -112,6 +128,9 @@ def minimize(
         known to meet the outcome constraints), ``message``, ``x_iters``, ``func_vals`` (NaN where
         it failed), ``study``, and ``explain()``, which says what the model has learnt.
 
+        In ``x`` and ``params`` a parameter that has a role is at its target; an environment is left
+        out, and so is a task that has no target.
+
         With outcome constraints also ``feasibility`` (probability that the point meets them) and
         ``constraints`` (their values seen there, by name).
 
@@ -146,6 +165,9 @@ def minimize(
             constraints=constraints,
             outcome_constraints=outcome_constraints,
             reference_point=reference_point,
+            environment=environment,
+            cost=cost,
+            cost_budget=cost_budget,
             policy=policy,
             n_initial=n_initial,
             seed=seed,
@@ -165,13 +187,16 @@ def minimize(
 def maximize(
     fun: Objective,
     space: object,
-    n_evals: int,
+    n_evals: int | None = None,
     *,
     noise: Noise = "auto",
     constraints: object = (),
     outcome_constraints: OutcomeBounds | None = None,
     direction: Direction | Sequence[Direction] | None = None,
     reference_point: Sequence[float] | None = None,
+    environment: Environment | Mapping[Any, Any] | None = None,
+    cost: CostGiven = None,
+    cost_budget: float | None = None,
     policy: Policy | None = None,
     n_initial: int | None = None,
     x0: Point | Sequence[Point] | None = None,
@@ -203,6 +228,9 @@ def maximize(
             constraints=constraints,
             outcome_constraints=outcome_constraints,
             reference_point=reference_point,
+            environment=environment,
+            cost=cost,
+            cost_budget=cost_budget,
             policy=policy,
             n_initial=n_initial,
             seed=seed,
@@ -237,7 +265,7 @@ def _only_maximize(direction: object) -> Literal["maximize"]:
 def _optimize(
     fun: Objective,
     space: object,
-    n_evals: int,
+    n_evals: int | None,
     x0: Point | Sequence[Point] | None,
     y0: ArrayLike | Evaluation | Sequence[Evaluation] | None,
     of_study: dict[str, Any],
@@ -246,6 +274,7 @@ def _optimize(
     # A study that is made stays in its storage: what does not fit its space is refused before.
     space = Space.of(space)
     check_signature(fun, space)
+    n_evals = checked_n_evals(n_evals, of_study["cost_budget"])
     if y0 is not None and x0 is None:
         raise ValueError("`y0` holds the values at the points `x0`, but `x0` was not given.")
     first = _starting_points(space, x0)

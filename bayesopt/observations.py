@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from jaxtyping import Bool
 from jaxtyping import Float as Shaped
+from numpy.typing import NDArray
 from torch import Tensor
 
 from bayesopt.data import Dataset, Direction, Noise, complete, dataset, observed_values
@@ -85,6 +86,19 @@ class Observations:
             worst = torch.maximum(worst, missed)
         return worst
 
+    def moved(self, X: Shaped[Tensor, "n d"], stays: Bool[Tensor, " n"]) -> "Observations":
+        """The same at other points X: what does not stay where it was says nothing exact there."""
+
+        def of(data: Dataset) -> Dataset:
+            Yvar = torch.where(stays.unsqueeze(-1), data.Yvar, torch.nan)
+            return replace(data, X=X, Yvar=Yvar)
+
+        return replace(
+            self,
+            objectives=tuple(of(data) for data in self.objectives),
+            constraints=tuple(replace(c, data=of(c.data)) for c in self.constraints),
+        )
+
     def at(self, rows: Tensor) -> "Observations":
         """Some of the complete trials, by a mask or by their numbers."""
         return replace(
@@ -124,12 +138,22 @@ def observations(
     """
     evaluations = [trial.evaluation for trial in complete(trials) if trial.evaluation]
     met = limits.holds(limits.observed(evaluations))
+    group = _tasks(space, complete(trials))
     of_objectives = truncate if len(directions) == 1 else None
     allowed = met if limits else None
     failed = [trial.params for trial in trials if trial.state is TrialState.FAILED]
     return Observations(
         objectives=tuple(
-            dataset(space, trials, direction, noise, of_objectives, outcome=i, allowed=allowed)
+            dataset(
+                space,
+                trials,
+                direction,
+                noise,
+                of_objectives,
+                outcome=i,
+                allowed=allowed,
+                group=group,
+            )
             for i, direction in enumerate(directions)
         ),
         constraints=tuple(
@@ -139,6 +163,14 @@ def observations(
         met=torch.from_numpy(met),
         X_failed=torch.from_numpy(space.to_units(failed)),
     )
+
+
+def _tasks(space: Space, done: Sequence[Trial]) -> NDArray[np.int64] | None:
+    """Which task (n,) was evaluated, where there are tasks: each has values of its own size."""
+    if space.role != "task":
+        return None
+    (column,) = space.role_columns
+    return np.unique(space.to_units([trial.params for trial in done])[:, column], return_inverse=True)[1]
 
 
 def _constraint(

@@ -5,11 +5,14 @@ from dataclasses import replace
 from os import PathLike, fspath
 from typing import Any
 
+from bayesopt.differences import differences
 from bayesopt.ledger import Store
-from bayesopt.settings import Settings, differences
+from bayesopt.settings import Settings
 from bayesopt.storage.memory import Memory
 
 DEFAULT_NAME = "study"
+
+_MAY_DIFFER = ("policy", "cost_budget")
 
 
 def open_study(
@@ -50,13 +53,17 @@ def open_study(
     store = _database(storage, name, given.to_json())
     if store.is_new:
         return store, given
-    policy = None if "policy" in free else given.policy
-    stored = Settings.from_json(store.settings, constraints=given.constraints, policy=policy)
+    stored = Settings.from_json(
+        store.settings,
+        constraints=given.constraints,
+        policy=None if "policy" in free else given.policy,
+        cost=None if "cost" in free else given.cost,
+    )
     if stored.n_values != given.n_values:  # a reference point belongs to as many objectives
         free = [key for key in free if key != "reference_point"]
     settings = replace(given, **{key: getattr(stored, key) for key in free})
     different = [
-        line for line in differences(store.settings, settings) if not line.startswith("policy")
+        line for line in differences(store.settings, settings) if not line.startswith(_MAY_DIFFER)
     ]
     if different:
         raise ValueError(

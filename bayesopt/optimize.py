@@ -91,9 +91,9 @@ def maximize(
     region = space if isinstance(space, Region) else Region(space)
     if region.size is not None and region.size <= _LARGEST_GRID:
         X = region.grid()
-        return _best_first(X, _values(acquisition, X))
+        return _best_first(X, values(acquisition, X))
     X = candidates(region, incumbents, effort, rng)
-    v = _values(acquisition, X)
+    v = values(acquisition, X)
     start = spread_out(X, v, effort.n_starts)
     X_found, v_found = _climb(acquisition, region, X[start], v[start], effort.max_calls)
     return _best_first(np.concatenate((X_found, X)), np.concatenate((v_found, v)))
@@ -147,8 +147,8 @@ def _around(incumbents: Array, n: int, rng: np.random.Generator) -> Array:
     return moved
 
 
-def _values(acquisition: Acquisition, X: Array) -> Array:
-    """Values (n,) without gradients; what is not a number counts as worst."""
+def values(acquisition: Acquisition, X: Array) -> Array:
+    """Values (n,) at points (n, d), without gradients; what is not a number counts as worst."""
     with torch.no_grad():
         chunks = torch.split(torch.from_numpy(X), _CHUNK)
         v = torch.cat([acquisition(chunk.unsqueeze(-2)) for chunk in chunks]).numpy()
@@ -226,7 +226,7 @@ def _climb_inside(
         return -float(value[0]), -gradient[0].numpy()
 
     found = np.array([region.climb(negative, x, max_calls) for x in X])
-    value = _values(acquisition, found)
+    value = values(acquisition, found)
     better = value > v
     return np.where(better[:, None], found, X), np.where(better, value, v)
 
@@ -242,9 +242,10 @@ def _climb_lattice(
         count = [len(rows) for rows in around]
         if sum(count) == 0:
             break
-        values = np.split(_values(acquisition, np.concatenate(around)), np.cumsum(count)[:-1])
+        everything = values(acquisition, np.concatenate(around))
         improved = []
-        for start, rows, value in zip(moving, around, values, strict=True):
+        of_each = np.split(everything, np.cumsum(count)[:-1])
+        for start, rows, value in zip(moving, around, of_each, strict=True):
             if len(value) > 0 and value.max() > v[start]:
                 X[start], v[start] = rows[int(np.argmax(value))], value.max()
                 improved.append(start)

@@ -10,15 +10,18 @@ there, so that nothing has to be rounded after a search.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bayesopt.fixed_value import Fixed as Fixed
+from bayesopt.roles import Choice as Choice
+from bayesopt.roles import WithRole
+
 Array = NDArray[np.float64]
-Choice = str | int | float | bool | None
 
 _LARGEST_INT = 2**53  # beyond it a float64 column cannot tell two neighbours apart
 
@@ -39,8 +42,8 @@ def _whole(value: object, what: str) -> int:
     return int(value)  # type: ignore[call-overload, no-any-return]
 
 
-@dataclass(frozen=True)
-class Float:
+@dataclass(frozen=True, repr=False)
+class Float(WithRole):
     """A real parameter between `low` and `high`, both included.
 
     Parameters
@@ -49,11 +52,18 @@ class Float:
         Finite bounds in the user's units, ``low < high``.
     log
         Search on the logarithmic scale; needs ``low > 0``.
+    role
+        "fidelity": how exact an evaluation is, where a less exact one is cheaper;
+        "environment": what nobody will control when the best point is used. None: searched for
+        its best value.
+    target
+        The fidelity for which the best point is sought.
 
     Raises
     ------
     ValueError
-        If the bounds are not finite, not in order, or not positive where `log` asks for it.
+        If the bounds are not finite, not in order, or not positive where `log` asks for it; if the
+        role is not one of these, a fidelity has no target, or a target is not a value.
     """
 
     low: float
@@ -74,6 +84,7 @@ class Float:
             raise ValueError(f"Float({low}, {high}) is too narrow for log=True; leave it out.")
         object.__setattr__(self, "low", low)
         object.__setattr__(self, "high", high)
+        self._check_role(self.check)
 
     def check(self, value: object) -> float:
         """Return `value` as a float of this range; raises ValueError or TypeError."""
@@ -114,8 +125,8 @@ class Float:
         return math.log(value) if self.log else value
 
 
-@dataclass(frozen=True)
-class Int:
+@dataclass(frozen=True, repr=False)
+class Int(WithRole):
     """A whole-number parameter between `low` and `high`, both included.
 
     Parameters
@@ -124,11 +135,14 @@ class Int:
         Whole bounds, ``low < high``, at most 2**53 in size.
     log
         Search on the logarithmic scale; needs ``low >= 1``.
+    role, target
+        As of a `Float`.
 
     Raises
     ------
     ValueError
-        If the bounds are not whole, not in order, or not positive where `log` asks for it.
+        If the bounds are not whole, not in order, or not positive where `log` asks for it, or role
+        and target are not what they are for a `Float`.
     """
 
     low: int
@@ -147,6 +161,7 @@ class Int:
             raise ValueError(f"Int with log=True needs low >= 1, but got low={self.low!r}.")
         object.__setattr__(self, "low", low)
         object.__setattr__(self, "high", high)
+        self._check_role(self.check)
 
     @property
     def size(self) -> int:
@@ -203,19 +218,28 @@ class Int:
         return self.unit_of(np.clip(index, 0, self.size - 1))
 
 
-@dataclass(frozen=True)
-class Categorical:
+@dataclass(frozen=True, repr=False)
+class Categorical(WithRole):
     """A parameter that takes one of several values without an order.
 
     Parameters
     ----------
     choices
         Different values: strings, numbers, booleans or None.
+    role
+        "source": which of several models, simulators or machines evaluates; "task": which of
+        several related problems is evaluated; "environment": what nobody will control when the
+        best point is used. None: searched for its best value.
+    target
+        The source, or the task, for which the best point is sought. With it no other task is ever
+        asked for: the others bring earlier results. Tasks without it: the best point for their
+        sum is sought.
 
     Raises
     ------
     ValueError
-        If there is no choice, or one stands twice.
+        If there is no choice, or one stands twice, or the role is not one of these, a source has
+        no target, or a target is not a choice.
     TypeError
         If a choice is not a string, a number, a boolean or None.
     """
@@ -246,6 +270,7 @@ class Categorical:
             if choice in choices[:position]:
                 raise ValueError(f"The choice {choice!r} stands twice in {list(choices)!r}.")
         object.__setattr__(self, "choices", choices)
+        self._check_role(self.check)
 
     @property
     def size(self) -> int:
@@ -285,8 +310,27 @@ class Categorical:
         return self.unit_of(np.clip(np.floor(unit * self.size), 0, self.size - 1))
 
 
-Parameter = Float | Int | Categorical
-KINDS: dict[str, type[Parameter]] = {p.kind: p for p in (Float, Int, Categorical)}
+Parameter = Float | Int | Categorical | Fixed
+KINDS: dict[str, type[Float | Int | Categorical]] = {p.kind: p for p in (Float, Int, Categorical)}
+
+
+def is_number(parameter: Parameter) -> bool:
+    """Whether its values are numbers, which can be added up."""
+    return not isinstance(whose_values(parameter), Categorical)
+
+
+def numeric_range(parameter: Parameter) -> tuple[float, float]:
+    """Smallest and largest value in the user's units; 0 and 0 where values are no numbers."""
+    if isinstance(parameter, Float | Int):
+        return float(parameter.low), float(parameter.high)
+    if isinstance(parameter, Fixed) and is_number(parameter):
+        return float(parameter.value), float(parameter.value)
+    return 0.0, 0.0
+
+
+def whose_values(parameter: Parameter) -> Float | Int | Categorical:
+    """The parameter whose value is fixed, or the one that came."""
+    return parameter.parameter if isinstance(parameter, Fixed) else parameter  # type: ignore[return-value]
 
 
 def _check_bounds(low: float, high: float, what: str) -> None:
@@ -294,3 +338,22 @@ def _check_bounds(low: float, high: float, what: str) -> None:
         raise ValueError(f"{what}: the bounds must be finite numbers.")
     if low >= high:
         raise ValueError(f"{what}: `low` must be smaller than `high`.")
+
+
+def to_json(parameter: Parameter) -> dict[str, Any]:
+    """Plain dict for `from_json`; role and target are left out where there is none."""
+    if isinstance(parameter, Fixed):
+        raise TypeError(f"A fixed parameter is no part of a study: {parameter!r}.")
+    described: dict[str, Any] = {"kind": parameter.kind}
+    if isinstance(parameter, Categorical):
+        described["choices"] = list(parameter.choices)
+    else:
+        described |= {"low": parameter.low, "high": parameter.high, "log": parameter.log}
+    of_role = {"role": parameter.role, "target": parameter.target}
+    return described | {key: value for key, value in of_role.items() if value is not None}
+
+
+def from_json(described: Mapping[str, Any]) -> Parameter:
+    """Inverse of `to_json`; other entries than a name are refused."""
+    given = {key: value for key, value in described.items() if key not in ("name", "kind")}
+    return KINDS[described["kind"]](**given)

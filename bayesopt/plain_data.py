@@ -7,7 +7,6 @@ is not read back.
 
 from collections.abc import Mapping
 from dataclasses import MISSING, fields
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,6 +17,7 @@ from bayesopt.models.gaussian_process import GaussianProcess, Priors
 from bayesopt.models.prior import LogNormal, Normal, TruncatedNormal, Uniform
 from bayesopt.optimize import Effort
 from bayesopt.policy import Policy, Search
+from bayesopt.user_function import name_of
 
 _DATACLASSES: dict[str, Any] = {
     known.__name__: known
@@ -63,7 +63,7 @@ def encode(value: Any) -> Any:
     if kind in _WRITERS:
         return {"kind": kind.__name__, **_WRITERS[kind](value)}
     if callable(value):
-        return {"callable": _name_of(value)}
+        return {"callable": name_of(value)}
     return plain(value)
 
 
@@ -150,13 +150,6 @@ _READERS: dict[str, Any] = {
     "LinearConstraint": lambda values: LinearConstraint(**values),
     "Simplex": lambda values: Simplex(*values["names"], total=values["total"]),
 }
-
-
-def _name_of(function: Any) -> str:
-    if isinstance(function, partial):
-        return _name_of(function.func)
-    named = function if hasattr(function, "__qualname__") else type(function)
-    return f"{named.__module__ or 'builtins'}.{named.__qualname__}"
 
 
 def check_entries(what: str, described: Mapping[str, Any], known: set[str]) -> None:

@@ -36,6 +36,7 @@ from bayesopt.models.gaussian_process import GaussianProcess, KernelName
 from bayesopt.models.surrogate import HyperparametersName
 from bayesopt.observations import Observations
 from bayesopt.region import Region
+from bayesopt.roles import WITH_ARTICLE, Role
 
 ModelName = Literal["auto"] | KernelName
 AcquisitionName = Literal[
@@ -87,9 +88,11 @@ _IN_A_REGION: dict[str, Callable[..., AcquisitionFunction]] = {
 }
 """Those that look for other points than the candidate, and are told where: ``region=``."""
 
+_OF_SAME_NOISE = ("es", "pes", "mes", "jes", "lookahead")
 _AUTO = "ei"
 _JOINT = ("auto", *get_args(JointName))
 _OF_SEVERAL = ("auto", "nehvi", "random")
+_OF_ROLES = ("auto", "kg", "ei", "random")
 _SPOKEN = {
     "ei": "log expected improvement",
     "augmented": "log expected improvement (augmented for noise)",
@@ -244,7 +247,7 @@ class Policy:
                 "batch='joint' does not support hyperparameters='slice'; use batch='constant_liar'."
             )
 
-    def check_fits(self, n_objectives: int, constrained: bool) -> None:
+    def check_fits(self, n_objectives: int, constrained: bool, role: Role | None = None) -> None:
         """Raise ValueError where this policy cannot search what a study observes.
 
         Parameters
@@ -253,8 +256,12 @@ class Policy:
             Number of objectives.
         constrained
             Whether there are outcome constraints.
+        role
+            What some parameters are, if they are not simply searched (see `bayesopt.roles`).
         """
         several = n_objectives > 1
+        if role is not None:
+            self._check_takes_role(role, several)
         if several and self.acquisition not in _OF_SEVERAL:
             name = "an acquisition of your own" if callable(self.acquisition) else self.acquisition
             raise ValueError(
@@ -266,6 +273,37 @@ class Policy:
         if self.batch == "joint" and (several or constrained):
             what = "several objectives" if several else "outcome constraints"
             raise ValueError(f"batch='joint' does not support {what}; use batch='constant_liar'.")
+
+    def _check_takes_role(self, role: Role, several: bool) -> None:
+        if several:
+            raise ValueError(
+                f"Several objectives are not supported where a parameter is {WITH_ARTICLE[role]}: "
+                "leave its role out, or give one `direction`."
+            )
+        if not callable(self.acquisition) and self.acquisition not in _OF_ROLES:
+            raise ValueError(
+                f"Where a parameter is {WITH_ARTICLE[role]}, acquisition is one of "
+                f"{', '.join(map(repr, _OF_ROLES))} or a callable of your own, not "
+                f"{self.acquisition!r}."
+            )
+        if self.batch == "joint":
+            raise ValueError(
+                f"batch='joint' does not support a parameter that is {WITH_ARTICLE[role]}; use "
+                "batch='constant_liar'."
+            )
+
+    def check_takes_varying_noise(self) -> None:
+        """Raise ValueError where this policy cannot search under noise that varies."""
+        if self.hyperparameters == "slice":
+            raise ValueError(
+                "hyperparameters='slice' does not support noise='heteroscedastic'; use 'map' or "
+                "'mle'."
+            )
+        if self.acquisition in _OF_SAME_NOISE:
+            raise ValueError(
+                f"acquisition={self.acquisition!r} does not support noise='heteroscedastic'; use "
+                "'ei', 'noisy_ei', 'kgcp', 'kg' or 'nei'."
+            )
 
     @property
     def process(self) -> GaussianProcess:
@@ -294,8 +332,13 @@ class Policy:
             return constrained
         return self.acquisition in ("auto", "ei") and pending and self.batch != "constant_liar"
 
-    def check_takes_derivatives(self) -> None:
+    def check_takes_derivatives(self, role: Role | None = None) -> None:
         """Raise ValueError where the model cannot learn from partial derivatives."""
+        if role is not None:
+            raise ValueError(
+                "Partial derivatives are not supported where a parameter is "
+                f"{WITH_ARTICLE[role]}: leave the gradient out."
+            )
         if self.batch == "joint":
             raise ValueError(
                 "batch='joint' does not support partial derivatives: use batch='constant_liar', or "

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import LinearConstraint, OptimizeResult, linprog, milp
 
-from bayesopt.parameter import Array, Categorical
+from bayesopt.parameter import Array, numeric_range
 from bayesopt.space import Space
 
 _SLACK = 1e-9  # an inequality that can never be slack by more, relative to its row, is an equality
@@ -35,7 +35,7 @@ class Polytope:
     A, lower, upper
         (m, d), (m,), (m,); every row has entries of at most 1.
     low, high
-        (d,) bounds of y; both 0 for categories.
+        (d,) bounds of y; both 0 for categories, both the value of what is fixed.
     whole
         (d,) 1 where a column holds whole numbers, else 0.
     scale
@@ -53,10 +53,7 @@ class Polytope:
     @classmethod
     def of(cls, space: Space, A: Array, lower: Array, upper: Array) -> "Polytope":
         """Constraints in the user's units, brought to the scale of the solver's tolerance."""
-        ends = [
-            (0.0, 0.0) if isinstance(p, Categorical) else (float(p.low), float(p.high))
-            for p in space.parameters.values()
-        ]
+        ends = [numeric_range(p) for p in space.parameters.values()]
         low, high = np.array(ends).T
         whole, scale = np.zeros(len(space)), np.ones(len(space))
         whole[space.columns("int")] = 1

@@ -39,7 +39,8 @@ class Recommendation:
     Parameters
     ----------
     params
-        Parameter values by name.
+        Parameter values by name. One that has a role is at its target; an environment is left out,
+        and so is a task that has no target.
     mean, sd
         What the model expects there and how unsure it is; the observed value and 0 when
         observations are exact and the point was observed.

@@ -46,7 +46,7 @@ class Region:
     """
 
     def __init__(self, space: Space, constraints: object = ()) -> None:
-        self.space = space
+        self.space, self._given = space, constraints
         self.constraints: tuple[Constraint, ...] = checked_constraints(space, constraints)
         if not self.constraints:
             return
@@ -57,6 +57,13 @@ class Region:
         self._grid, self._share = seeds.grid, seeds.share
         self._curved = bool(self._set.nonlinear)
         self._moves = coupled_moves(space, self._set.A, self._set.equal)
+
+    @cached_property
+    def at_target(self) -> "Region":
+        """Where designs are reported: the same with parameters that have a role at their target."""
+        if self.space.role is None:
+            return self
+        return Region(self.space.at_target(), self._given)
 
     @property
     def constrained(self) -> bool:

@@ -10,6 +10,7 @@ from scipy.optimize import OptimizeResult
 
 from bayesopt.composition import RISK
 from bayesopt.explanation import Explanation
+from bayesopt.parameter import is_number
 from bayesopt.space import Space
 from bayesopt.study import Study
 from bayesopt.trial import Trial, TrialState
@@ -104,5 +105,7 @@ def _of_several(study: Study) -> dict[str, Any]:
 
 def _vector(space: Space, params: Mapping[str, Any]) -> NDArray[np.float64] | list[Any]:
     """An array when every parameter is a number, else a list in the order of the space."""
-    values = [params[name] for name in space.names]
-    return values if space.categories else np.array(values, dtype=np.float64)
+    names = [name for name in space.names if name in params]
+    values = [params[name] for name in names]
+    numeric = all(is_number(space[name]) for name in names)
+    return np.array(values, dtype=np.float64) if numeric else values

@@ -10,6 +10,7 @@ import time
 from dataclasses import replace
 from typing import Protocol
 
+from bayesopt.budget import BudgetSpent
 from bayesopt.design import SpaceExhausted
 from bayesopt.execution.interruption import Interruption
 from bayesopt.execution.objective import Failure, Finished, stop_if_hopeless
@@ -27,7 +28,13 @@ class TrialSource(Protocol):
     """Where trials come from and results go."""
 
     def next_trial(self) -> Trial | None:
-        """The next one; None if there is none to start now."""
+        """The next one; None if there is none to start now.
+
+        Raises
+        ------
+        SpaceExhausted, BudgetSpent
+            If there is none any more.
+        """
 
     def checked(self, outcome: Evaluation | Failure) -> Evaluation | Failure:
         """The outcome as it is kept: a failure where the study cannot use it."""
@@ -156,6 +163,11 @@ class _Loop:
                 self.workers.start(trial.number, trial.params)
             except SpaceExhausted as end:
                 if not self.source.held_by_others():  # else one of theirs may come to us
+                    self.why_no_more = str(end)
+                return
+            except BudgetSpent as end:
+                # What runs, here or elsewhere, may cost less than is held for it.
+                if not self.workers.running and not self.source.held_by_others():
                     self.why_no_more = str(end)
                 return
             except Exception as error:

@@ -1,14 +1,21 @@
-"""What a study is besides its trials: to and from plain data, and what differs between two."""
+"""What a study is besides its trials: to and from plain data."""
 
 import reprlib
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, cast, get_args
 
-from bayesopt.arguments import checked_noise, checked_seed, finite_number, whole_number
+from bayesopt.arguments import (
+    checked_budget,
+    checked_noise,
+    checked_seed,
+    finite_number,
+    whole_number,
+)
+from bayesopt.cost import Cost
 from bayesopt.data import Direction, Noise
+from bayesopt.environment import Environment
 from bayesopt.outcome_constraints import OutcomeConstraints
-from bayesopt.parameter import Categorical, Parameter
 from bayesopt.plain_data import (
     NewerVersion,
     check_entries,
@@ -21,12 +28,17 @@ from bayesopt.plain_data import (
 from bayesopt.policy import Policy
 from bayesopt.space import Space
 
-FORMAT = 2
-"""2: several objectives, outcome constraints."""
+FORMAT = 3
+"""2: several objectives, outcome constraints. 3: roles of parameters, environments, costs."""
+
+_SINCE: dict[int, dict[str, Any]] = {
+    2: {"outcome_constraints": {}, "reference_point": None},
+    3: {"environment": None, "cost": 1.0, "cost_budget": None},
+}
+"""What each format brought, and what it is in older ones."""
 
 Directions = Direction | tuple[Direction, ...]
 
-_MAIN = ("__main__", "__mp_main__")  # the same script as its own process and as a worker names it
 _SHORT = reprlib.Repr()
 _SHORT.maxlist, _SHORT.maxstring, _SHORT.maxother = 12, 200, 200
 
@@ -42,7 +54,7 @@ class Settings:
     direction
         "minimize" or "maximize"; for several objectives a list with one for each.
     noise
-        "auto", False or a standard deviation.
+        "auto", "heteroscedastic", False or a standard deviation.
     constraints
         As users write them (see `bayesopt.constraints`): one, or a list of them.
     outcome_constraints
@@ -50,6 +62,12 @@ class Settings:
     reference_point
         A value for each of several objectives: what is worse in one of them counts for nothing in
         the hypervolume. None: chosen from what was observed.
+    environment
+        Laws of the parameters with the role "environment", and what is sought under them.
+    cost
+        What an evaluation costs.
+    cost_budget
+        What all evaluations may cost together; None: anything.
     policy
         How points are chosen.
     n_initial
@@ -60,7 +78,8 @@ class Settings:
     Raises
     ------
     TypeError, ValueError
-        If an argument is not what it has to be. Whether constraints fit the space is not looked at.
+        If an argument is not what it has to be, or they do not go together. Whether constraints fit
+        the space is not looked at.
     """
 
     space: Space
@@ -69,6 +88,9 @@ class Settings:
     constraints: tuple[Any, ...] = ()
     outcome_constraints: OutcomeConstraints = OutcomeConstraints()
     reference_point: tuple[float, ...] | None = None
+    environment: Environment | None = None
+    cost: Cost = field(default_factory=Cost)
+    cost_budget: float | None = None
     policy: Policy = field(default_factory=Policy)
     n_initial: int
     seed: int
@@ -86,8 +108,13 @@ class Settings:
         object.__setattr__(self, "outcome_constraints", outcome_constraints)
         point = _checked_reference_point(self.reference_point, self.n_values)
         object.__setattr__(self, "reference_point", point)
-        self.policy.check_fits(self.n_values, bool(outcome_constraints))
+        self.policy.check_fits(self.n_values, bool(outcome_constraints), self.space.role)
+        object.__setattr__(self, "environment", _checked_environment(self.environment, self.space))
+        object.__setattr__(self, "cost", Cost.of(self.cost, self.space))
+        object.__setattr__(self, "cost_budget", checked_budget(self.cost_budget))
         object.__setattr__(self, "noise", checked_noise(self.noise))
+        if self.noise_varies:
+            self.policy.check_takes_varying_noise()
         object.__setattr__(self, "n_initial", whole_number(self.n_initial, "n_initial", 1))
         object.__setattr__(self, "seed", checked_seed(self.seed))
 
@@ -100,6 +127,20 @@ class Settings:
     def n_values(self) -> int:
         """Number of objectives."""
         return len(self.directions)
+
+    @property
+    def noise_varies(self) -> bool:
+        """Whether the noise is to be another one from place to place."""
+        return self.noise == "heteroscedastic"
+
+    def check_takes_derivatives(self) -> None:
+        """Raise ValueError where the model cannot learn from partial derivatives."""
+        if self.noise_varies:
+            raise ValueError(
+                "noise='heteroscedastic' does not support partial derivatives: use noise='auto', "
+                "or leave the gradient out."
+            )
+        self.policy.check_takes_derivatives(self.space.role)
 
     def to_json(self) -> dict[str, Any]:
         """Plain dict for `from_json`; functions are described by their names.
@@ -117,6 +158,9 @@ class Settings:
             "constraints": encode(self.constraints),
             "outcome_constraints": self.outcome_constraints.to_json(),
             "reference_point": plain(self.reference_point),
+            "environment": None if self.environment is None else plain(self.environment.to_json()),
+            "cost": plain(self.cost.to_json()),
+            "cost_budget": self.cost_budget,
             "policy": encode(self.policy),
             "n_initial": self.n_initial,
             "seed": self.seed,
@@ -129,6 +173,7 @@ class Settings:
         *,
         constraints: Any = None,
         policy: Policy | None = None,
+        cost: Any = None,
     ) -> "Settings":
         """Inverse of `to_json`.
 
@@ -136,7 +181,7 @@ class Settings:
         ----------
         described
             What `to_json` gave.
-        constraints, policy
+        constraints, policy, cost
             Taken instead of the stored ones; needed where these hold a function.
 
         Raises
@@ -144,16 +189,20 @@ class Settings:
         ValueError
             If a function is needed, or the description is damaged or of a newer version.
         TypeError
-            If `constraints` or `policy` is not what it has to be.
+            If `constraints`, `policy` or `cost` is not what it has to be.
         """
-        described = _checked_keys(described)
-        _check_functions(described, constraints, policy)
+        described = checked_description(described)
+        _check_functions(described, constraints=constraints, policy=policy, cost=cost)
         stored = dict(described)
         del stored["format"]
         try:
             stored["outcome_constraints"] = OutcomeConstraints.of(stored["outcome_constraints"])
             stored["space"] = Space.from_json(described["space"])
             stored["constraints"] = decode(described["constraints"]) if constraints is None else ()
+            stored["environment"] = environment_of(described["environment"])
+            stored["cost"] = Cost.from_json(
+                described["cost"] if cost is None else 1.0, stored["space"]
+            )
             stored["policy"] = decode(described["policy"]) if policy is None else Policy()
             settings = cls(**stored)
         except NewerVersion:
@@ -165,42 +214,9 @@ class Settings:
             ) from error
         if constraints is not None:
             settings = replace(settings, constraints=constraints)
+        if cost is not None:
+            settings = replace(settings, cost=cost)
         return settings if policy is None else replace(settings, policy=policy)
-
-
-def differences(stored: Mapping[str, Any], given: Settings) -> list[str]:
-    """What differs between a study and other settings for it, in words.
-
-    Parameters
-    ----------
-    stored
-        What `Settings.to_json` gave. Numbers are compared exactly, functions by their names.
-    given
-        The other settings.
-
-    Returns
-    -------
-    list of str
-        One line for each difference; empty when there is none.
-
-    Raises
-    ------
-    ValueError
-        If `stored` is damaged or of a newer version.
-    """
-    stored = _checked_keys(stored)
-    other = given.to_json()
-    try:
-        was = Space.from_json(stored["space"])
-    except Exception as error:  # whatever a damaged description leads to
-        raise ValueError(f"The stored space of this study cannot be read: {error}") from error
-    lines = _between_spaces(was, Space.from_json(other["space"]))
-    for name in other:
-        if name == "outcome_constraints":
-            lines += _between_outcome_constraints(stored[name], other[name])
-        elif name not in ("format", "space"):
-            lines += _between(name, stored[name], other[name])
-    return lines
 
 
 def checked_direction(direction: Any) -> Directions:
@@ -226,6 +242,24 @@ def checked_direction(direction: Any) -> Directions:
     return tuple(direction)
 
 
+def _checked_environment(given: Any, space: Space) -> Environment | None:
+    environment = Environment.of(given)
+    if environment is not None:
+        environment.check(space)
+    elif space.role == "environment":
+        names = [space.names[column] for column in space.role_columns]
+        raise ValueError(
+            f"The parameters {names} are an environment: `environment` has to say their laws, "
+            f"as in environment={{{names[0]!r}: scipy.stats.norm(0.5, 0.1)}}."
+        )
+    return environment
+
+
+def environment_of(described: Any) -> Environment | None:
+    """The environment of a description, which may be None."""
+    return None if described is None else Environment.from_json(described)
+
+
 def _checked_reference_point(point: Any, n_values: int) -> tuple[float, ...] | None:
     if point is None:
         return None
@@ -244,7 +278,7 @@ def _checked_reference_point(point: Any, n_values: int) -> tuple[float, ...] | N
     return tuple(finite_number(x, f"`reference_point[{i}]`") for i, x in enumerate(point))
 
 
-def _checked_keys(described: Mapping[str, Any]) -> Mapping[str, Any]:
+def checked_description(described: Mapping[str, Any]) -> Mapping[str, Any]:
     """The description as this format has it, with an entry for each part of the settings.
 
     Raises ValueError where it is not one.
@@ -256,19 +290,18 @@ def _checked_keys(described: Mapping[str, Any]) -> Mapping[str, Any]:
         raise ValueError(f"These are no settings of a study: their format is {version!r}.")
     if version > FORMAT:
         raise NewerVersion(f"its format is {version}, and this version reads {FORMAT}")
-    if version == 1:
-        of_format_2: dict[str, Any] = {"outcome_constraints": {}, "reference_point": None}
+    for newer in range(version + 1, FORMAT + 1):
         policy = with_defaults(described.get("policy"))
-        described = {**of_format_2, **described, "policy": policy}
+        described = {**_SINCE[newer], **described, "policy": policy}
     check_entries("the settings", described, {"format", *(f.name for f in fields(Settings))})
     return described
 
 
-def _check_functions(described: Mapping[str, Any], constraints: Any, policy: Any) -> None:
+def _check_functions(described: Mapping[str, Any], **given_again: Any) -> None:
     """Raise ValueError where a function was stored, and its argument is not given again."""
     missing = [
         f"`{name}=` (with {', '.join(names)})"
-        for name, given in (("constraints", constraints), ("policy", policy))
+        for name, given in given_again.items()
         if given is None and (names := functions_in(described[name]))
     ]
     if missing:
@@ -276,76 +309,3 @@ def _check_functions(described: Mapping[str, Any], constraints: Any, policy: Any
             "This study was made with functions of your own, which cannot be stored; "
             f"pass {' and '.join(missing)} again."
         )
-
-
-def _between_spaces(was: Space, now: Space) -> list[str]:
-    lines = [f"space: parameter {name!r} is gone" for name in was if name not in now.parameters]
-    for name in now:
-        if name not in was.parameters:
-            lines.append(f"space: parameter {name!r} is new")
-        elif _spoken_parameter(was[name]) != _spoken_parameter(now[name]):
-            old, new = _spoken_parameter(was[name]), _spoken_parameter(now[name])
-            lines.append(f"space: parameter {name!r} was {old}, now {new}")
-    if not lines and was.names != now.names:
-        lines.append(f"space: the order was {list(was.names)}, now {list(now.names)}")
-    if was.takes_vector != now.takes_vector:
-        calls = {True: "one vector, from plain bounds", False: "keywords, from a Space"}
-        lines.append(
-            f"space: functions took {calls[was.takes_vector]}, now {calls[now.takes_vector]}"
-        )
-    return lines
-
-
-def _spoken_parameter(parameter: Parameter) -> str:
-    if isinstance(parameter, Categorical):
-        return f"Categorical({list(parameter.choices)!r})"
-    log = ", log=True" if parameter.log else ""
-    return f"{type(parameter).__name__}({parameter.low!r}, {parameter.high!r}{log})"
-
-
-def _between_outcome_constraints(was: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    what = "outcome_constraints:"
-    lines = [f"{what} {name!r} is gone" for name in was if name not in now]
-    lines += [f"{what} {name!r} is new" for name in now if name not in was]
-    return lines + [
-        f"{what} {name!r} was {tuple(was[name])}, now {tuple(now[name])}"
-        for name in now
-        if name in was and list(was[name]) != now[name]
-    ]
-
-
-def _between(what: str, was: Any, now: Any) -> list[str]:
-    """Lines for what differs between two encoded values."""
-    if isinstance(was, Mapping) and isinstance(now, Mapping) and was.keys() == now.keys():
-        if "callable" in was and _same_function(str(was["callable"]), str(now["callable"])):
-            return []
-        if "kind" in was and was["kind"] == now["kind"]:
-            return [
-                line for name in now for line in _between(f"{what}.{name}", was[name], now[name])
-            ]
-    if what == "constraints" and isinstance(was, list) and len(was) == len(now):
-        pairs = enumerate(zip(was, now, strict=True))
-        return [line for i, pair in pairs for line in _between(f"{what}[{i}]", *pair)]
-    if isinstance(was, bool) == isinstance(now, bool) and was == now:
-        return []
-    return [f"{what}: was {_spoken(was)}, now {_spoken(now)}"]
-
-
-def _same_function(was: str, now: str) -> bool:
-    """A script has another name where it is the main one than where it is imported."""
-    for one, other in ((was, now), (now, was)):
-        module, _, name = one.partition(".")
-        if module in _MAIN and other.endswith(f".{name}"):
-            return True
-    return was == now
-
-
-def _spoken(described: Any) -> str:
-    if isinstance(described, Mapping) and "callable" in described:
-        return str(described["callable"])
-    if isinstance(described, Mapping) and "kind" in described:
-        values = [f"{k}={_spoken(v)}" for k, v in described.items() if k != "kind"]
-        return f"{described['kind']}({', '.join(values)})"
-    if isinstance(described, list) and any(isinstance(part, Mapping) for part in described):
-        return f"[{', '.join(map(_spoken, described))}]"
-    return _SHORT.repr(described)

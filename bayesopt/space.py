@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from bayesopt.parameter import KINDS, Array, Categorical, Float, Int, Parameter
+from bayesopt.parameter import Array, Categorical, Fixed, Float, Parameter, from_json, to_json
+from bayesopt.roles import Role, check_roles
 
 Params = dict[str, Any]
 
@@ -28,12 +29,14 @@ class Space:
     Parameters
     ----------
     **parameters
-        ``name=Float(...)``, ``Int(...)`` or ``Categorical(...)``.
+        ``name=Float(...)``, ``Int(...)`` or ``Categorical(...)``. At most one of them has a role,
+        but for an environment, which may have several parameters.
 
     Raises
     ------
     ValueError
-        If there is no parameter.
+        If there is no parameter, or none without a role, or there are roles that do not go
+        together.
     TypeError
         If something else than a parameter is given.
 
@@ -48,11 +51,12 @@ class Space:
         if not parameters:
             raise ValueError("A space needs at least one parameter, but got none.")
         for name, parameter in parameters.items():
-            if not isinstance(parameter, Float | Int | Categorical):
+            if not isinstance(parameter, Parameter):
                 raise TypeError(
                     f"Parameter '{name}' must be a Float, an Int or a Categorical, "
                     f"but got {parameter!r}."
                 )
+        check_roles(parameters)
         self.parameters: dict[str, Parameter] = parameters
         self.names: tuple[str, ...] = tuple(parameters)
         self.takes_vector = False
@@ -104,7 +108,10 @@ class Space:
         return self.parameters[name]
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Space) and self.to_json() == other.to_json()
+        return isinstance(other, Space) and (
+            list(self.parameters.items()) == list(other.parameters.items())
+            and self.takes_vector == other.takes_vector
+        )
 
     def __hash__(self) -> int:
         return hash(tuple(self.parameters.items()))
@@ -130,6 +137,60 @@ class Space:
             for j, p in enumerate(self.parameters.values())
             if isinstance(p, Categorical)
         )
+
+    @property
+    def role(self) -> Role | None:
+        """The role of those parameters that have one; None where none has."""
+        roles = (parameter.role for parameter in self.parameters.values())
+        return next((role for role in roles if role is not None), None)
+
+    @property
+    def role_columns(self) -> tuple[int, ...]:
+        """Columns of the parameters that have a role."""
+        return tuple(j for j, p in enumerate(self.parameters.values()) if p.role is not None)
+
+    @property
+    def design_names(self) -> tuple[str, ...]:
+        """Names of the parameters without a role: what there is to choose."""
+        return tuple(name for name, p in self.parameters.items() if p.role is None)
+
+    def at_target(self) -> "Space":
+        """The same columns with each parameter that has a role fixed, as points are reported.
+
+        At its target; at its first value where there is none, as nothing depends on it then.
+        """
+        fixed: dict[str, Parameter] = {}
+        for name, p in self.parameters.items():
+            if p.role is None or isinstance(p, Fixed):
+                fixed[name] = p
+            else:
+                fixed[name] = Fixed(p, p.from_unit(0.0) if p.target is None else p.target)
+        space = Space(**fixed)
+        space.takes_vector = self.takes_vector
+        return space
+
+    @property
+    def is_observable(self) -> bool:
+        """Whether an evaluation can show what is sought: no mean over tasks or environments."""
+        return all(p.role is None or p.target is not None for p in self.parameters.values())
+
+    def is_at_target(self, params: Mapping[str, Any]) -> bool:
+        """Whether an evaluation at a point shows what is sought."""
+        return self.role is None or self.reported(params) == dict(params)
+
+    def reported(self, params: Mapping[str, Any]) -> Params:
+        """What is said of a point that is recommended.
+
+        A parameter that has a role is at its target, and left out where there is none: the point
+        is then for all environments, or for all tasks.
+        """
+        shown: Params = {}
+        for name, parameter in self.parameters.items():
+            if parameter.role is None:
+                shown[name] = params[name]
+            elif parameter.target is not None:
+                shown[name] = parameter.target
+        return shown
 
     def check(self, point: Mapping[str, Any] | Sequence[Any] | NDArray[Any]) -> Params:
         """Return `point`, a dict or a vector in the order of the space, as checked parameters.
@@ -216,11 +277,7 @@ class Space:
 
     def to_json(self) -> dict[str, Any]:
         """Plain dict that `from_json` turns back into an equal space."""
-        described = [
-            {"name": name, "kind": p.kind}
-            | ({"choices": list(p.choices)} if isinstance(p, Categorical) else vars(p))
-            for name, p in self.parameters.items()
-        ]
+        described = [{"name": name} | to_json(p) for name, p in self.parameters.items()]
         return {"parameters": described, "takes_vector": self.takes_vector}
 
     @classmethod
@@ -228,8 +285,7 @@ class Space:
         """Inverse of `to_json`."""
         parameters: dict[str, Parameter] = {}
         for entry in described["parameters"]:
-            fields = {key: value for key, value in entry.items() if key not in ("name", "kind")}
-            parameters[entry["name"]] = KINDS[entry["kind"]](**fields)
+            parameters[entry["name"]] = from_json(entry)
         space = cls(**parameters)
         space.takes_vector = bool(described["takes_vector"])
         return space

@@ -1,16 +1,19 @@
 """A study: every trial of one problem, in memory or on disk; ask, tell, run, recommend."""
 
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from os import PathLike
 from typing import Any, Literal
 
 from numpy.typing import NDArray
 
-from bayesopt.arguments import checked_timeout, whole_number
+from bayesopt.arguments import checked_n_evals, checked_timeout, whole_number
 from bayesopt.ask_tell import AskTell, Point
-from bayesopt.csv_results import read_csv
+from bayesopt.cost import Cost, CostGiven
 from bayesopt.data import Direction, Noise
+from bayesopt.data_exchange import DataExchange
+from bayesopt.environment import Environment
 from bayesopt.execution.objective import Calling, Objective, check_signature
 from bayesopt.execution.progress import Progress
 from bayesopt.execution.workers import workers_for
@@ -28,15 +31,14 @@ from bayesopt.region import Region
 from bayesopt.search_loop import run_until_done
 from bayesopt.settings import Settings, checked_direction
 from bayesopt.space import Space
-from bayesopt.study_file import read_study, write_study
+from bayesopt.study_file import read_study
 from bayesopt.suggestion import default_n_initial
-from bayesopt.trial import Evaluation, Trial, TrialState
-from bayesopt.trial_table import to_dataframe
+from bayesopt.trial import Trial
 
 Callback = Callable[["Study", Trial], object]
 
 
-class Study(AskTell):
+class Study(DataExchange):
     """Everything known about one problem, and the next point to try.
 
     Parameters
@@ -60,6 +62,16 @@ class Study(AskTell):
     reference_point
         For several objectives a value for each: what is worse in one of them counts for nothing.
         None: chosen from what was observed.
+    environment
+        Laws of the parameters with ``role="environment"``, ``{"wind": scipy.stats.norm(3, 1)}`` or
+        ``{"fold": {0: 0.5, 1: 0.5}}``: the mean over them is sought. Or a `bayesopt.Environment`,
+        which may ask for the worst cases instead.
+    cost
+        What an evaluation costs: a number; a dict by the values of the parameter that has a role; a
+        function, called as the objective is; or "learn", from the costs that evaluations bring.
+        None: each costs 1.
+    cost_budget
+        What all evaluations may cost together.
     policy
         How points are chosen (see `bayesopt.Policy`).
     n_initial
@@ -70,7 +82,8 @@ class Study(AskTell):
         Where trials are kept: None in memory; the path of a file, which is an SQLite database on a
         local disk; or the URL of a database server, as ``postgresql+psycopg://user@host/database``.
         Any number of processes may work on one study at once. A study that exists is gone on with;
-        its settings must be the same, but for `policy`; None takes what is stored.
+        its settings must be the same, but for `policy` and `cost_budget`; None takes what is
+        stored.
     name
         Which study of the storage; None is "study".
     max_attempts
@@ -103,6 +116,9 @@ class Study(AskTell):
         constraints: object = (),
         outcome_constraints: OutcomeBounds | None = None,
         reference_point: Sequence[float] | None = None,
+        environment: Environment | Mapping[Any, Any] | None = None,
+        cost: CostGiven = None,
+        cost_budget: float | None = None,
         policy: Policy | None = None,
         n_initial: int | None = None,
         seed: int | None = None,
@@ -117,6 +133,8 @@ class Study(AskTell):
             "n_initial": n_initial,
             "seed": seed,
             "reference_point": reference_point,
+            "cost": cost,
+            "cost_budget": cost_budget,
         }
         settings = Settings(
             space=space,
@@ -125,6 +143,9 @@ class Study(AskTell):
             constraints=constraints,  # type: ignore[arg-type]
             outcome_constraints=OutcomeConstraints.of(outcome_constraints),
             reference_point=reference_point,  # type: ignore[arg-type]
+            environment=Environment.of(environment),
+            cost=Cost.of(cost, space),
+            cost_budget=cost_budget,
             policy=Policy() if policy is None else policy,
             n_initial=default_n_initial(space) if n_initial is None else n_initial,
             seed=secrets.randbits(32) if seed is None else seed,
@@ -144,6 +165,8 @@ class Study(AskTell):
         name: str | None = None,
         constraints: object = None,
         policy: Policy | None = None,
+        cost: CostGiven = None,
+        cost_budget: float | None = None,
         max_attempts: int = 3,
     ) -> "Study":
         """Open a study that exists: in a storage, or a copy of one that `export` wrote.
@@ -154,8 +177,10 @@ class Study(AskTell):
             A file of `export`; the study is then in memory.
         storage, name, max_attempts
             As in `Study`.
-        constraints, policy
+        constraints, policy, cost
             Needed where those of the study hold functions, which cannot be stored.
+        cost_budget
+            Instead of that of the study.
 
         Raises
         ------
@@ -177,14 +202,16 @@ class Study(AskTell):
             described, trials = read_study(path)
             ledger = Ledger(max_attempts=max_attempts)
             ledger.fill(trials)
-        settings = Settings.from_json(described, constraints=constraints, policy=policy)
+        settings = Settings.from_json(described, constraints=constraints, policy=policy, cost=cost)
+        if cost_budget is not None:
+            settings = replace(settings, cost_budget=cost_budget)
         AskTell.__init__(study, settings, Region(settings.space, settings.constraints), ledger)
         return study
 
     def run(
         self,
         fun: Objective,
-        n_evals: int,
+        n_evals: int | None = None,
         *,
         x0: Sequence[Point] = (),
         n_parallel: int = 1,
@@ -194,7 +221,7 @@ class Study(AskTell):
         callback: Callback | None = None,
         progress: bool | Literal["auto"] = "auto",
     ) -> str:
-        """Ask, evaluate and tell until the study holds `n_evals` evaluations.
+        """Ask, evaluate and tell until the study holds `n_evals` evaluations or its budget is used.
 
         Parameters
         ----------
@@ -203,7 +230,7 @@ class Study(AskTell):
             bounds. Returns what `tell` takes; what it raises is recorded.
         n_evals
             Evaluations of the study in all: failed, added and earlier ones and those of other
-            processes included.
+            processes included. None: as many as the study's `cost_budget` allows.
         x0
             Points to evaluate before the policy chooses; not those that the study holds already.
         n_parallel
@@ -238,7 +265,7 @@ class Study(AskTell):
         TypeError, ValueError
             If an argument is wrong; nothing is evaluated then.
         """
-        n_evals = whole_number(n_evals, "n_evals", 1)
+        n_evals = checked_n_evals(n_evals, self.cost_budget)
         check_signature(fun, self.space)
         given = [self.region.check(point) for point in self._checked(x0)]
         timeout = checked_timeout(timeout)
@@ -252,7 +279,7 @@ class Study(AskTell):
             checked_timeout(trial_timeout, "trial_timeout"),
         )
         self._ledger.refresh()
-        has_best = self._settings.n_values == 1
+        has_best = self._settings.n_values == 1 and self.space.is_observable
         line = Progress(n_evals, self._ledger.n_ended, progress, has_best)
         loop = LoopOfStudy(self, n_evals, given, callback)
         try:
@@ -280,10 +307,13 @@ class Study(AskTell):
         """
         return self._insight.recommend(rule)
 
-    def predict(self, points: Sequence[Point] | NDArray[Any]) -> tuple[Array, Array]:
+    def predict(
+        self, points: Sequence[Point] | NDArray[Any], *, observation_noise: bool = False
+    ) -> tuple[Array, Array]:
         """Mean (n,) and standard deviation (n,) of the function, without noise, at n points.
 
-        Of m > 1 objectives (n, m) and (n, m).
+        Of m > 1 objectives (n, m) and (n, m). With `observation_noise` of a new observation
+        there: ``mean - 1.96 sd`` to ``mean + 1.96 sd`` should hold 95 % of them.
 
         Fitted to all values as they are. The search and `recommend` look harder at the good values
         and count the poor ones only as poor, so that their numbers differ a little from these.
@@ -293,7 +323,7 @@ class Study(AskTell):
         ValueError, TypeError
             If nothing has been observed yet, or a point is not in the space.
         """
-        return self._insight.predict(self._checked(points))
+        return self._insight.predict(self._checked(points), observation_noise)
 
     def predict_constraints(
         self, points: Sequence[Point] | NDArray[Any]
@@ -351,80 +381,3 @@ class Study(AskTell):
     @property
     def _insight(self) -> Insight:
         return Insight(self._settings, self.region, self.trials)
-
-    def to_dataframe(self) -> Any:
-        """A pandas DataFrame, one row for each trial, indexed by its number.
-
-        Columns: state, value, sd, the parameters, origin, attempt, reason, started and ended (UTC),
-        seconds. A parameter with the name of another column is ``params.<name>``. For several
-        objectives they are value_0, sd_0, value_1 and so on; outcome constraints are in
-        ``constraint.<name>``, and ``constraint_sd.<name>`` where one has a standard error.
-
-        Raises
-        ------
-        ImportError
-            Without pandas (`pip install 'bayesopt-uq[dataframe]'`).
-        """
-        return to_dataframe(
-            self.trials,
-            self.space,
-            n_values=self._settings.n_values,
-            constraints=self.outcome_constraints.names,
-        )
-
-    def export(self, path: str | PathLike[str]) -> None:
-        """Write a copy of the study as JSON, whole or not at all; `load` reads it.
-
-        Raises
-        ------
-        OSError
-            If it cannot be written; a file that was there stays as it was.
-        ValueError
-            If there is another file than such a copy; it stays as it is.
-        """
-        write_study(path, self._settings.to_json(), self.trials)
-
-    def add_csv(self, path: str | PathLike[str], *, value: str = "value", sd: str = "sd") -> None:
-        """Add earlier results from a CSV file: a column for each parameter, one for the value.
-
-        Rows without a value, or with the state "failed", become failed trials. Partial derivatives
-        are read from columns "gradient." and the name of a parameter, their standard errors from
-        "gradient_sd." and the name. Other columns are ignored. What the study holds already is not
-        added again. Several objectives, outcome constraints and their standard errors are read from
-        columns with the names that `to_dataframe` gives them.
-
-        Parameters
-        ----------
-        path
-            With a header; commas, semicolons or tabs between the columns.
-        value, sd
-            Names of the columns of the values, and of their standard errors if there is one; for
-            several objectives, what their names begin with.
-
-        Raises
-        ------
-        OSError
-            If it cannot be read.
-        ValueError
-            If a column is missing or a cell cannot be read; then nothing is added.
-        StorageError
-            If they cannot be saved; then nothing is added.
-        """
-        rows = read_csv(
-            path,
-            self.space,
-            value,
-            sd,
-            n_values=self._settings.n_values,
-            constraints=self.outcome_constraints.names,
-        )
-        ended = [self._fields(result) for _, result in rows]
-        with self._lock:
-            self._ledger.add([params for params, _ in rows], ended, True)
-
-    def _fields(self, result: Evaluation | str) -> dict[str, Any]:
-        """How a trial ended, as fields of Trial."""
-        if isinstance(result, Evaluation):
-            evaluation = self._checked_evaluation(result)
-            return {"state": TrialState.COMPLETE, "evaluation": evaluation}
-        return {"state": TrialState.FAILED, "reason": result}

@@ -18,12 +18,16 @@ from bayesopt import optimize
 from bayesopt.composition import Composition
 from bayesopt.data import Noise, complete
 from bayesopt.design import SpaceExhausted, Taken, start, uniform
-from bayesopt.models.outcomes import Theta, fit_outcomes
-from bayesopt.observations import observations
+from bayesopt.fitted import fitted, fitted_with_roles
+from bayesopt.first_roles import in_roles
+from bayesopt.models.outcomes import Theta
 from bayesopt.parameter import Array
 from bayesopt.region import Region
 from bayesopt.settings import Settings
 from bayesopt.space import Params, Space
+from bayesopt.spending import Spending
+from bayesopt.target import target_of
+from bayesopt.target_search import TargetSearch
 from bayesopt.trial import Trial, TrialState
 
 _N_INCUMBENTS = 5
@@ -31,6 +35,8 @@ _EFFORT_FOR_THE_MEAN = optimize.Effort(n_global=128, n_local=128, n_starts=2)  #
 _LEAST_PROMISE = 1e-7  # in standard deviations of the observed scores
 # Where the best mean keeps away from a border that is not known yet, it is asked for in vain.
 _RARER_UNDER_CONSTRAINTS = 2
+_AS_GOOD = 0.01  # of a logarithm: a repetition may be worth so much less
+_ROUNDING = 1e-12
 _NEGLIGIBLE_NOISE = 1e-6  # in the same unit, squared: repeating a point shows nothing new
 
 
@@ -131,12 +137,19 @@ def _is_modelled(settings: Settings, trials: Sequence[Trial]) -> bool:
 def _one(settings: Settings, trials: Sequence[Trial], number: int, region: Region) -> Suggestion:
     seed = settings.seed
     rng = np.random.default_rng([seed, number])
+    if settings.space.role == "task" and target_of(settings.space).is_one:
+        region = region.at_target  # what is known of other tasks is all there is
     taken = _free(region, trials, settings.noise)
     if settings.policy.acquisition == "random":
-        return Suggestion(taken.first_free(uniform(region, rng), rng), "random")
+        X = Spending.of(settings, trials).payable(uniform(region, rng), region, rng)
+        return Suggestion(taken.first_free(X, rng), "random")
     if not _is_modelled(settings, trials):
         known = _points(settings.space, trials, *TrialState).numpy()
-        return Suggestion(taken.first_free(start(region, known, seed, number), rng), "initial")
+        X = start(region, known, seed, number)
+        if settings.space.role is not None:
+            X = in_roles(X, region, settings, number)
+        X = Spending.of(settings, trials).payable(X, region, rng)
+        return Suggestion(taken.first_free(X, rng), "initial")
     with torch.random.fork_rng(devices=[]):  # for acquisitions that draw samples of their own
         torch.default_generator.manual_seed(int(rng.integers(2**63)))
         return _by_models(settings, trials, region, taken, rng)
@@ -153,58 +166,6 @@ def _free(region: Region, trials: Sequence[Trial], noise: Noise) -> Taken:
     return taken
 
 
-def fitted(
-    settings: Settings,
-    trials: Sequence[Trial],
-    region: Region,
-    truncate: float | None,
-    rng: np.random.Generator,
-) -> tuple[Composition, Theta]:
-    """Fit the policy's models to the trials, from where the last fit ended.
-
-    Parameters
-    ----------
-    settings, trials, region
-        The study; at least one trial is complete.
-    truncate
-        How poor values count (see `data.dataset`).
-    rng
-        Nothing is drawn from it unless hyperparameters are sampled.
-
-    Returns
-    -------
-    composition, theta
-        The fitted models with what they were fitted to, and where the next fit starts from.
-
-    Raises
-    ------
-    ValueError
-        If there are partial derivatives, which the policy's model cannot learn from.
-    """
-    seen = observations(
-        settings.space,
-        trials,
-        settings.directions,
-        settings.noise,
-        settings.outcome_constraints,
-        truncate,
-    )
-    policy = settings.policy
-    if seen.objectives[0].dY is not None:
-        policy.check_takes_derivatives()
-    fits = [trial.hyperparameters for trial in trials if trial.hyperparameters is not None]
-    models, theta = fit_outcomes(
-        seen, policy.process, policy.hyperparameters, rng, fits[-1] if fits else ()
-    )
-    reference = settings.reference_point
-    if reference is not None:
-        pairs = zip(seen.objectives, reference, strict=True)
-        reference = tuple(
-            float(data.scaling.score_bound(np.array([value]))[0]) for data, value in pairs
-        )
-    return Composition(policy, region, seen, models, reference), theta
-
-
 def _by_models(
     settings: Settings,
     trials: Sequence[Trial],
@@ -213,20 +174,86 @@ def _by_models(
     rng: np.random.Generator,
 ) -> Suggestion:
     policy, space = settings.policy, settings.space
+    if space.role is not None and region is not region.at_target:
+        return _in_all_roles(settings, trials, region, taken, rng)
     found, theta = fitted(settings, trials, region, policy.search.truncate, rng)
     incumbents = _incumbents(found)
     pending = _points(space, trials, TrialState.RUNNING)
+    spending = Spending.of(settings, trials)
     X = None
     if _is_turn_to_exploit(found, len(trials), pending):
         X = _promising(found, incumbents, rng)
     if X is None:
         acquisition = found.acquisition(pending if len(pending) > 0 else None)
-        X, _ = optimize.maximize(acquisition, region, incumbents, rng, effort=policy.search.effort)
+        acquisition = spending.affordable(spending.per_cost(acquisition))
+        X, v = optimize.maximize(acquisition, region, incumbents, rng, effort=policy.search.effort)
+        if settings.noise_varies and not callable(policy.acquisition):
+            X = _or_again(found, acquisition, X, float(v[0]))
     if settings.noise == "auto" and found.shows_nothing_new(_NEGLIGIBLE_NOISE):
         everything = _taken(region, trials, False)
         if not everything.all_of_the_space():  # else a repetition is all that is left
             taken = everything
+    params = taken.first_free(spending.payable(X, region, rng), rng)
+    if settings.noise_varies:
+        params = _as_evaluated(params, space, trials)
+    return Suggestion(params, "acquisition", theta)
+
+
+def _or_again(
+    found: Composition, acquisition: optimize.Acquisition, X: Array, best: float
+) -> Array:
+    """X (k, d), after the evaluated point that is worth most, if that is as good as the best of X.
+
+    A search that climbs ends beside it, and what is observed at one point costs the models less.
+    """
+    again = np.unique(found.seen.X[found.inside()].numpy(), axis=0)
+    value = optimize.values(acquisition, again)
+    top = int(np.argmax(value))
+    if not value[top] >= best - _AS_GOOD:
+        return X
+    return np.concatenate((again[top : top + 1], X))
+
+
+def _as_evaluated(params: Params, space: Space, trials: Sequence[Trial]) -> Params:
+    """The same point as it was asked for before: the way to the unit cube and back may round."""
+    done = complete(trials)
+    apart = np.abs(space.to_units([trial.params for trial in done]) - space.to_unit(params))
+    same = np.flatnonzero((apart <= _ROUNDING).all(axis=1))
+    return dict(done[int(same[0])].params) if len(same) > 0 else params
+
+
+def _in_all_roles(
+    settings: Settings,
+    trials: Sequence[Trial],
+    region: Region,
+    taken: Taken,
+    rng: np.random.Generator,
+) -> Suggestion:
+    """Where f is evaluated at other values of the role columns than those that are sought."""
+    search, theta = fitted_with_roles(settings, trials, region, settings.policy.search.truncate, rng)
+    found = search.target
+    incumbents = _incumbents(found)
+    pending = _points(settings.space, trials, TrialState.RUNNING)
+    X = None
+    if search.sought.is_one:
+        best, _ = optimize.maximize(
+            found.mean(), found.region, incumbents, rng, effort=_EFFORT_FOR_THE_MEAN
+        )
+        if search.is_turn_of_target(_costs_since_target(search, trials), best[0]):
+            X = best
+    if X is None:
+        X = search.candidates(pending if len(pending) > 0 else None, incumbents, rng)
+    X = search.spending.payable(X, region, rng)
     return Suggestion(taken.first_free(X, rng), "acquisition", theta)
+
+
+def _costs_since_target(search: TargetSearch, trials: Sequence[Trial]) -> list[float]:
+    """What the evaluations since the last one at the target cost."""
+    costs: list[float] = []
+    for trial in sorted(trials, key=lambda trial: trial.number):
+        at_target = trial.params == search.everywhere.space.reported(trial.params)
+        costs = [] if at_target else [*costs, search.spending.paid(trial)]
+    return costs
 
 
 def _is_turn_to_exploit(found: Composition, n_ended: int, pending: Tensor) -> bool:

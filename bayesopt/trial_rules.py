@@ -13,6 +13,7 @@ from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, S
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
+from bayesopt.budget import CostBudget
 from bayesopt.space import Params
 from bayesopt.storage.owner import Owner
 from bayesopt.storage.records import Draft, Record
@@ -88,6 +89,7 @@ def claim(
     given: Sequence[Params] = (),
     limit: int | None = None,
     running: Collection[int] = (),
+    budget: CostBudget | None = None,
 ) -> Record | None:
     """A number to work on.
 
@@ -103,6 +105,8 @@ def claim(
     limit, running
         Largest number of trials; those that were asked for here by hand, that is, are not
         `running` in the loop that asks, do not count.
+    budget
+        What may be paid: of the `given` points those that it pays for are taken.
 
     Returns
     -------
@@ -131,15 +135,20 @@ def claim(
     by_hand = [r for r in mine if r.trial is not None and r.number not in running]
     if limit is not None and len(draft) - len(without_point) - len(by_hand) >= limit:
         return None
+    if budget is not None and given:
+        trials = _trials(draft)
+        given = [params for params in given if budget.admits(trials, params)]
     wanted = _first_missing(draft, given)
     number = without_point[0] if without_point else len(draft)
     return _put(draft, by, number, None if wanted is None else Trial(number, dict(wanted)))
 
 
-def take(draft: Draft, by: Claimant, params: Params) -> Record:
-    """A new running trial at a point of the user's."""
+def take(draft: Draft, by: Claimant, params: Params, budget: CostBudget | None = None) -> Record:
+    """A new running trial at a point of the user's; BudgetSpent where it cannot be paid."""
     for record in _done_before(draft):
         return record
+    if budget is not None:
+        budget.check(_trials(draft), params)
     return _put(draft, by, len(draft), Trial(len(draft), dict(params)))
 
 
@@ -151,11 +160,18 @@ def claim_together(draft: Draft, by: Claimant, n: int) -> list[Record]:
     return claimed
 
 
-def commit(draft: Draft, by: Claimant, claim: Claim, trial: Trial, distinct: bool) -> Trial | None:
+def commit(
+    draft: Draft,
+    by: Claimant,
+    claim: Claim,
+    trial: Trial,
+    distinct: bool,
+    budget: CostBudget | None = None,
+) -> Trial | None:
     """Make a chosen point the trial of a number that was claimed.
 
-    None where it cannot be, because the point is another's by now, and may not be twice, or the
-    number is; it is given back then.
+    None where it cannot be, because the point is another's by now, and may not be twice, or others
+    have taken what it would be paid from, or the number is another's; it is given back then.
     """
     record = draft[claim.number]
     if not by.holds(record):
@@ -163,7 +179,8 @@ def commit(draft: Draft, by: Claimant, claim: Claim, trial: Trial, distinct: boo
     if record.trial is not None:
         return record.trial if record.trial.params == trial.params else None
     news = draft.newer_than(claim.revision)
-    if distinct and any(r.trial and r.trial.params == trial.params for r in news):
+    taken = distinct and any(r.trial and r.trial.params == trial.params for r in news)
+    if taken or not (budget is None or budget.admits(_trials(draft), trial.params)):
         draft.put(replace(record, owner=None))
         return None
     started = replace(trial, started=draft.now, seen=claim.seen)
@@ -298,6 +315,10 @@ def _put(draft: Draft, by: Claimant, number: int, trial: Trial | None) -> Record
     record = Record(number, trial, by.owner, draft.now + LEASE, draft.token)
     draft.put(record)
     return record
+
+
+def _trials(draft: Draft) -> list[Trial]:
+    return [record.trial for record in draft if record.trial is not None]
 
 
 def _done_before(draft: Draft) -> list[Record]:

@@ -1,6 +1,7 @@
 """The tables of `python -m benchmarks.constrained`: each from the runs of its part."""
 
 from collections.abc import Callable, Sequence
+from typing import Protocol
 
 import numpy as np
 
@@ -14,6 +15,22 @@ from benchmarks.report import markdown
 OURS = "ours"
 _NO_PAIR = 2  # an interval needs at least so many pairs
 Measure = Callable[[OutcomeRun], float]
+
+
+class Searched(Protocol):
+    """What every kind of run says."""
+
+    @property
+    def problem(self) -> str: ...
+
+    @property
+    def solver(self) -> str: ...
+
+    @property
+    def seed(self) -> int: ...
+
+    @property
+    def error(self) -> str: ...
 
 
 def best_value(run: OutcomeRun) -> float:
@@ -152,7 +169,7 @@ def of_crashes(runs: Sequence[CrashRun], n_last: int) -> str:
     return markdown(["problem", "method", "runs", *share, "regret", "seconds"], rows)
 
 
-def broken(runs: Sequence[OutcomeRun | Run | CrashRun]) -> str:
+def broken(runs: Sequence[Searched]) -> str:
     """The runs that broke down; they count with what they had found by then."""
     seeds: dict[str, list[int]] = {}
     for run in runs:

@@ -37,7 +37,7 @@ from bayesopt.acquisition.expected_max_of_planes import (
     mirrored_sample,
 )
 from bayesopt.acquisition.observed import check_one_candidate
-from bayesopt.acquisition.pending import noise_of_next
+from bayesopt.acquisition.pending import same_noise
 from bayesopt.acquisition.report_set import extended, report_set
 from bayesopt.data import Dataset
 from bayesopt.optimize import by_autograd
@@ -175,7 +175,10 @@ def build(
             f"the model is a {type(model).__name__}; take `knowledge_gradient.build` for it."
         )
     region = region or cube_of(data)
-    noises = noise_of_next(model, data), float(model.new_slope_noise)
+    noises = (
+        same_noise(model, data, "The knowledge gradient with slopes"),
+        float(model.new_slope_noise),
+    )
     if X_pending is None or len(X_pending) == 0:
         A = _report_set(model, noises, data, region)
         return DerivativeKnowledgeGradient(model, A, *noises)

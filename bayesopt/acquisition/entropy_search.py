@@ -40,7 +40,7 @@ from bayesopt.acquisition.information import (
 from bayesopt.acquisition.normal_quadrature import gauss_hermite
 from bayesopt.acquisition.observed import FunctionOfMoments, Observed, check_one_candidate
 from bayesopt.acquisition.optimal_samples import optimal_samples, sampled_at
-from bayesopt.acquisition.pending import noise_of_next
+from bayesopt.acquisition.pending import same_noise
 from bayesopt.data import Dataset
 from bayesopt.parameter import Array
 from bayesopt.region import Region
@@ -189,7 +189,7 @@ def build(
     """
 
     def of_model(model: Model, region: Region) -> EntropySearch:
-        noise = noise_of_next(model, data)
+        noise = same_noise(model, data, "acquisition='es'")
         samples = optimal_samples(model, data, region, _N_OPTIMA)
         A, shares = samples.distinct()
         often = torch.argsort(shares, descending=True, stable=True)[:_LARGEST_SET]

@@ -9,7 +9,8 @@ phi, Phi    density and distribution function of the standard normal law
 
     EI = sd zeta(z),    zeta(z) = phi(z) + z Phi(z),    zeta' = Phi    Jones et al. (1998), Eq. (15)
 
-Under noise of variance tau^2 the incumbent is a posterior mean, and what is to improve on it is
+Under noise of variance tau^2 (at x, where it varies) the incumbent is a posterior mean, and what is
+to improve on it is
     "function"          f(x),                  variance sd^2
     "next_mean"         mu_{n+1}(x),           variance sd^4 / (sd^2 + tau^2)
     "next_observation"  y_{n+1},               variance sd^2 + tau^2     Frazier (2018), Section 5.1
@@ -34,7 +35,7 @@ from jaxtyping import Float as Shaped
 from torch import Tensor
 
 from bayesopt.acquisition.normal_tail import log_zeta_and_ratios
-from bayesopt.acquisition.pending import believe, noise_of_next
+from bayesopt.acquisition.pending import believe, noise_at, noise_of_next
 from bayesopt.data import Dataset
 from bayesopt.optimize import by_autograd
 
@@ -106,15 +107,21 @@ def expected_improvement(mean: Tensor, variance: Tensor, best: float | Tensor) -
     return torch.where(certain, gain.clamp_min(0.0), sd * phi + gain * Phi)
 
 
-def log_augmentation(variance: Tensor, noise: float) -> tuple[Tensor, Tensor]:
+def log_augmentation(variance: Tensor, noise: float | Tensor) -> tuple[Tensor, Tensor]:
     """log(1 - tau / r) and its derivative in the variance, for positive variances."""
-    tau = math.sqrt(noise)
+    tau = noise.sqrt() if isinstance(noise, Tensor) else math.sqrt(noise)
     r = (variance + noise).sqrt()
     value = variance.log() - r.log() - (r + tau).log()
     return value, variance.reciprocal() - 0.5 / (r * r) - 0.5 / (r * (r + tau))
 
 
-def _law(variance: Tensor, noise: float, target: Target) -> tuple[Tensor, Tensor | float]:
+def _augmentation_by_noise(variance: Tensor, noise: Tensor) -> Tensor:
+    """Derivative of log(1 - tau / r) in tau^2."""
+    r = (variance + noise).sqrt()
+    return -0.5 / (r * r) - 0.5 / (r * noise.sqrt())
+
+
+def _law(variance: Tensor, noise: float | Tensor, target: Target) -> tuple[Tensor, Tensor | float]:
     """Variance of what is to improve on the incumbent, and its derivative in that of f(x)."""
     if target == "next_mean":
         share = variance / (variance + noise)
@@ -122,6 +129,13 @@ def _law(variance: Tensor, noise: float, target: Target) -> tuple[Tensor, Tensor
     if target == "next_observation":
         return variance + noise, 1.0
     return variance, 1.0
+
+
+def _law_by_noise(variance: Tensor, noise: Tensor, target: Target) -> Tensor | float:
+    """Derivative of the same variance in that of the noise."""
+    if target == "next_mean":
+        return -(variance / (variance + noise)).square()
+    return 1.0 if target == "next_observation" else 0.0
 
 
 class ExpectedImprovement(AcquisitionFunction):  # type: ignore[misc]
@@ -136,7 +150,8 @@ class ExpectedImprovement(AcquisitionFunction):  # type: ignore[misc]
     log
         Return the logarithm, which has the same maximiser and a usable gradient everywhere.
     noise
-        Variance of the noise of the next observation; at 0 all targets are one.
+        Variance of the noise of the next observation; at 0 all targets are one. None: it varies,
+        and the model says it (``noise_at``).
     target
         What is to improve on the incumbent (see the top of this file).
     """
@@ -146,7 +161,7 @@ class ExpectedImprovement(AcquisitionFunction):  # type: ignore[misc]
         model: Model,
         best: float,
         log: bool = True,
-        noise: float = 0.0,
+        noise: float | None = 0.0,
         target: Target = "augmented",
     ) -> None:
         super().__init__(model)
@@ -157,7 +172,7 @@ class ExpectedImprovement(AcquisitionFunction):  # type: ignore[misc]
 
     @property
     def _is_augmented(self) -> bool:
-        return self.target == "augmented" and self.noise > 0.0
+        return self.target == "augmented" and self.noise != 0.0
 
     def value_and_gradient(
         self, X: Shaped[Tensor, "b d"]
@@ -166,14 +181,23 @@ class ExpectedImprovement(AcquisitionFunction):  # type: ignore[misc]
         if not (self.log and hasattr(self.model, "marginals_with_gradients")):
             return by_autograd(self, X)
         mean, variance, mean_slope, variance_slope = self.model.marginals_with_gradients(X)
-        of_target, factor = _law(variance, self.noise, self.target)
-        value, by_mean, by_variance = log_ei_and_partials(mean, of_target, self.best)
-        by_variance = by_variance * factor
+        noise = self.noise
+        if noise is None:
+            noise, to_gradient = self.model.noise_with_pull_back(X)
+        of_target, factor = _law(variance, noise, self.target)
+        value, by_mean, by_target = log_ei_and_partials(mean, of_target, self.best)
+        by_variance = by_target * factor
         if self._is_augmented:
-            augmentation, slope = log_augmentation(variance, self.noise)
+            augmentation, slope = log_augmentation(variance, noise)
             value, by_variance = value + augmentation, by_variance + slope
         gradient = by_mean.unsqueeze(-1) * mean_slope
-        return value, gradient.addcmul_(by_variance.unsqueeze(-1), variance_slope)
+        gradient.addcmul_(by_variance.unsqueeze(-1), variance_slope)
+        if isinstance(noise, Tensor):
+            by_noise = by_target * _law_by_noise(variance, noise, self.target)
+            if self._is_augmented:
+                by_noise = by_noise + _augmentation_by_noise(variance, noise)
+            gradient += to_gradient(by_noise)
+        return value, gradient
 
     def forward(self, X: Shaped[Tensor, "*b q d"]) -> Shaped[Tensor, "*b"]:
         """Value of every candidate.
@@ -188,10 +212,11 @@ class ExpectedImprovement(AcquisitionFunction):  # type: ignore[misc]
         posterior = self.model.posterior(X)
         mean, variance = posterior.mean[..., 0, 0], posterior.variance[..., 0, 0]
         of = log_expected_improvement if self.log else expected_improvement
-        value = of(mean, _law(variance, self.noise, self.target)[0], self.best)
+        noise = noise_at(self.model, self.noise, X.squeeze(-2))
+        value = of(mean, _law(variance, noise, self.target)[0], self.best)
         if not self._is_augmented:
             return value
-        factor, _ = log_augmentation(variance, self.noise)
+        factor, _ = log_augmentation(variance, noise)
         return value + factor if self.log else value * factor.exp()
 
 

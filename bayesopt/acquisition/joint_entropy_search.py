@@ -32,7 +32,7 @@ from bayesopt.acquisition.information import (
 )
 from bayesopt.acquisition.observed import FunctionOfMoments, Observed
 from bayesopt.acquisition.optimal_samples import OptimalSamples, optimal_samples
-from bayesopt.acquisition.pending import noise_of_next
+from bayesopt.acquisition.pending import same_noise
 from bayesopt.acquisition.truncated_entropy import log_entropy_lost
 from bayesopt.data import Dataset
 from bayesopt.region import Region
@@ -115,7 +115,7 @@ def build(
     """
 
     def of_model(model: Model, region: Region) -> JointEntropySearch:
-        noise = noise_of_next(model, data)
+        noise = same_noise(model, data, "acquisition='jes'")
         samples = optimal_samples(model, data, region, _N_SAMPLES)
         return JointEntropySearch(model, samples, resolved_noise(samples, noise))
 

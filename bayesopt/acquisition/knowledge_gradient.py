@@ -5,7 +5,7 @@ Notation
 A           (m, d) points that may be reported, the *report set*
 x, X_q      a candidate, q candidates that are evaluated together
 mu, Sigma   posterior mean and covariance after n evaluations
-lambda      variance of the noise of the next observation
+lambda      variance of the noise of the next observation, at x where it varies
 v           Sigma(x, x) + lambda
 a, b        (m,) lines of A, or (m + 1,) of A and x (see `expected_max`)
 
@@ -37,7 +37,7 @@ from bayesopt.acquisition.average import Average
 from bayesopt.acquisition.default_region import cube_of
 from bayesopt.acquisition.expected_max import log_gain_and_partials
 from bayesopt.acquisition.observed import FunctionOfMoments, Observed
-from bayesopt.acquisition.pending import believe, fantasies, noise_of_next
+from bayesopt.acquisition.pending import believe, fantasies, noise_at, noise_of_next
 from bayesopt.acquisition.report_set import (
     cholesky_with_noise,
     coefficients,
@@ -62,7 +62,8 @@ class KnowledgeGradient(FunctionOfMoments):
     A
         (m, d) points that may be reported.
     noise
-        Variance of the noise of the next observation, or of each of the q.
+        Variance of the noise of the next observation, or of each of the q; None: it varies, and the
+        model says it (``noise_at``).
     with_candidate
         Whether the candidates may be reported too, as on a continuous space. A report set that is
         the whole of a finite space holds them already.
@@ -76,7 +77,7 @@ class KnowledgeGradient(FunctionOfMoments):
         self,
         model: Model,
         A: Shaped[Tensor, "m d"],
-        noise: float,
+        noise: float | None,
         *,
         with_candidate: bool = True,
         log: bool = True,
@@ -87,7 +88,7 @@ class KnowledgeGradient(FunctionOfMoments):
         self.log, self.n_samples = log, n_samples
         with torch.no_grad():
             self.mean = model.posterior(A.unsqueeze(-2)).mean[:, 0, 0]
-            self.observed = Observed(model, A)
+            self.observed = Observed(model, A, with_noise=noise is None)
 
     def forward(self, X: Shaped[Tensor, "*b q d"]) -> Shaped[Tensor, "*b"]:
         """Value of every candidate, or of every q of them."""
@@ -97,10 +98,10 @@ class KnowledgeGradient(FunctionOfMoments):
         return log_value if self.log else log_value.exp()
 
     def _log_value_and_partials(
-        self, mean: Tensor, variance: Tensor, covariance: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """The logarithm (b,), and its derivatives in the three moments (b,), (b,), (b, m)."""
-        v = variance.numpy() + self.noise
+        self, mean: Tensor, variance: Tensor, covariance: Tensor, noise: Tensor | None = None
+    ) -> tuple[Tensor, ...]:
+        """The logarithm (b,), its derivatives in the moments (b,), (b,), (b, m), and in lambda."""
+        v = variance.numpy() + (self.noise if noise is None else noise.numpy())
         root = np.sqrt(v)
         a = np.broadcast_to(self.mean.numpy(), covariance.shape)
         b = covariance.numpy() / root[:, None]
@@ -108,13 +109,14 @@ class KnowledgeGradient(FunctionOfMoments):
             a = np.concatenate((a, mean.numpy()[:, None]), axis=1)
             b = np.concatenate((b, (variance.numpy() / root)[:, None]), axis=1)
         value, by_a, by_b = log_gain_and_partials(a, b)
-        by_variance = -0.5 * (by_b * b).sum(axis=1) / v
+        by_v = by_variance = -0.5 * (by_b * b).sum(axis=1) / v
         by_mean = np.zeros_like(by_variance)
         if self.with_candidate:
             by_mean, by_variance = by_a[:, -1], by_variance + by_b[:, -1] / root
         by_covariance = by_b[:, : len(self.A)] / root[:, None]
-        partials = (value, by_mean, by_variance, by_covariance)
-        return tuple(torch.from_numpy(np.ascontiguousarray(x)) for x in partials)  # type: ignore[return-value]
+        partials = (value, by_mean, by_variance, by_covariance, by_v)
+        n = 4 if noise is None else 5
+        return tuple(torch.from_numpy(np.ascontiguousarray(x)) for x in partials[:n])
 
     def _log_sampled(self, X: Tensor) -> Tensor:
         """log mean over samples of the highest line less the one that is highest now."""
@@ -125,7 +127,7 @@ class KnowledgeGradient(FunctionOfMoments):
         if self.with_candidate:
             a = torch.cat((a, mean.reshape(*batch, q)), dim=-1)
             C = torch.cat((C, among), dim=-1)
-        L = cholesky_with_noise(among, self.noise)
+        L = cholesky_with_noise(among, noise_at(self.model, self.noise, X))
         Z = draw_sobol_normal_samples(q, self.n_samples, dtype=X.dtype, seed=0)
         lines = a.unsqueeze(-2) + Z @ torch.linalg.solve_triangular(L, C, upper=False)
         now = a.argmax(-1)[..., None, None].expand(*batch, self.n_samples, 1)

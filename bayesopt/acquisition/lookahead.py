@@ -47,7 +47,7 @@ from bayesopt.acquisition.expected_improvement import log_expected_improvement
 from bayesopt.acquisition.expected_max import log_expected_gain
 from bayesopt.acquisition.normal_quadrature import evenly_spaced
 from bayesopt.acquisition.observed import FunctionOfMoments, Observed, check_one_candidate
-from bayesopt.acquisition.pending import believe, fantasies, noise_of_next
+from bayesopt.acquisition.pending import believe, fantasies, same_noise
 from bayesopt.acquisition.second_candidates import log_bound, second_candidates
 from bayesopt.data import Dataset
 from bayesopt.region import Region
@@ -259,7 +259,7 @@ def build(
         unit cube, with the categories of `data`.
     """
     region = region or cube_of(data)
-    noise = noise_of_next(model, data)
+    noise = same_noise(model, data, "acquisition='lookahead'")
     n_nodes = _N_NODES if noise == 0.0 else _N_NODES_UNDER_NOISE
     if X_pending is None or len(X_pending) == 0:
         B = _seconds_of(model, data.X, noise, region)

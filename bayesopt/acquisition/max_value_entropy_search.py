@@ -25,7 +25,7 @@ from torch import Tensor
 from bayesopt.acquisition.information import averaged_over_pending, resolved_noise
 from bayesopt.acquisition.observed import FunctionOfMoments, Observed
 from bayesopt.acquisition.optimal_samples import optimal_samples
-from bayesopt.acquisition.pending import noise_of_next
+from bayesopt.acquisition.pending import same_noise
 from bayesopt.acquisition.truncated_entropy import log_entropy_lost
 from bayesopt.data import Dataset
 from bayesopt.region import Region
@@ -94,7 +94,7 @@ def build(
     """
 
     def of_model(model: Model, region: Region) -> MaxValueEntropySearch:
-        noise = noise_of_next(model, data)
+        noise = same_noise(model, data, "acquisition='mes'")
         samples = optimal_samples(model, data, region, _N_SAMPLES)
         return MaxValueEntropySearch(model, samples.f, resolved_noise(samples, noise))
 

@@ -5,7 +5,7 @@ Notation
 A           (r, d) points that may be reported: those evaluated, and pending ones
 x, X_q      a candidate, q candidates that are evaluated together
 mu, Sigma   posterior mean and covariance after n evaluations
-lambda      variance of the noise of the next observation
+lambda      variance of the noise of the next observation, at x where it varies
 a, b        (r + 1,) lines of A and x (see `expected_max`)
 
     mu_{n+1}(p) = mu(p) + s(p) Z,    s(p) = Sigma(p, x) / sqrt(Sigma(x, x) + lambda)
@@ -36,7 +36,7 @@ from torch import Tensor
 from bayesopt.acquisition.average import Average
 from bayesopt.acquisition.expected_max import Array, log_gain_and_partials
 from bayesopt.acquisition.observed import FunctionOfMoments, Observed
-from bayesopt.acquisition.pending import fantasies, noise_of_next
+from bayesopt.acquisition.pending import fantasies, noise_at, noise_of_next
 from bayesopt.data import Dataset
 
 Baseline = Literal["observed", "observed_and_candidate"]
@@ -58,7 +58,8 @@ class NoisyExpectedImprovement(FunctionOfMoments):
     A
         (r, d) points that may be reported, usually all that were evaluated.
     noise
-        Variance of the noise of the next observation, or of each of the q.
+        Variance of the noise of the next observation, or of each of the q; None: it varies, and the
+        model says it (``noise_at``).
     baseline
         "observed": Eq. (13). "observed_and_candidate": KGCP.
     log
@@ -71,7 +72,7 @@ class NoisyExpectedImprovement(FunctionOfMoments):
         self,
         model: Model,
         A: Shaped[Tensor, "r d"],
-        noise: float,
+        noise: float | None,
         *,
         baseline: Baseline = "observed",
         log: bool = True,
@@ -87,7 +88,7 @@ class NoisyExpectedImprovement(FunctionOfMoments):
             within = mean[top] - mean <= _BEYOND * (sd + sd[top])
             self.mean = mean[within].numpy()
             self.top = int(self.mean.argmax())
-            self.observed = Observed(model, A[within])
+            self.observed = Observed(model, A[within], with_noise=noise is None)
 
     def forward(self, X: Shaped[Tensor, "*b q d"]) -> Shaped[Tensor, "*b"]:
         """Value of every candidate, or of every q of them."""
@@ -97,10 +98,10 @@ class NoisyExpectedImprovement(FunctionOfMoments):
         return log_value if self.log else log_value.exp()
 
     def _log_value_and_partials(
-        self, mean: Tensor, variance: Tensor, covariance: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """The logarithm (b,), and its derivatives in the three moments (b,), (b,), (b, r)."""
-        v = variance.numpy() + self.noise
+        self, mean: Tensor, variance: Tensor, covariance: Tensor, noise: Tensor | None = None
+    ) -> tuple[Tensor, ...]:
+        """The logarithm (b,), its derivatives in the moments (b,), (b,), (b, r), and in lambda."""
+        v = variance.numpy() + (self.noise if noise is None else noise.numpy())
         root, m = np.sqrt(v), mean.numpy()
         a = np.concatenate((np.broadcast_to(self.mean, covariance.shape), m[:, None]), axis=1)
         b = np.concatenate((covariance.numpy(), variance.numpy()[:, None]), axis=1) / root[:, None]
@@ -109,18 +110,20 @@ class NoisyExpectedImprovement(FunctionOfMoments):
         if self.baseline == "observed":
             value, of_gain, of_lead = _add_lead(value, m - self.mean[self.top])
             by_mean, by_b = of_gain * by_mean + of_lead, of_gain[:, None] * by_b
-        by_variance = (by_b[:, -1] / root) - 0.5 * (by_b * b).sum(axis=1) / v
+        by_v = -0.5 * (by_b * b).sum(axis=1) / v
+        by_variance = (by_b[:, -1] / root) + by_v
         by_covariance = by_b[:, :-1] / root[:, None]
-        partials = (value, by_mean, by_variance, by_covariance)
-        return tuple(torch.from_numpy(np.ascontiguousarray(x)) for x in partials)  # type: ignore[return-value]
+        partials = (value, by_mean, by_variance, by_covariance, by_v)
+        n = 4 if noise is None else 5
+        return tuple(torch.from_numpy(np.ascontiguousarray(x)) for x in partials[:n])
 
     def _log_sampled(self, X: Tensor) -> Tensor:
         """log mean over samples of the highest line less that of the best old point."""
         q, r = X.shape[-2], len(self.mean)
         mean, covariance = self.observed.joint(X)
-        diagonal = self.noise + _JITTER * covariance.diagonal(dim1=-2, dim2=-1).amax(-1)
-        eye = torch.eye(q, dtype=X.dtype)
-        among = covariance[..., r:, r:] + diagonal[..., None, None] * eye
+        noise = noise_at(self.model, self.noise, X)
+        diagonal = noise + _JITTER * covariance.diagonal(dim1=-2, dim2=-1).amax(-1, keepdim=True)
+        among = covariance[..., r:, r:] + torch.diag_embed(diagonal.expand(*X.shape[:-2], q))
         slopes = torch.linalg.solve_triangular(
             torch.linalg.cholesky(among), covariance[..., r:, :], upper=False
         )

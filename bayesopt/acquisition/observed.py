@@ -6,12 +6,14 @@ b, r    candidates, fixed points
 A       (r, d) the fixed points
 mean, variance      (b,) posterior moments of f(x)
 covariance          (b, r) posterior covariances of f(x) with f(A)
+lambda              (b,) variance of the noise at x, where it varies and counts
 
 Noisy expected improvements, knowledge gradients, entropy searches and the lookahead are functions
 of these moments alone.
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from botorch.acquisition import AcquisitionFunction
@@ -21,8 +23,9 @@ from torch import Tensor
 
 _SMALLEST_VARIANCE = 1e-15  # rounding of another model may leave less than nothing
 
-OfMoments = Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor, Tensor, Tensor]]
-"""Maps the moments (b,), (b,), (b, r) to a logarithm (b,) and its derivatives in each of them."""
+OfMoments = Callable[..., tuple[Tensor, ...]]
+"""Maps the moments (b,), (b,), (b, r), and lambda (b,) where it is one of them, to a logarithm (b,)
+and its derivatives in each of them."""
 
 
 class Observed:
@@ -38,12 +41,26 @@ class Observed:
     slopes
         Of a process that has slopes: covariances with the value and the slopes at each of them (r
         of them in all), instead of the values alone. Only the moments are to be asked then.
+    beside
+        Factors and weights of covariances with something else at A, as the model gave them; not
+        for `joint`.
+    with_noise
+        Whether lambda is one more moment, as ``noise_at`` of the model has it.
     """
 
-    def __init__(self, model: Model, A: Shaped[Tensor, "r d"], slopes: bool = False) -> None:
-        self.model, self.A = model, A
+    def __init__(
+        self,
+        model: Model,
+        A: Shaped[Tensor, "r d"],
+        slopes: bool = False,
+        beside: tuple[Any, Tensor] | None = None,
+        with_noise: bool = False,
+    ) -> None:
+        self.model, self.A, self.with_noise = model, A, with_noise
         self.weights: Tensor | None = None
-        if slopes:
+        if beside is not None:
+            self.factors, self.weights = beside
+        elif slopes:
             self.factors, self.weights = model.beside_slopes(A)
         elif getattr(model, "factors", None) is not None:
             self.factors, self.weights = model.beside(A)
@@ -67,7 +84,7 @@ class Observed:
         self, X: Shaped[Tensor, "b d"]
     ) -> tuple[Tensor, Tensor, Tensor, Callable[[Tensor, Tensor, Tensor], Tensor]]:
         """`moments` of (b, d) points, and the map from derivatives in them to gradients in X."""
-        if self.weights is not None:
+        if self.weights is not None and hasattr(self.model, "moments_with_pull_back"):
             of_model: tuple[Tensor, Tensor, Tensor, Callable[[Tensor, Tensor, Tensor], Tensor]]
             of_model = self.model.moments_with_pull_back(X, self.weights, self.factors)
             return of_model
@@ -90,7 +107,13 @@ class Observed:
         """An acquisition of every candidate, differentiable; its exponential unless `log`."""
         check_one_candidate(X)
         mean, variance, covariance = self.moments(X)
-        flat = mean.reshape(-1), variance.reshape(-1), covariance.reshape(mean.numel(), len(self.A))
+        flat = [
+            mean.reshape(-1),
+            variance.reshape(-1),
+            covariance.reshape(mean.numel(), len(self.A)),
+        ]
+        if self.with_noise:
+            flat.append(self.model.noise_at(X.reshape(-1, X.shape[-1])))
         value = with_partials(of_moments, *flat).reshape(mean.shape)
         return value if log else value.exp()
 
@@ -99,8 +122,13 @@ class Observed:
     ) -> tuple[Shaped[Tensor, " b"], Shaped[Tensor, "b d"]]:
         """The same and its gradient, in closed form where the model has one."""
         mean, variance, covariance, pull_back = self.moments_with_pull_back(X)
-        value, *partials = of_moments(mean, variance, covariance)
-        gradient = pull_back(*partials)
+        if self.with_noise:
+            noise, to_gradient = self.model.noise_with_pull_back(X)
+            value, *partials, by_noise = of_moments(mean, variance, covariance, noise)
+            gradient = pull_back(*partials) + to_gradient(by_noise)
+        else:
+            value, *partials = of_moments(mean, variance, covariance)
+            gradient = pull_back(*partials)
         return (value, gradient) if log else (value.exp(), gradient * value.exp().unsqueeze(-1))
 
     def joint(
@@ -134,8 +162,11 @@ class FunctionOfMoments(AcquisitionFunction):  # type: ignore[misc]
 
     def _log_value_and_partials(
         self, mean: Tensor, variance: Tensor, covariance: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """The logarithm (b,), and its derivatives in the moments (b,), (b,), (b, r)."""
+    ) -> tuple[Tensor, ...]:
+        """The logarithm (b,), and its derivatives in the moments (b,), (b,), (b, r).
+
+        One that takes lambda (b,) as a fourth argument has one more derivative (b,).
+        """
         raise NotImplementedError
 
     def value_and_gradient(

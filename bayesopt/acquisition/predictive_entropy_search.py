@@ -35,7 +35,7 @@ from bayesopt.acquisition.information import (
 )
 from bayesopt.acquisition.observed import FunctionOfMoments, Observed
 from bayesopt.acquisition.optimal_samples import good_points, optimal_samples
-from bayesopt.acquisition.pending import noise_of_next
+from bayesopt.acquisition.pending import same_noise
 from bayesopt.acquisition.truncated_entropy import log_entropy_lost
 from bayesopt.data import Dataset
 from bayesopt.region import Region
@@ -133,7 +133,7 @@ def build(
     """
 
     def of_model(model: Model, region: Region) -> PredictiveEntropySearch:
-        noise = noise_of_next(model, data)
+        noise = same_noise(model, data, "acquisition='pes'")
         samples = optimal_samples(model, data, region, _N_SAMPLES)
         X, shares = samples.distinct()
         rivals = good_points(model, data, region)

@@ -6,7 +6,7 @@ A           (m, d) the report set
 P           (p, d) points that may be evaluated next, Sigma(P, P) + lambda I = L L'
 W           (R, p) coefficients of R hypothetical observations at them: rows L^-T z, z normal
 mu, Sigma   posterior mean and covariance
-lambda      variance of the noise of the next observation
+lambda      variance of the noise of the next observation, at P where it varies
 
     f_W(x) = mu(x) + Sigma(x, P) W'      the posterior mean after those observations
 
@@ -32,22 +32,23 @@ from torch import Tensor
 from bayesopt import optimize
 from bayesopt.acquisition import many_functions
 from bayesopt.acquisition.observed import Observed
+from bayesopt.acquisition.pending import noise_at
 from bayesopt.acquisition.posterior_mean import PosteriorMeanWithGradient, best_by_mean
 from bayesopt.data import Dataset
 from bayesopt.parameter import Array
 from bayesopt.region import Region
 
-_LARGEST_GRID = 256
-_N_ROUNDS = 2
-_N_CANDIDATES = 10
+LARGEST_GRID = 256
+N_ROUNDS = 2
+N_CANDIDATES = 10
 _N_INCUMBENTS = 5
 _QUANTILES = (-2.5, -1.5, -0.75, -0.25, 0.25, 0.75, 1.5, 2.5)
-_EFFORT_FOR_THE_MEAN = optimize.Effort(n_global=128, n_local=128, n_starts=3)
+EFFORT_FOR_THE_MEAN = optimize.Effort(n_global=128, n_local=128, n_starts=3)
 _EFFORT_FOR_POOL = optimize.Effort(n_global=256, n_local=256)
-_EFFORT_FOR_ROUGH = optimize.Effort(n_global=128, n_local=64)
-_EFFORT_FOR_CANDIDATES = optimize.Effort(n_global=256, n_local=128, n_starts=10, max_calls=8)
-_EFFORT_UNDER_CONSTRAINTS = replace(_EFFORT_FOR_CANDIDATES, n_starts=3)  # one after the other
-_N_OF_MEAN = 3
+EFFORT_FOR_ROUGH = optimize.Effort(n_global=128, n_local=64)
+EFFORT_FOR_CANDIDATES = optimize.Effort(n_global=256, n_local=128, n_starts=10, max_calls=8)
+EFFORT_UNDER_CONSTRAINTS = replace(EFFORT_FOR_CANDIDATES, n_starts=3)  # one after the other
+N_OF_MEAN = 3
 _JITTER = 1e-10  # points that are asked twice at once, without noise
 _ROUNDING = 1e-14  # of covariances of scores
 _SEEN = 0.01  # a report that adds a smaller share to a gain is not worth its line
@@ -61,7 +62,7 @@ Hypothetical = Callable[[Tensor], Tensor]
 
 def report_set(
     model: Model,
-    noise: float,
+    noise: float | None,
     data: Dataset,
     region: Region,
     of_reports: OfReports,
@@ -74,7 +75,7 @@ def report_set(
     model
         A botorch Model with one output, to be maximised.
     noise
-        Variance of the noise of the next observation.
+        Variance of the noise of the next observation; None: the model says it (``noise_at``).
     data
         Its points are looked around first.
     region
@@ -84,24 +85,24 @@ def report_set(
     with_slopes
         The hypothetical observations, where they have slopes; None: some quantiles of the values.
     """
-    if region.size is not None and region.size <= _LARGEST_GRID:
+    if region.size is not None and region.size <= LARGEST_GRID:
         return torch.from_numpy(region.grid())
     rng = np.random.default_rng(0)
     mean = PosteriorMeanWithGradient(model)
     incumbents = best_by_mean(model, data.X, _N_INCUMBENTS)
-    X, v = optimize.maximize(mean, region, incumbents, rng, effort=_EFFORT_FOR_THE_MEAN)
-    A = torch.from_numpy(X[optimize.spread_out(X, v, _N_OF_MEAN)])
+    X, v = optimize.maximize(mean, region, incumbents, rng, effort=EFFORT_FOR_THE_MEAN)
+    A = torch.from_numpy(X[optimize.spread_out(X, v, N_OF_MEAN)])
     # The first candidates are judged by many rough reports, or all would be next to known ones.
-    rough = optimize.candidates(region, A.numpy(), _EFFORT_FOR_ROUGH, rng)
+    rough = optimize.candidates(region, A.numpy(), EFFORT_FOR_ROUGH, rng)
     over = torch.cat((A, torch.from_numpy(rough)))
-    effort = _EFFORT_UNDER_CONSTRAINTS if region.constrained else _EFFORT_FOR_CANDIDATES
-    for _ in range(_N_ROUNDS):
+    effort = EFFORT_UNDER_CONSTRAINTS if region.constrained else EFFORT_FOR_CANDIDATES
+    for _ in range(N_ROUNDS):
         X, v = optimize.maximize(of_reports(over), region, incumbents, rng, effort=effort)
-        rows = optimize.spread_out(X, v, _N_CANDIDATES)
+        rows = optimize.spread_out(X, v, N_CANDIDATES)
         if not rows:  # nothing is worth anything
             break
         P = torch.from_numpy(X[rows])
-        W = with_slopes(P) if with_slopes else _one_by_one(model, noise, P)
+        W = with_slopes(P) if with_slopes else one_by_one(model, noise, P)
         A = over = extended(model, P, W, region, A, slopes=with_slopes is not None)
     return A
 
@@ -132,7 +133,13 @@ def extended(
     slopes
         At every point the value and its slopes are observed, in this order (see `Observed`).
     """
-    observed = Observed(model, P, slopes)
+    return extended_by(Observed(model, P, slopes), W, region, A)
+
+
+def extended_by(
+    observed: Observed, W: Shaped[Tensor, "R s"], region: Region, A: Shaped[Tensor, "m d"]
+) -> Shaped[Tensor, "k d"]:
+    """`extended` by whatever is observed at its points."""
     both = torch.cat((A, torch.from_numpy(hypothetical_maximisers(observed, W, region, A))))
     f, mean = _Hypothetical(observed, W).with_mean(both)
     now, best = f[int(mean[: len(A)].argmax())], f[: len(A)].amax(0)
@@ -146,30 +153,34 @@ def extended(
 
 
 def coefficients(
-    model: Model, noise: float, P: Shaped[Tensor, "p d"], n: int
+    model: Model, noise: float | None, P: Shaped[Tensor, "p d"], n: int
 ) -> Shaped[Tensor, "n p"]:
     """W of n quasi-random observations at all points together."""
     with torch.no_grad():
         covariance = model.posterior(P).distribution.covariance_matrix
-        L = cholesky_with_noise(covariance, noise)
+        L = cholesky_with_noise(covariance, noise_at(model, noise, P))
         Z = draw_sobol_normal_samples(len(P), n, dtype=P.dtype, seed=0)
         W: Tensor = torch.linalg.solve_triangular(L.T, Z.T, upper=True).T
     return W
 
 
-def cholesky_with_noise(covariance: Shaped[Tensor, "*b q q"], noise: float) -> Tensor:
+def cholesky_with_noise(
+    covariance: Shaped[Tensor, "*b q q"], noise: float | Shaped[Tensor, "*b q"]
+) -> Tensor:
     """L (*b, q, q) of q observations, also where points are the same or known without noise."""
-    largest = covariance.diagonal(dim1=-2, dim2=-1).amax(-1)
-    diagonal = (noise + _JITTER * largest + _ROUNDING)[..., None, None]
-    eye = torch.eye(covariance.shape[-1], dtype=covariance.dtype)
-    L: Tensor = torch.linalg.cholesky(covariance + diagonal * eye)
+    largest = covariance.diagonal(dim1=-2, dim2=-1).amax(-1, keepdim=True)
+    diagonal = (noise + _JITTER * largest + _ROUNDING).expand(covariance.shape[:-1])
+    L: Tensor = torch.linalg.cholesky(covariance + torch.diag_embed(diagonal))
     return L
 
 
-def _one_by_one(model: Model, noise: float, P: Tensor) -> Tensor:
-    """W (p k, p) of every quantile at every point alone."""
+def one_by_one(
+    model: Model, noise: float | None, P: Shaped[Tensor, "p d"]
+) -> Shaped[Tensor, "k p"]:
+    """W of every quantile at every point alone; None: with the noise that the model says."""
     with torch.no_grad():
-        sd = (model.posterior(P.unsqueeze(-2)).variance[:, 0, 0] + noise).sqrt()
+        variance = model.posterior(P.unsqueeze(-2)).variance[:, 0, 0]
+        sd = (variance + noise_at(model, noise, P)).sqrt()
     z = torch.tensor(_QUANTILES, dtype=P.dtype)
     return torch.diag(1.0 / sd).repeat_interleave(len(z), 0) * z.repeat(len(P)).unsqueeze(-1)
 
@@ -177,7 +188,7 @@ def _one_by_one(model: Model, noise: float, P: Tensor) -> Tensor:
 def hypothetical_maximisers(observed: Observed, W: Tensor, region: Region, A: Tensor) -> Array:
     """Where every f_W is largest (R, d), looking from A and from the points P of the model."""
     rng = np.random.default_rng(1)
-    P = observed.A.numpy()
+    P = region.space.snap(observed.A.numpy())  # where columns are fixed, those may be elsewhere
     guesses = np.concatenate((A.numpy(), P[region.holds(P)]))
     pool = np.concatenate((guesses, optimize.candidates(region, guesses, _EFFORT_FOR_POOL, rng)))
     return many_functions.maximisers(_Hypothetical(observed, W), region, pool, rng)

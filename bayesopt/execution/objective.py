@@ -1,6 +1,5 @@
 """One call of the user's function: what it returned, or why it failed."""
 
-import inspect
 import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
@@ -12,6 +11,7 @@ import numpy as np
 
 from bayesopt.space import Space
 from bayesopt.trial import Evaluation
+from bayesopt.user_function import check_takes_point
 
 Objective = Callable[..., Any]
 
@@ -120,21 +120,7 @@ def check_signature(fun: Objective, space: Space) -> None:
     """Raise TypeError when `fun` cannot be called with a point of `space`."""
     if not callable(fun):
         raise TypeError(f"The function to optimise must be callable, but got {fun!r}.")
-    try:
-        signature = inspect.signature(fun)
-    except (TypeError, ValueError):  # some functions written in C do not tell
-        return
-    try:
-        if space.takes_vector:
-            signature.bind(None)
-        else:
-            signature.bind(**dict.fromkeys(space.names))
-    except TypeError as error:
-        how = "one vector" if space.takes_vector else f"the keywords {', '.join(space.names)}"
-        name = getattr(fun, "__name__", repr(fun))
-        raise TypeError(
-            f"{name}{signature} does not fit the space: it is called with {how} ({error})."
-        ) from None
+    check_takes_point(fun, space)
 
 
 def call(fun: Objective, calling: Calling, params: Mapping[str, Any]) -> Outcome:

@@ -26,7 +26,7 @@ class Progress:
     Parameters
     ----------
     total
-        Number of evaluations that are planned.
+        Number of evaluations that are planned; None: nobody knows.
     done
         Number of those that are behind us.
     show
@@ -37,7 +37,7 @@ class Progress:
     """
 
     def __init__(
-        self, total: int, done: int, show: bool | Literal["auto"], has_best: bool = True
+        self, total: int | None, done: int, show: bool | Literal["auto"], has_best: bool = True
     ) -> None:
         self._done, self._has_best = done, has_best
         self._display = _display(total, done, show)
@@ -80,7 +80,7 @@ class Progress:
             self._display.close()
 
 
-def _display(total: int, done: int, show: bool | Literal["auto"]) -> _Display | None:
+def _display(total: int | None, done: int, show: bool | Literal["auto"]) -> _Display | None:
     if not show:
         return None
     if _in_notebook() and importlib.util.find_spec("ipywidgets") is not None:
@@ -122,14 +122,15 @@ class _Lines:
     Where nobody asked for them, what ends before the first is due stays silent.
     """
 
-    def __init__(self, total: int, file: TextIO, every: float, unasked: bool) -> None:
-        self._total, self._file, self._every = total, file, every
+    def __init__(self, total: int | None, file: TextIO, every: float, unasked: bool) -> None:
+        self._of = "" if total is None else f"/{total}"
+        self._file, self._every = file, every
         self._next = monotonic() + (every if unasked else 0.0)
         self._silent = unasked
         self._held: str | None = None
 
     def show(self, done: int, text: str) -> None:
-        self._held = f"{strftime('%Y-%m-%d %H:%M:%S', localtime())} {done}/{self._total} {text}"
+        self._held = f"{strftime('%Y-%m-%d %H:%M:%S', localtime())} {done}{self._of} {text}"
         if monotonic() >= self._next:
             self._write()
 

@@ -27,6 +27,7 @@ from torch import Tensor
 
 from bayesopt.models.derivatives.process import DerivativeGaussianProcess
 from bayesopt.models.exact import ExactGaussianProcess
+from bayesopt.models.joint.process import JointGaussianProcess
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,9 @@ class LeaveOneOut:
     log_density: Shaped[Tensor, " n"]
 
 
-def leave_one_out(model: ExactGaussianProcess | DerivativeGaussianProcess) -> LeaveOneOut:
+def leave_one_out(
+    model: ExactGaussianProcess | DerivativeGaussianProcess | JointGaussianProcess,
+) -> LeaveOneOut:
     """Predict each observation of a fitted process from all the others.
 
     Parameters
@@ -74,7 +77,8 @@ def leave_one_out(model: ExactGaussianProcess | DerivativeGaussianProcess) -> Le
         if isinstance(model, DerivativeGaussianProcess):
             y, variance, error = _without_points(model, L_inverse)
         else:
-            y, variance = model.Y.squeeze(-1), 1.0 / L_inverse.square().sum(0)  # of L^-T L^-1
+            y = model.latent if isinstance(model, JointGaussianProcess) else model.Y.squeeze(-1)
+            variance = 1.0 / L_inverse.square().sum(0)  # of L^-T L^-1
             error = model.alpha * variance
         sd = variance.sqrt()
         residual = error / sd

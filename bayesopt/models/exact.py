@@ -94,6 +94,9 @@ class ExactGaussianProcess(Model, FantasizeMixin):  # type: ignore[misc]
         (column, number of choices) of the categorical columns.
     L
         The Cholesky factor of K when it is known already; computed when None.
+    count
+        (n, 1) how often each point was observed, where Y are means: the noise that
+        `hyperparameters` give is divided by it. None: once.
 
     Raises
     ------
@@ -117,8 +120,10 @@ class ExactGaussianProcess(Model, FantasizeMixin):  # type: ignore[misc]
         hyperparameters: Hyperparameters,
         categories: tuple[tuple[int, int], ...] = (),
         L: Shaped[Tensor, "*B n n"] | None = None,
+        count: Shaped[Tensor, "n 1"] | None = None,
     ) -> None:
         super().__init__()
+        self.count = count
         self.features = Features(X.shape[-1], categories)
         self.hyperparameters = hyperparameters
         self.X, self.Y, self.Yvar = X, Y, Yvar
@@ -138,9 +143,15 @@ class ExactGaussianProcess(Model, FantasizeMixin):  # type: ignore[misc]
 
     def _factor(self) -> Tensor:
         signal = self.hyperparameters.signal
-        noise = torch.where(self.Yvar.isnan(), self.hyperparameters.noise, self.Yvar)
         k = correlate(self.kernel, self.Z, self.Z)
-        return cholesky(signal * k + torch.diag_embed(noise.squeeze(-1)), signal)
+        return cholesky(signal * k + torch.diag_embed(self._noise().squeeze(-1)), signal)
+
+    def _noise(self) -> Tensor:
+        """Variances (*B, n, 1) of the noise in Y, the inferred ones filled in."""
+        inferred = self.hyperparameters.noise
+        if self.count is None:
+            return torch.where(self.Yvar.isnan(), inferred, self.Yvar)
+        return torch.where(self.Yvar.isnan(), inferred / self.count, self.Yvar)
 
     def _factors(self) -> Factors:
         eye = torch.eye(len(self.X), dtype=self.X.dtype)
@@ -274,7 +285,7 @@ class ExactGaussianProcess(Model, FantasizeMixin):  # type: ignore[misc]
 
         K^-1 diag(noise), where k* - k* K^-1 (K - diag(noise)) would cancel.
         """
-        noise = torch.where(self.Yvar.isnan(), self.hyperparameters.noise, self.Yvar)
+        noise = self._noise()
         unit = torch.zeros(len(self.X), len(rows), dtype=self.X.dtype)
         unit[rows, torch.arange(len(rows))] = noise[rows, 0]
         return torch.cholesky_solve(unit, self.L)
@@ -379,4 +390,7 @@ class ExactGaussianProcess(Model, FantasizeMixin):  # type: ignore[misc]
             )
             for old, new in ((self.X, X), (self.Y, Y), (self.Yvar, Yvar))
         )
-        return ExactGaussianProcess(X, Y, Yvar, self.hyperparameters, self.features.categories, L)
+        count = None if self.count is None else torch.cat((self.count, self.count.new_ones(m, 1)))
+        return ExactGaussianProcess(
+            X, Y, Yvar, self.hyperparameters, self.features.categories, L, count
+        )

@@ -19,17 +19,21 @@ from itertools import compress
 from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
+from jaxtyping import Float as Shaped
+from torch import Tensor
 
 from bayesopt.data import Dataset
 from bayesopt.models.exact import ExactGaussianProcess, Hyperparameters
 from bayesopt.models.gaussian_process import BOUNDS, LARGEST_SHAPE, GaussianProcess, Priors
 from bayesopt.models.marginal_likelihood import MarginalLikelihood
 from bayesopt.models.prior import JointPrior, Prior
+from bayesopt.models.replicates import Replicates, replicates
 from bayesopt.parameter import Array
 from bayesopt.quasi_newton import minimize_from
 
 Method = Literal["map", "mle"]
 
+_MANY = 100  # observations: gathering the replicates of fewer saves hardly any time
 _FRESH_START_EVERY = 5
 _BOUNDS = BOUNDS | {"nu": (0.2, 20.0), "power": (0.1, 2.0)}
 # Moves of all log length-scales and of the log noise variance from the first start: rough
@@ -179,7 +183,7 @@ def fit(
     Parameters
     ----------
     data
-        At least one observation.
+        At least one observation. Many repetitions of few points are gathered first.
     process
         Kernel, mean and priors; None takes the defaults of `GaussianProcess`.
     method
@@ -194,9 +198,25 @@ def fit(
         variance and shape (if the process learns one); where one was not learnt, the centre of its
         prior.
     """
-    objective = NegativeLogPosterior(data, process or GaussianProcess(), method)
+    process = process or GaussianProcess()
+    found = _worth_gathering(data)
+    if found is None:
+        objective = NegativeLogPosterior(data, process, method)
+        best = mode(objective, len(data), start)
+        return model_at(data, objective, best), objective.everything(best)
+    likelihood = MarginalLikelihood(found.data, process, found)
+    objective = NegativeLogPosterior(found.data, process, method, likelihood)
     best = mode(objective, len(data), start)
-    return model_at(data, objective, best), objective.everything(best)
+    count = found.count.unsqueeze(-1)
+    return model_at(found.data, objective, best, count), objective.everything(best)
+
+
+def _worth_gathering(data: Dataset) -> Replicates | None:
+    """The replicates where they save much: the same process then, over few distinct points."""
+    if len(data) < _MANY or not data.noise_is_inferred:
+        return None
+    found = replicates(data)
+    return found if 2 * len(found.data) <= len(data) else None
 
 
 def mode(objective: NegativeLogPosterior, n: int, start: tuple[float, ...] | None) -> Array:
@@ -222,7 +242,12 @@ def mode(objective: NegativeLogPosterior, n: int, start: tuple[float, ...] | Non
     return best
 
 
-def model_at(data: Dataset, objective: NegativeLogPosterior, theta: Array) -> ExactGaussianProcess:
-    """The process with the hyperparameters of one theta (p,)."""
+def model_at(
+    data: Dataset,
+    objective: NegativeLogPosterior,
+    theta: Array,
+    count: Shaped[Tensor, "n 1"] | None = None,
+) -> ExactGaussianProcess:
+    """The process with the hyperparameters of one theta (p,), and `count` of its observations."""
     h = objective.likelihood.hyperparameters(theta)
-    return ExactGaussianProcess(data.X, data.Y, data.Yvar, h, data.categories)
+    return ExactGaussianProcess(data.X, data.Y, data.Yvar, h, data.categories, count=count)

@@ -16,6 +16,7 @@ from bayesopt.models.prior import LogNormal, Prior, TruncatedNormal, Uniform
 KernelName = Literal["matern52", "rbf", "matern12", "matern32", "matern", "power_exponential"]
 MeanName = Literal["constant", "linear", "quadratic"]
 ShapeName = Literal["nu", "power"]
+FidelityName = Literal["auto", "increments", "decay", "noise"]
 
 _SHAPE_OF: dict[str, ShapeName] = {"matern": "nu", "power_exponential": "power"}
 BOUNDS = {"lengthscale": (5e-3, 1e3), "signal": (1e-3, 1e4), "noise": (1e-8, 1e2)}
@@ -121,6 +122,14 @@ class GaussianProcess:
         `bayesopt.models.trend`), so that few observations do not bend it.
     priors
         Prior laws of the hyperparameters.
+    fidelity
+        What a parameter with ``role="fidelity"`` does (see `bayesopt.models.joint.structures`):
+        "increments" adds independent biases from level to level (for an Int), "decay" one bias
+        that is the smaller, the nearer to the target; "noise" says that all levels observe the
+        target, with the more noise the farther from it. "auto" is "increments" up to five levels
+        and else "decay".
+    bias_groups
+        Of a parameter with ``role="source"``: sets of sources that err alike, by their names.
 
     Raises
     ------
@@ -138,10 +147,19 @@ class GaussianProcess:
     power: float | None = None
     mean: MeanName = "constant"
     priors: Priors = field(default_factory=Priors)
+    fidelity: FidelityName = "auto"
+    bias_groups: tuple[tuple[str | int | float | bool | None, ...], ...] = ()
 
     def __post_init__(self) -> None:
         check_name("kernel", self.kernel, get_args(KernelName))
         check_name("mean", self.mean, get_args(MeanName))
+        check_name("fidelity", self.fidelity, get_args(FidelityName))
+        groups = tuple(tuple(group) for group in self.bias_groups)
+        if any(len(group) < 2 or len(set(group)) < len(group) for group in groups):
+            raise ValueError(
+                f"`bias_groups` are sets of two or more different sources, but got {groups}."
+            )
+        object.__setattr__(self, "bias_groups", groups)
         if not isinstance(self.priors, Priors):
             raise TypeError(f"`priors` must be a bayesopt.Priors, but got {self.priors!r}.")
         for kernel, name in _SHAPE_OF.items():

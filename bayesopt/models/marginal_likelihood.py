@@ -5,8 +5,10 @@ Notation
 n, d, S     observations, columns, hyperparameter vectors that are evaluated together
 theta       (S, p) logarithms: d length-scales, then the signal variance if it is learnt, the noise
             variance if it is inferred, and nu or p if it is learnt;    h = exp(theta)
+u           (S, k) behind them, where the noise varies: log lambda_i = log noise + (B u)_i
 a           signal variance
 K           (S, n, n) = a k(Z, Z) + diag(noise),    L L' = K
+c, s        (n,) how often each point was observed, and sum of squares around its mean
 H, beta     (n, k) basis of the prior mean, the constant first, and its coefficients (S, k)
 B           prior covariance of beta: 2^2 for every coefficient but the constant, whose is infinite
 r           Y - H beta,    alpha = K^-1 r
@@ -19,6 +21,11 @@ r           Y - H beta,    alpha = K^-1 r
 This beta maximises log p(Y | theta, beta) - 1/2 beta' B^-1 beta for its theta, so that the gradient
 in theta is that at a fixed beta. With a constant mean it is c = 1' K^-1 Y / 1' K^-1 1. A sampler
 integrates beta out instead: log p(Y | theta) = the above - 1/2 log|A| + a constant.
+
+Of repeated points the means are observations with the noise lambda / c, and the likelihood of all
+rows is that of the means times a factor         Binois, Gramacy & Ludkovski (2018), Eq. (7)
+
+    log p(all) = log p(means) - 1/2 sum (c - 1) log(2 pi lambda) + log c + s / lambda
 """
 
 import math
@@ -33,10 +40,9 @@ from bayesopt.data import Dataset
 from bayesopt.models.exact import Hyperparameters
 from bayesopt.models.gaussian_process import GaussianProcess
 from bayesopt.models.kernels import Features, Kernel, kernel_named
+from bayesopt.models.replicates import JITTER, Replicates
 from bayesopt.models.trend import DEGREES, PRIOR_SD, polynomial_basis
 from bayesopt.parameter import Array
-
-_JITTER = 1e-10
 
 
 class MarginalLikelihood:
@@ -48,16 +54,30 @@ class MarginalLikelihood:
         The observations.
     process
         Kernel and mean; its priors only say whether the signal variance is learnt.
+    replicates
+        What `data` are the means of; None: every row counts once.
+    variation
+        B, where the logarithm of the inferred noise varies: (n, k), and theta ends with k entries
+        u more. They are no logarithms, and have no part in `everything` and `learnt`.
     """
 
-    def __init__(self, data: Dataset, process: GaussianProcess) -> None:
-        self.process = process
+    def __init__(
+        self,
+        data: Dataset,
+        process: GaussianProcess,
+        replicates: Replicates | None = None,
+        variation: Shaped[Tensor, "n k"] | None = None,
+    ) -> None:
+        self.process, self.replicates, self.variation = process, replicates, variation
         self.n, self.d = data.X.shape
         self.features = Features(self.d, data.categories)
         self.F = self.features.of(data.X)
         self.column_of = torch.tensor(self.features.column_of)
         self.unknown = data.Yvar.isnan().squeeze(-1).double()
-        self.known_noise = data.Yvar.nan_to_num(0.0).squeeze(-1) + _JITTER
+        self.known_noise = data.Yvar.nan_to_num(0.0).squeeze(-1) + JITTER
+        if replicates is not None:
+            self.unknown = self.unknown / replicates.count
+            self.known_noise = data.Yvar.nan_to_num(0.0).squeeze(-1) + JITTER / replicates.count
         self.learns_noise = data.noise_is_inferred
         exact = bool((data.Yvar == 0.0).all())
         self.learns_signal = exact or process.priors.signal is not None
@@ -68,6 +88,7 @@ class MarginalLikelihood:
         self.learnt += [True] * self.learns_shape
         names = list(compress(self.everything, self.learnt))
         self.position = {name: names.index(name) for name in set(names)}
+        self.n_logarithms = len(names)
         basis = polynomial_basis(data.X, self.features.plain, DEGREES[process.mean])
         self.H = torch.cat((torch.ones_like(data.Y), basis), dim=-1)
         self.targets = torch.cat((data.Y, self.H), dim=-1)
@@ -89,6 +110,8 @@ class MarginalLikelihood:
         value = 0.5 * torch.linalg.vecdot(residual, alpha)
         value = value + L.diagonal(dim1=-2, dim2=-1).log().sum(-1)
         value = value + 0.5 * self.n * math.log(2.0 * math.pi) + penalty
+        if self.replicates is not None:
+            value = value + self.replicates.negative_log_factor(self._lambda(h))
 
         W = torch.cholesky_inverse(L).nan_to_num()
         W = 0.5 * W.sub_(alpha.unsqueeze(-1) * alpha.unsqueeze(-2))  # -d log p / d K, Eq. (5.9)
@@ -100,10 +123,18 @@ class MarginalLikelihood:
         if self.learns_noise:
             diagonal = W.diagonal(dim1=-2, dim2=-1)
             j = self.position["noise"]
-            gradient[:, j] = (diagonal * self.unknown).sum(-1) * h[:, j]
+            if self.replicates is None:
+                gradient[:, j] = (diagonal * self.unknown).sum(-1) * h[:, j]
+            else:
+                each = diagonal * self.unknown * self._lambda(h)
+                each = each + self.replicates.slope_of_factor(self._lambda(h))
+                gradient[:, j] = each.sum(-1)
+                if self.variation is not None:
+                    gradient[:, self.n_logarithms :] = each @ self.variation
         if self.learns_shape:
+            j = self.position["shape"]
             by_shape = self._signal(h) * kernel.by_shape(Z, Z)
-            gradient[:, -1] = (W * by_shape).sum((-2, -1)) * h[:, -1]
+            gradient[:, j] = (W * by_shape).sum((-2, -1)) * h[:, j]
         return value.nan_to_num(nan=torch.inf).numpy(), gradient.nan_to_num().numpy()
 
     def log_integrated(self, theta: Array) -> Array:
@@ -124,6 +155,8 @@ class MarginalLikelihood:
         square = square + PRIOR_SD**-2 * beta[..., 1:, :].square().sum((-2, -1))
         log_determinants = sum(t.diagonal(dim1=-2, dim2=-1).log().sum(-1) for t in (L, C))
         value = -0.5 * square - log_determinants
+        if self.replicates is not None:
+            value = value - self.replicates.negative_log_factor(self._lambda(h))
         singular = (info > 0) | ~value.isfinite()
         log_density: Array = value.masked_fill(singular, -torch.inf).numpy()
         return log_density
@@ -139,22 +172,32 @@ class MarginalLikelihood:
             mean=float(beta[0]),
             signal=float(h[self.position["signal"]]) if self.learns_signal else 1.0,
             kernel=self.process.kernel,
-            shape=float(h[-1]) if self.learns_shape else self.process.shape,
+            shape=float(h[self.position["shape"]]) if self.learns_shape else self.process.shape,
             trend=None if self.process.mean == "constant" else beta[1:],
         )
 
     def _signal(self, h: Tensor) -> Tensor | float:
         return h[:, self.position["signal"], None, None] if self.learns_signal else 1.0
 
+    def _learnt_kernel(self, h: Tensor) -> Kernel:
+        return kernel_named(self.process.kernel, h[:, self.position["shape"], None, None])
+
+    def _lambda(self, h: Tensor) -> Tensor:
+        """Inferred variance of the noise of one observation, (S, 1), or (S, n) where it varies."""
+        level = h[:, self.position["noise"], None] if self.learns_noise else h.new_zeros(len(h), 1)
+        if self.variation is None:
+            return level
+        return level * (h[:, self.n_logarithms :].log() @ self.variation.T).exp()
+
     def _covariance(self, h: Tensor) -> tuple[Tensor, Kernel, Tensor, Tensor, Tensor]:
         """Z, the kernel, a k, a dk/ds and K for hyperparameters h = exp(theta)."""
         Z = self.F / h[:, None, self.column_of]
-        kernel = self.fixed_kernel or kernel_named(self.process.kernel, h[:, -1, None, None])
+        kernel = self.fixed_kernel or self._learnt_kernel(h)
         k, slope = kernel(Z, Z)
         signal = self._signal(h)
         noise = self.known_noise.expand(len(h), -1)
         if self.learns_noise:
-            noise = noise + h[:, self.position["noise"], None] * self.unknown
+            noise = noise + self._lambda(h) * self.unknown
         K = signal * k
         K.diagonal(dim1=-2, dim2=-1).add_(noise)
         return Z, kernel, signal * k, signal * slope, K

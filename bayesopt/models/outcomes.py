@@ -13,9 +13,15 @@ import torch
 from bayesopt.models.feasibility import Feasibility, fit_feasibility
 from bayesopt.models.fully_bayesian import FullyBayesianGaussianProcess
 from bayesopt.models.gaussian_process import GaussianProcess
+from bayesopt.models.joint.of_space import joint_surrogate
+from bayesopt.models.joint.process import JointGaussianProcess, TargetProcess
+from bayesopt.models.joint.transfer import transferred
 from bayesopt.models.surrogate import HyperparametersName, Surrogate, surrogate
 from bayesopt.observations import Observations
+from bayesopt.space import Space
+from bayesopt.target import Target
 
+Process = Surrogate | JointGaussianProcess | TargetProcess
 Theta = tuple[tuple[float, ...], ...]
 """Logarithms of the hyperparameters of every model: objectives, constraints, the classifier."""
 
@@ -32,8 +38,8 @@ class OutcomeModels:
         Says how likely an evaluation gives anything; None where none has failed.
     """
 
-    objectives: tuple[Surrogate, ...]
-    constraints: tuple[Surrogate, ...]
+    objectives: tuple[Process, ...]
+    constraints: tuple[Process, ...]
     success: Feasibility | None
 
     @property
@@ -48,7 +54,21 @@ class OutcomeModels:
         ]
 
 
-def _members(model: Surrogate) -> tuple[Surrogate, ...]:
+    @property
+    def target(self) -> "OutcomeModels":
+        """Of processes over role columns: the same of the target of every outcome."""
+        return replace(
+            self,
+            objectives=tuple(_target(model) for model in self.objectives),
+            constraints=tuple(_target(model) for model in self.constraints),
+        )
+
+
+def _target(model: Process) -> Process:
+    return model.target if isinstance(model, JointGaussianProcess) else model
+
+
+def _members(model: Process) -> tuple[Process, ...]:
     return model.models if isinstance(model, FullyBayesianGaussianProcess) else (model,)
 
 
@@ -58,6 +78,9 @@ def fit_outcomes(
     hyperparameters: HyperparametersName,
     rng: np.random.Generator,
     start: Theta = (),
+    *,
+    noise_varies: bool = False,
+    with_roles: tuple[Space, Target] | None = None,
 ) -> tuple[OutcomeModels, Theta]:
     """Fit all models.
 
@@ -71,6 +94,11 @@ def fit_outcomes(
         As in `models.surrogate`.
     start
         What an earlier call for this study returned; the classifier may be missing in it.
+    noise_varies
+        As in `models.surrogate`, for every outcome by itself.
+    with_roles
+        The space and what is sought of it, where parameters have a role: every outcome gets a
+        process over design and role columns. Hyperparameters cannot be drawn then.
 
     Returns
     -------
@@ -78,10 +106,21 @@ def fit_outcomes(
         The models, and where the next fit starts from.
     """
     everything = [*seen.objectives, *(constraint.data for constraint in seen.constraints)]
-    fitted = [
-        surrogate(data, process, hyperparameters, rng, start[i] if i < len(start) else None)
-        for i, data in enumerate(everything)
-    ]
+    starts = [start[i] if i < len(start) else None for i in range(len(everything))]
+    fitted: list[tuple[Process, tuple[float, ...]]]
+    if with_roles is None:
+        fitted = [
+            surrogate(data, process, hyperparameters, rng, begin, noise_varies=noise_varies)
+            for data, begin in zip(everything, starts, strict=True)
+        ]
+    else:
+        assert hyperparameters != "slice"
+        space, sought = with_roles
+        of_roles = transferred if space.role == "task" and sought.is_one else joint_surrogate
+        fitted = [
+            of_roles(data, *with_roles, process, hyperparameters, begin)
+            for data, begin in zip(everything, starts, strict=True)
+        ]
     models, theta = [model for model, _ in fitted], [found for _, found in fitted]
     success = None
     if len(seen.X_failed) > 0:

@@ -20,6 +20,7 @@ from bayesopt.models.exact import ExactGaussianProcess
 from bayesopt.models.fit import fit
 from bayesopt.models.fully_bayesian import FullyBayesianGaussianProcess, sample
 from bayesopt.models.gaussian_process import GaussianProcess
+from bayesopt.models.heteroscedastic import fit_heteroscedastic
 
 HyperparametersName = Literal["map", "mle", "slice"]
 _MOST_ROWS = 900
@@ -33,6 +34,8 @@ def surrogate(
     hyperparameters: HyperparametersName,
     rng: np.random.Generator,
     start: tuple[float, ...] | None = None,
+    *,
+    noise_varies: bool = False,
 ) -> tuple[Surrogate, tuple[float, ...]]:
     """Fit a process to values, and to partial derivatives where there are any.
 
@@ -48,6 +51,8 @@ def surrogate(
         What draws come from; nothing else does.
     start
         What an earlier call for this study returned as `theta`.
+    noise_varies
+        Whether the noise is another one from place to place (see `models.heteroscedastic`).
 
     Returns
     -------
@@ -58,8 +63,13 @@ def surrogate(
     Raises
     ------
     ValueError
-        If there are partial derivatives and the process cannot learn from them.
+        If there are partial derivatives and the process cannot learn from them, or the noise varies
+        and hyperparameters are drawn.
     """
+    if noise_varies:
+        if data.dY is not None or hyperparameters == "slice":
+            raise ValueError("Noise that varies takes no partial derivatives and no draws.")
+        return fit_heteroscedastic(data, process, method=hyperparameters, start=start)
     if data.dY is None or data.dYvar is None:
         if hyperparameters == "slice":
             return sample(data, process, rng, start=start)

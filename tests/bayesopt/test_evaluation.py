@@ -221,3 +221,45 @@ def test_one_standard_error_for_all_of_a_constraint():
 def test_shapes_that_do_not_fit_are_refused(y, options, text):
     with pytest.raises(ValueError, match=text):
         given_results(2, y, **options)
+
+
+# -- cost and trace ------------------------------------------------------------------------------
+
+
+def test_a_cost_and_a_trace_are_kept_and_come_back():
+    given = Evaluation(1.0, cost=np.float32(2), trace=np.array([[0.5, 3.0], [0.1, 9.0]]))
+    assert given.cost == 2.0 and given.trace == ((0.1, 9.0), (0.5, 3.0))
+    assert (
+        given
+        == Evaluation(1.0, cost=2, trace={0.5: 3, 0.1: 9})
+        == Evaluation.from_json(json.loads(json.dumps(given.to_json())))
+    )
+    assert hash(given) == hash(Evaluation(1.0, cost=2, trace={0.5: 3, 0.1: 9}))
+    assert Evaluation(1.0, cost=3).to_json() == [1.0, None, None, None, None, None, 3.0]
+    assert Evaluation(1.0, trace={}).to_json() == [1.0, None]
+
+
+def test_what_is_no_number_in_a_trace_is_absent():
+    assert Evaluation(1.0, trace={1: np.nan, 2: 5.0, 3: None, 4: np.inf}).trace == ((2.0, 5.0),)
+    assert Evaluation(1.0, trace={1: np.nan}).trace is None
+
+
+@pytest.mark.parametrize(
+    ("given", "error", "text"),
+    [
+        ({"cost": 0}, ValueError, "cost of an evaluation must be positive and finite, but is 0.0"),
+        ({"cost": -1.5}, ValueError, "must be positive and finite, but is -1.5"),
+        ({"cost": np.nan}, ValueError, "must be positive"),
+        ({"cost": "3"}, TypeError, "cost of an evaluation must be a number"),
+        ({"trace": [1.0, 2.0]}, TypeError, r"\(fidelity, value\) pairs, but 1.0 came in it"),
+        ({"trace": 3.0}, TypeError, r"\(fidelity, value\) pairs, but 3.0 came"),
+        ({"trace": "ab"}, TypeError, "pairs, but 'ab' came"),
+        ({"trace": [(1, 2), (1.0, 3)]}, ValueError, "fidelity 1.0 stands twice"),
+        ({"trace": [(np.nan, 2)]}, ValueError, "fidelity in `trace` must be finite"),
+        ({"trace": [(1, "2")]}, TypeError, "`trace` value must be a number"),
+        ({"value": [1, 2], "trace": [(1, 2)]}, ValueError, "`trace` is that of one objective, but"),
+    ],
+)
+def test_what_is_no_cost_and_no_trace(given, error, text):
+    with pytest.raises(error, match=text):
+        Evaluation(**{"value": 1.0} | given)

@@ -153,3 +153,20 @@ def test_a_notebook_without_widgets_gets_plain_lines(monkeypatch, notebook, caps
     line.advance(2.0, 1.0)
     line.close()
     assert "4/5 best 2" in lines_of(capsys)[0]
+
+
+def test_where_nobody_knows_how_many_there_will_be_they_are_counted(capsys, clock):
+    line = Progress(None, 2, True)
+    clock(2.0)
+    line.advance(0.5, 1.0)
+    line.close()
+    assert re.search(r"\d\d 3 best 0\.5,", lines_of(capsys)[0])
+
+
+def test_a_terminal_shows_a_count_without_an_end(monkeypatch):
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    line = Progress(None, 2, True)
+    line.advance(0.5, 1.0)
+    line.close()
+    assert "3/?" in terminal.getvalue() and "best 0.5" in terminal.getvalue()

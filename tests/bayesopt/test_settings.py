@@ -19,13 +19,15 @@ from scipy.sparse import csr_matrix
 from strategies import fixed, spaces
 
 from bayesopt.constraints import Simplex, checked_constraints
+from bayesopt.cost import Cost
+from bayesopt.differences import differences
 from bayesopt.models.gaussian_process import GaussianProcess, KernelName, MeanName, Priors
 from bayesopt.models.prior import LogNormal, Normal, TruncatedNormal, Uniform
 from bayesopt.optimize import Effort
 from bayesopt.outcome_constraints import OutcomeConstraints
 from bayesopt.parameter import Categorical, Float, Int
 from bayesopt.policy import AcquisitionName, BatchName, HyperparametersName, Policy, Search
-from bayesopt.settings import FORMAT, Settings, differences
+from bayesopt.settings import FORMAT, Settings
 from bayesopt.space import Space
 
 SPACE = Space(C=Float(1e-3, 1e3, log=True), share=Float(0, 1), kind=Categorical(["a", "b"]))
@@ -267,7 +269,8 @@ def test_names_of_functions_are_never_loaded(tmp_path):
     described = through_text(OWN.to_json())
     code = f"""
 import json, sys
-from bayesopt.settings import Settings, differences
+from bayesopt.differences import differences
+from bayesopt.settings import Settings
 described = json.loads({json.dumps(described)!r})
 before = set(sys.modules)
 def traps(name):
@@ -310,7 +313,7 @@ POLICY = PLAIN.to_json()["policy"]
 @pytest.mark.parametrize(
     ("described", "text"),
     [
-        (changed(format=FORMAT + 1), "by a newer version of bayesopt: its format is 3"),
+        (changed(format=FORMAT + 1), "by a newer version of bayesopt: its format is 4"),
         (changed(colour="red"), r"newer version of bayesopt: the settings have \['colour'\]"),
         (changed(policy=POLICY | {"trust": 1}), r"newer version.*Policy have \['trust'\]"),
         (changed(policy={"kind": "Portfolio"}), "newer version.*hold 'Portfolio'"),
@@ -340,7 +343,7 @@ def test_what_cannot_be_read_is_refused(described, text):
 @pytest.mark.parametrize("what", ["format", "colour", "space"])
 def test_differences_refuse_it_too(what):
     with pytest.raises(ValueError, match=r"newer version|cannot be read"):
-        differences(changed(**{what: 3}), PLAIN)
+        differences(changed(**{what: 9}), PLAIN)
 
 
 class OwnPolicy(Policy):
@@ -410,7 +413,11 @@ def of_format_1(settings):
     """As version 0.1 wrote it."""
     described = through_text(settings.to_json()) | {"format": 1}
     del described["outcome_constraints"], described["reference_point"]
-    return described
+    return without_format_3(described)
+
+
+def without_format_3(described):
+    return {k: v for k, v in described.items() if k not in ("environment", "cost", "cost_budget")}
 
 
 @pytest.mark.parametrize("policy", [Policy(), Policy("rbf", "kg"), Policy(GaussianProcess("rbf"))])
@@ -421,6 +428,19 @@ def test_what_format_1_held_is_read(policy):
     assert differences(stored, settings) == []
     constrained = replace(settings, outcome_constraints={"a": (0, 1)})
     assert differences(stored, constrained) == ["outcome_constraints: 'a' is new"]
+
+
+@pytest.mark.parametrize("policy", [Policy(), Policy("rbf", "kg")])
+def test_what_format_2_held_is_read(policy):
+    given = {"latency": (None, 5)}
+    settings = replace(PLAIN, noise=0.1, policy=policy, outcome_constraints=given)
+    stored = without_format_3(through_text(settings.to_json()) | {"format": 2})
+    read = Settings.from_json(stored)
+    assert read == settings and differences(stored, settings) == []
+    assert (read.environment, read.cost, read.cost_budget) == (None, Cost(), None)
+    costly = replace(settings, cost=5, cost_budget=100)
+    lines = ["cost: was 1.0, now 5.0", "cost_budget: was None, now 100.0"]
+    assert differences(stored, costly) == lines
 
 
 def test_a_field_that_format_1_had_not_takes_its_default():

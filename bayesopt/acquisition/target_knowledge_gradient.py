@@ -1,0 +1,179 @@
+"""Knowledge gradient of a target: what the best F is expected to gain from one evaluation of f.
+
+Notation
+--------
+x, r        design and role columns of a candidate
+F           the target, a linear functional of f over the role columns
+A           (m, d) designs that may be reported
+mu^F        posterior mean of F
+lambda      variance of the noise of the next observation at (x, r)
+v           Var f(x, r) + lambda
+
+    mu^F_{n+1}(p) = mu^F(p) + s(p) Z,   s(p) = Cov(F(p), f(x, r)) / sqrt(v)
+    KG(x, r)      = E[max over A of mu^F_{n+1}] - max over A of mu^F
+                                                       Frazier (2018), Sections 5.4 and 5.5
+                  = h(a, b),    a = mu^F(A),   b = s(A)          (see `expected_max`)
+
+The report set A stays as it is while a candidate moves, as in `knowledge_gradient`. It is found by
+asking where F may come to be largest after evaluations that promise something.
+"""
+
+from collections.abc import Callable
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+import torch
+from botorch.acquisition import AcquisitionFunction
+from botorch.models.model import Model
+from jaxtyping import Float as Shaped
+from torch import Tensor
+
+from bayesopt import optimize
+from bayesopt.acquisition.expected_max import log_gain_and_partials
+from bayesopt.acquisition.observed import Observed, check_one_candidate, with_partials
+from bayesopt.acquisition.posterior_mean import PosteriorMeanWithGradient, best_by_mean
+from bayesopt.acquisition.report_set import (
+    EFFORT_FOR_CANDIDATES,
+    EFFORT_FOR_ROUGH,
+    EFFORT_FOR_THE_MEAN,
+    EFFORT_UNDER_CONSTRAINTS,
+    LARGEST_GRID,
+    N_CANDIDATES,
+    N_OF_MEAN,
+    N_ROUNDS,
+    OfReports,
+    extended_by,
+    one_by_one,
+)
+from bayesopt.region import Region
+
+_N_INCUMBENTS = 5
+
+
+@runtime_checkable  # the tests check types as they run
+class WithTarget(Protocol):
+    """A botorch Model of f that also knows its target."""
+
+    @property
+    def target(self) -> Any:
+        """A botorch Model of F; it has ``beside_values``, its covariances with f at points."""
+
+    def beside_target(self, A: Tensor) -> tuple[Any, Tensor]:
+        """What covariances of f with F at designs are asked with."""
+
+    def noise_at(self, X: Tensor) -> Tensor:
+        """Variance of the noise of the next observation at points (*b, d)."""
+
+
+class TargetKnowledgeGradient(AcquisitionFunction):  # type: ignore[misc]
+    """Expected gain of the best target over a finite report set.
+
+    Parameters
+    ----------
+    model
+        A botorch Model of f with a target (`WithTarget`), to be maximised.
+    A
+        (m, d) designs that may be reported.
+    log
+        Return the logarithm, which has the same maximiser and a usable gradient everywhere.
+    """
+
+    def __init__(self, model: Model, A: Shaped[Tensor, "m d"], *, log: bool = True) -> None:
+        super().__init__(model)
+        self.A, self.log = A, log
+        with torch.no_grad():
+            self.mean = model.target.marginals(A)[0]
+            self.observed = Observed(model, A, beside=model.beside_target(A))
+
+    def forward(self, X: Shaped[Tensor, "*b 1 d"]) -> Shaped[Tensor, "*b"]:
+        """Value of every candidate.
+
+        Raises
+        ------
+        ValueError
+            If more than one point is asked jointly.
+        """
+        check_one_candidate(X)
+        _, variance, covariance = self.observed.moments(X)
+        v = variance + self.model.noise_at(X.squeeze(-2))
+        flat = v.reshape(-1), covariance.reshape(-1, len(self.A))
+        value = with_partials(self._log_gain, *flat).reshape(v.shape)
+        return value if self.log else value.exp()
+
+    def _log_gain(self, v: Tensor, covariance: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """log h(a, b) (b,), and its derivatives in v (b,) and in the covariances (b, m)."""
+        root = v.sqrt().numpy()[:, None]
+        a = np.broadcast_to(self.mean.numpy(), covariance.shape)
+        b = covariance.numpy() / root
+        value, _, by_b = log_gain_and_partials(a, b)
+        by_v = -0.5 * (by_b * b).sum(axis=1) / v.numpy()
+        partials = (value, by_v, by_b / root)
+        return tuple(torch.from_numpy(np.ascontiguousarray(x)) for x in partials)  # type: ignore[return-value]
+
+
+def target_report_set(
+    model: Model,
+    X: Shaped[Tensor, "n d"],
+    reports: Region,
+    everywhere: Region,
+    of_reports: OfReports,
+) -> Shaped[Tensor, "m d"]:
+    """Designs that one of the next evaluations may make the best one.
+
+    Parameters
+    ----------
+    model
+        See `TargetKnowledgeGradient`.
+    X
+        Evaluated points, which are looked around first.
+    reports, everywhere
+        Where designs may be reported, their role columns fixed; where evaluations may be made.
+    of_reports
+        What tells promising evaluations, over a report set.
+    """
+    if reports.size is not None and reports.size <= LARGEST_GRID:
+        return torch.from_numpy(reports.grid())
+    rng = np.random.default_rng(0)
+    target = model.target
+    mean = PosteriorMeanWithGradient(target)
+    incumbents = best_by_mean(target, X, _N_INCUMBENTS)
+    at_target = reports.space.snap(incumbents)
+    found, v = optimize.maximize(mean, reports, at_target, rng, effort=EFFORT_FOR_THE_MEAN)
+    A = torch.from_numpy(found[optimize.spread_out(found, v, N_OF_MEAN)])
+    rough = optimize.candidates(reports, A.numpy(), EFFORT_FOR_ROUGH, rng)
+    over = torch.cat((A, torch.from_numpy(rough)))
+    effort = EFFORT_UNDER_CONSTRAINTS if everywhere.constrained else EFFORT_FOR_CANDIDATES
+    for _ in range(N_ROUNDS):
+        acquisition = of_reports(over)
+        found, v = optimize.maximize(acquisition, everywhere, incumbents, rng, effort=effort)
+        rows = optimize.spread_out(found, v, N_CANDIDATES)
+        if not rows:  # nothing is worth anything
+            break
+        P = torch.from_numpy(found[rows])
+        W = one_by_one(model, None, P)
+        observed = Observed(target, P, beside=target.beside_values(P))
+        A = over = extended_by(observed, W, reports, A)
+    return A
+
+
+def build(
+    model: Model,
+    X: Shaped[Tensor, "n d"],
+    reports: Region,
+    everywhere: Region,
+    per_cost: Callable[[AcquisitionFunction], AcquisitionFunction] = lambda of: of,
+) -> AcquisitionFunction:
+    """Log knowledge gradient of the target, per unit cost, over a report set that is found first.
+
+    Parameters
+    ----------
+    model, X, reports, everywhere
+        See `target_report_set`; points that are running belong to the model and to X.
+    per_cost
+        Divides an acquisition by the cost of a candidate.
+    """
+
+    def of_reports(A: Tensor) -> AcquisitionFunction:
+        return per_cost(TargetKnowledgeGradient(model, A))
+
+    return of_reports(target_report_set(model, X, reports, everywhere, of_reports))

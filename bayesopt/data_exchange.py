@@ -1,0 +1,120 @@
+"""What a study takes from elsewhere, and what others can read: tables, files, earlier studies."""
+
+from os import PathLike
+from typing import Any
+
+from bayesopt.ask_tell import AskTell
+from bayesopt.csv_results import read_csv
+from bayesopt.earlier_study import results_for
+from bayesopt.study_file import write_study
+from bayesopt.trial import Evaluation, TrialState
+from bayesopt.trial_table import to_dataframe
+
+
+class DataExchange(AskTell):
+    """A study that brings in results of others, and writes its own."""
+
+    def to_dataframe(self) -> Any:
+        """A pandas DataFrame, one row for each trial, indexed by its number.
+
+        Columns: state, value, sd, the parameters, origin, attempt, reason, started and ended (UTC),
+        seconds. A parameter with the name of another column is ``params.<name>``. For several
+        objectives they are value_0, sd_0, value_1 and so on; outcome constraints are in
+        ``constraint.<name>``, and ``constraint_sd.<name>`` where one has a standard error.
+
+        Raises
+        ------
+        ImportError
+            Without pandas (`pip install 'bayesopt-uq[dataframe]'`).
+        """
+        return to_dataframe(
+            self.trials,
+            self.space,
+            n_values=self._settings.n_values,
+            constraints=self.outcome_constraints.names,
+        )
+
+    def export(self, path: str | PathLike[str]) -> None:
+        """Write a copy of the study as JSON, whole or not at all; `load` reads it.
+
+        Raises
+        ------
+        OSError
+            If it cannot be written; a file that was there stays as it was.
+        ValueError
+            If there is another file than such a copy; it stays as it is.
+        """
+        write_study(path, self._settings.to_json(), self.trials)
+
+    def add_csv(self, path: str | PathLike[str], *, value: str = "value", sd: str = "sd") -> None:
+        """Add earlier results from a CSV file: a column for each parameter, one for the value.
+
+        Rows without a value, or with the state "failed", become failed trials. Partial derivatives
+        are read from columns "gradient." and the name of a parameter, their standard errors from
+        "gradient_sd." and the name. Other columns are ignored. What the study holds already is not
+        added again. Several objectives, outcome constraints and their standard errors are read from
+        columns with the names that `to_dataframe` gives them.
+
+        Parameters
+        ----------
+        path
+            With a header; commas, semicolons or tabs between the columns.
+        value, sd
+            Names of the columns of the values, and of their standard errors if there is one; for
+            several objectives, what their names begin with.
+
+        Raises
+        ------
+        OSError
+            If it cannot be read.
+        ValueError
+            If a column is missing or a cell cannot be read; then nothing is added.
+        StorageError
+            If they cannot be saved; then nothing is added.
+        """
+        rows = read_csv(
+            path,
+            self.space,
+            value,
+            sd,
+            n_values=self._settings.n_values,
+            constraints=self.outcome_constraints.names,
+        )
+        ended = [self._fields(result) for _, result in rows]
+        with self._lock:
+            self._ledger.add([params for params, _ in rows], ended, True)
+
+    def add_study(self, other: AskTell, **values: Any) -> None:
+        """Add what has ended in another study, as results of one task of this one.
+
+        What the study holds already is not added again. Standard errors and failures are kept; of
+        a study whose parameters have a role partial derivatives are not.
+
+        Parameters
+        ----------
+        other
+            A study of the same parameters, but for the one that has a role here.
+        **values
+            The value of that one, as in ``study.add_study(old, task="2024")``.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If that is no study, its parameters are other ones, a value is missing, not known or out
+            of range, or a result does not fit this study; then nothing is added.
+        StorageError
+            If they cannot be saved; then nothing is added.
+        """
+        if not isinstance(other, AskTell):
+            raise TypeError(f"`add_study` takes a bayesopt.Study, but got {other!r}.")
+        points, results = results_for(self._settings, other._settings, other.trials, values)
+        ended = [self._fields(result) for result in results]
+        with self._lock:
+            self._ledger.add(points, ended, True)
+
+    def _fields(self, result: Evaluation | str) -> dict[str, Any]:
+        """How a trial ended, as fields of Trial."""
+        if isinstance(result, Evaluation):
+            evaluation = self._checked_evaluation(result)
+            return {"state": TrialState.COMPLETE, "evaluation": evaluation}
+        return {"state": TrialState.FAILED, "reason": result}

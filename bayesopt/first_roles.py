@@ -1,0 +1,62 @@
+"""The role of the first evaluations, before a model can say.
+
+Notation
+--------
+X       (k, d) points of the unit cube
+v       a coordinate of a role column, as the space-filling design has it
+
+    fidelity      two of a default start at the target, the others far from it: at the distance
+                  1 - v^3 of the largest one
+    source, task  two at the target, the others by turns; by turns where there is no target
+    environment   at the node of the law that v stands for
+"""
+
+import numpy as np
+
+from bayesopt.parameter import Array, Categorical
+from bayesopt.region import Region
+from bayesopt.settings import Settings
+from bayesopt.target import Target, target_of
+
+_LEAST_APART = 4
+
+
+def in_roles(X: Array, region: Region, settings: Settings, number: int) -> Array:
+    """Points with the role columns that suit the trial of this number, where they may be so."""
+    space = settings.space
+    columns = list(space.role_columns)
+    sought = target_of(space, settings.environment)
+    moved = X.copy()
+    if space.role == "environment":
+        moved[:, columns] = _by_law(X[:, columns[0]], sought)
+    else:
+        moved[:, columns[0]] = _by_turns(X[:, columns[0]], settings, sought, number)
+    allowed: Array = moved[region.holds(moved)]
+    return allowed if len(allowed) > 0 else X
+
+
+def _by_law(v: Array, sought: Target) -> Array:
+    """Nodes (k, c) of the law."""
+    ends = np.cumsum(sought.weights.numpy())
+    chosen = np.minimum(np.searchsorted(ends, v), len(ends) - 1)
+    nodes: Array = sought.nodes.numpy()[chosen]
+    return nodes
+
+
+def _by_turns(v: Array, settings: Settings, sought: Target, number: int) -> Array:
+    """Coordinates (k,) of one role column."""
+    space = settings.space
+    parameter = space[space.names[space.role_columns[0]]]
+    if not sought.is_one:
+        assert isinstance(parameter, Categorical)
+        return np.full_like(v, parameter.unit_of(np.array(number % parameter.size)))
+    target = float(sought.nodes)
+    every = max(_LEAST_APART, settings.n_initial // 2)
+    if number % every == 0:
+        return np.full_like(v, target)
+    if isinstance(parameter, Categorical):
+        units = parameter.unit_of(np.arange(parameter.size))
+        others = units[units != target]
+        return np.full_like(v, others[number % len(others)]) if len(others) > 0 else v
+    far = 0.0 if target >= 0.5 else 1.0
+    return parameter.snap(target + (far - target) * (1.0 - v**3))

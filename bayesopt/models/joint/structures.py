@@ -1,0 +1,363 @@
+"""How the role columns enter a covariance: a sum of products, one factor for them in each.
+
+Notation
+--------
+x, r        design columns, role columns of a point;    r_0 the target
+n, m, c     points, points, role columns
+S, T        hyperparameter vectors that are evaluated together, terms of the sum
+G_t         (*S, n, m) factor of the role columns in term t, positive semidefinite
+
+    Cov(f(x, r), f(x', r')) = sum_t G_t(r, r') k_t(x, x')
+
+    sources      G_0 = 1,  G_s = 1{r = r' = s} for every source but the target
+                                                     Poloczek, Wang & Frazier (2017), Section 3
+                 and G_g = 1{r and r' in g} for groups g of sources whose biases are alike
+    increments   G_0 = 1,  G_j = 1{both at least j steps from the target}
+                                                     Frazier (2018), Section 5.4, model (B)
+    decay        G_0 = 1,  G_1 = (u u')^p exp(-(r - r')^2 / 2 l^2),  u the distance from the target
+                 the same for a fidelity of many levels: the bias is gone at the target
+    accuracy     G_0 = 1;  observations have the more noise, the farther r is from the target:
+                 lambda(r) = lambda + c u^2                        ibid., model (A)
+    tasks        G_0 = D C D,  C the correlations of tasks and D their scales: the intrinsic model
+                 of coregionalisation                              Bonilla, Chai & Williams (2008)
+    environment  G_0 = exp(-sum_j (r_j - r'_j)^2 / 2 l_j^2)
+
+A correlation matrix C = L L' is made of any numbers v below the diagonal: row i of L is
+(v_i1, .., v_i,i-1, 1), divided by its length.
+"""
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from bayesopt.models.kernels import Features
+
+
+@dataclass(frozen=True)
+class Learnt:
+    """A hyperparameter as it is learnt: a number theta with a normal prior, between bounds.
+
+    Parameters
+    ----------
+    centre, sd
+        Of the prior.
+    low, high
+        Where to search.
+    """
+
+    centre: float
+    sd: float
+    low: float
+    high: float
+
+
+_SCALE = Learnt(0.0, 1.0, -4.0, 4.0)  # logarithms of the scales of tasks, in scores
+_CORRELATION = Learnt(1.0, 1.5, -8.0, 8.0)
+_POWER = Learnt(0.3, 0.3, 0.0, 1.4)
+_ALONG = Learnt(math.log(1.0), 1.0, math.log(0.1), math.log(100.0))
+_INACCURACY = Learnt(-2.0, 2.0, -12.0, 4.0)
+_ENVIRONMENT = Learnt(math.log(0.35), 1.0, math.log(0.01), math.log(100.0))
+
+
+@runtime_checkable
+class Structure(Protocol):
+    """What a kind of role makes of the role columns.
+
+    Attributes
+    ----------
+    learnt
+        Its hyperparameters.
+    n_terms
+        T.
+    n_noises
+        Number of groups of observations whose noise variance is one.
+    unit_signal
+        Whether the prior variance of the first term is 1, since G_0 has a scale.
+    """
+
+    @property
+    def learnt(self) -> tuple[Learnt, ...]: ...
+    @property
+    def n_terms(self) -> int: ...
+    @property
+    def n_noises(self) -> int: ...
+    @property
+    def unit_signal(self) -> bool: ...
+
+    def factors(self, h: Tensor, r1: Tensor, r2: Tensor) -> list[Tensor]:
+        """G_t (*b, n, m) of role columns (*b, n, c) and (*b, m, c), for h (*b, 1, 1, p)."""
+
+    def offsets(self, r: Tensor) -> Tensor:
+        """Basis (*b, n, k) of the prior mean beside its constant, all zero at the target."""
+
+    def group(self, r: Tensor) -> Tensor:
+        """Which noise variance (*b, n) an observation has."""
+
+    def extra_noise(self, h: Tensor, r: Tensor) -> Tensor | float:
+        """What is added to it (*b, n), for h (*b, 1, p)."""
+
+    def lengthscales(self, h: Tensor) -> Tensor:
+        """Of the role columns (c,), for h (p,); nothing where they have none."""
+
+
+def _ones(r1: Tensor, r2: Tensor) -> Tensor:
+    shape = np.broadcast_shapes(r1.shape[:-2], r2.shape[:-2])
+    return r1.new_ones(*shape, r1.shape[-2], r2.shape[-2])
+
+
+class _Plain:
+    """What most structures have in common."""
+
+    learnt: tuple[Learnt, ...] = ()
+    n_noises = 1
+    unit_signal = False
+
+    def offsets(self, r: Tensor) -> Tensor:
+        """None."""
+        return r[..., :0]
+
+    def group(self, r: Tensor) -> Tensor:
+        """One for all."""
+        return torch.zeros(r.shape[:-1], dtype=torch.long)
+
+    def extra_noise(self, h: Tensor, r: Tensor) -> Tensor | float:
+        """Nothing."""
+        return 0.0
+
+    def lengthscales(self, h: Tensor) -> Tensor:
+        """None."""
+        return h[:0]
+
+
+@dataclass(frozen=True)
+class Sources(_Plain):
+    """Sources of information with independent biases.
+
+    Parameters
+    ----------
+    size
+        Number of sources.
+    target
+        Which one is the truth.
+    groups
+        Sets of others whose biases have a part in common.
+    """
+
+    size: int
+    target: int
+    groups: tuple[tuple[int, ...], ...] = ()
+
+    @cached_property
+    def _sets(self) -> Tensor:
+        """(T - 1, size) which sources a bias belongs to."""
+        own = [[s] for s in range(self.size) if s != self.target]
+        rows = torch.zeros(len(own) + len(self.groups), self.size, dtype=torch.float64)
+        for row, members in enumerate([*own, *map(list, self.groups)]):
+            rows[row, members] = 1.0
+        return rows
+
+    @property
+    def n_terms(self) -> int:
+        """The truth and every bias."""
+        return 1 + len(self._sets)
+
+    @property
+    def n_noises(self) -> int:  # type: ignore[override]
+        """Each has its own."""
+        return self.size
+
+    def group(self, r: Tensor) -> Tensor:
+        """The source."""
+        return torch.round(r[..., 0] * max(self.size - 1, 1)).long()
+
+    def factors(self, h: Tensor, r1: Tensor, r2: Tensor) -> list[Tensor]:
+        """1, and 1 where both have the bias."""
+        in1, in2 = self._sets[:, self.group(r1)], self._sets[:, self.group(r2)]
+        return [_ones(r1, r2), *(a.unsqueeze(-1) * b.unsqueeze(-2) for a, b in zip(in1, in2))]
+
+    def offsets(self, r: Tensor) -> Tensor:
+        """A constant bias for each."""
+        others = [s for s in range(self.size) if s != self.target]
+        return torch.stack([(self.group(r) == s).to(r.dtype) for s in others], dim=-1)
+
+
+@dataclass(frozen=True)
+class Increments(_Plain):
+    """Fidelities whose differences from one level to the next are independent.
+
+    Parameters
+    ----------
+    levels
+        Unit coordinates from the target to the farthest.
+    """
+
+    levels: tuple[float, ...]
+
+    @property
+    def n_terms(self) -> int:
+        """The target and every step away from it."""
+        return len(self.levels)
+
+    def steps(self, r: Tensor) -> Tensor:
+        """How many levels (*b, n) from the target."""
+        return (r - torch.tensor(self.levels, dtype=r.dtype)).abs().argmin(-1)
+
+    def factors(self, h: Tensor, r1: Tensor, r2: Tensor) -> list[Tensor]:
+        """1 where both are at least j steps away."""
+        common = torch.minimum(self.steps(r1).unsqueeze(-1), self.steps(r2).unsqueeze(-2))
+        return [(common >= j).to(r1.dtype) for j in range(self.n_terms)]
+
+    def offsets(self, r: Tensor) -> Tensor:
+        """A mean step, the same for all."""
+        return self.steps(r).to(r.dtype).unsqueeze(-1) / (self.n_terms - 1)
+
+
+@dataclass(frozen=True)
+class Decay(_Plain):
+    """Fidelities whose bias is the smaller, the nearer they are to the target.
+
+    Parameters
+    ----------
+    target
+        Its unit coordinate.
+    """
+
+    target: float
+    learnt = (_POWER, _ALONG)
+    n_terms = 2
+
+    def distance(self, r: Tensor) -> Tensor:
+        """u (*b, n), at most 1."""
+        return (r[..., 0] - self.target).abs() / max(self.target, 1.0 - self.target)
+
+    def factors(self, h: Tensor, r1: Tensor, r2: Tensor) -> list[Tensor]:
+        """1, and the decay of the bias."""
+        power, along = h[..., 0].exp(), h[..., 1].exp()
+        u1, u2 = self.distance(r1).unsqueeze(-1), self.distance(r2).unsqueeze(-2)
+        apart = (r1[..., 0].unsqueeze(-1) - r2[..., 0].unsqueeze(-2)) / along
+        return [_ones(r1, r2), (u1 * u2).pow(power) * torch.exp(-0.5 * apart.square())]
+
+    def offsets(self, r: Tensor) -> Tensor:
+        """A constant bias that decays."""
+        return self.distance(r).unsqueeze(-1)
+
+
+@dataclass(frozen=True)
+class Accuracy(_Plain):
+    """Fidelities that observe the target with noise of their own.
+
+    Parameters
+    ----------
+    target
+        Its unit coordinate.
+    """
+
+    target: float
+    learnt = (_INACCURACY,)
+    n_terms = 1
+
+    def factors(self, h: Tensor, r1: Tensor, r2: Tensor) -> list[Tensor]:
+        """1: what is observed is the target."""
+        return [_ones(r1, r2)]
+
+    def extra_noise(self, h: Tensor, r: Tensor) -> Tensor | float:
+        """c u^2."""
+        u = (r[..., 0] - self.target) / max(self.target, 1.0 - self.target)
+        return h[..., 0].exp() * u.square()
+
+
+@dataclass(frozen=True)
+class Tasks(_Plain):
+    """Tasks with any correlations.
+
+    Parameters
+    ----------
+    size
+        Number of tasks.
+    scales
+        (size,) typical size of the values of each, in scores.
+    """
+
+    size: int
+    scales: tuple[float, ...]
+    n_terms = 1
+    unit_signal = True
+
+    @property
+    def learnt(self) -> tuple[Learnt, ...]:  # type: ignore[override]
+        """Scales, then the numbers below the diagonal, row by row."""
+        scales = [
+            Learnt(math.log(s), _SCALE.sd, math.log(s) + _SCALE.low, math.log(s) + _SCALE.high)
+            for s in self.scales
+        ]
+        return (*scales, *[_CORRELATION] * (self.size * (self.size - 1) // 2))
+
+    @property
+    def n_noises(self) -> int:  # type: ignore[override]
+        """Each has its own."""
+        return self.size
+
+    def group(self, r: Tensor) -> Tensor:
+        """The task."""
+        return torch.round(r[..., 0] * max(self.size - 1, 1)).long()
+
+    def covariance(self, h: Tensor) -> Tensor:
+        """D C D (*b, size, size) from h (*b, p)."""
+        n = self.size
+        rows, columns = np.tril_indices(n, -1)
+        L = torch.diag_embed(torch.ones_like(h[..., :n]))
+        L[..., rows, columns] = h[..., n:]
+        L = L / L.norm(dim=-1, keepdim=True) * h[..., :n].exp().unsqueeze(-1)
+        covariance: Tensor = L @ L.mT
+        return covariance
+
+    def factors(self, h: Tensor, r1: Tensor, r2: Tensor) -> list[Tensor]:
+        """The covariances of the tasks."""
+        B = self.covariance(h[..., 0, 0, :])
+        one, two = self.group(r1), self.group(r2)
+        shape = np.broadcast_shapes(B.shape[:-2], one.shape[:-1], two.shape[:-1])
+        B = B.expand(*shape, *B.shape[-2:])
+        one, two = one.expand(*shape, one.shape[-1]), two.expand(*shape, two.shape[-1])
+        rows = B.gather(-2, one.unsqueeze(-1).expand(*one.shape, self.size))
+        return [rows.gather(-1, two.unsqueeze(-2).expand(*shape, one.shape[-1], two.shape[-1]))]
+
+    def offsets(self, r: Tensor) -> Tensor:
+        """A mean for each but the first."""
+        return torch.stack(
+            [(self.group(r) == s).to(r.dtype) for s in range(1, self.size)], dim=-1
+        ) if self.size > 1 else r[..., :0]
+
+
+@dataclass(frozen=True)
+class Environment(_Plain):
+    """Conditions that nobody chooses.
+
+    Parameters
+    ----------
+    features
+        How the role columns become features.
+    """
+
+    features: Features
+    n_terms = 1
+
+    @property
+    def learnt(self) -> tuple[Learnt, ...]:  # type: ignore[override]
+        """A length-scale for each column."""
+        return (_ENVIRONMENT,) * self.features.d
+
+    def factors(self, h: Tensor, r1: Tensor, r2: Tensor) -> list[Tensor]:
+        """A Gaussian kernel."""
+        scale = h[..., 0, :, self.features.column_of].exp()
+        Z1, Z2 = self.features.of(r1) / scale, self.features.of(r2) / scale
+        s = (Z1.unsqueeze(-2) - Z2.unsqueeze(-3)).square().sum(-1)
+        return [torch.exp(-0.5 * s)]
+
+    def lengthscales(self, h: Tensor) -> Tensor:
+        """Those of the kernel."""
+        return h.exp()

@@ -1,0 +1,55 @@
+"""One task out of several: with what is known of the others, or without, whichever foresees better.
+
+Notation
+--------
+n_t         observations of the task that is sought
+joint       the process of all tasks
+alone       a process of that task, fitted to its own observations
+
+    sum over its observations of log p(y_i | all others)        R&W (2006), Eq. (5.11)
+
+is compared. Another task that is not related costs the joint process more than nothing: it shares
+its length-scales. With few observations there is nothing to compare, and what is known of others is
+all there is.
+"""
+
+import torch
+
+from bayesopt.data import Dataset
+from bayesopt.models.calibration import leave_one_out
+from bayesopt.models.exact import ExactGaussianProcess
+from bayesopt.models.fit import Method, fit
+from bayesopt.models.gaussian_process import GaussianProcess
+from bayesopt.models.joint.of_space import joint_surrogate
+from bayesopt.models.joint.process import JointGaussianProcess
+from bayesopt.space import Space
+from bayesopt.target import Target
+
+_ENOUGH = 4  # observations of the task
+
+
+def transferred(
+    data: Dataset,
+    space: Space,
+    sought: Target,
+    process: GaussianProcess,
+    method: Method = "map",
+    start: tuple[float, ...] | None = None,
+) -> tuple[JointGaussianProcess | ExactGaussianProcess, tuple[float, ...]]:
+    """Fit both and return the better one, with the theta of the joint process.
+
+    Parameters
+    ----------
+    data, space, sought, process, method, start
+        As in `bayesopt.models.joint.of_space.joint_surrogate`; the target is one task.
+    """
+    joint, theta = joint_surrogate(data, space, sought, process, method, start)
+    (column,) = space.role_columns
+    rows = data.X[:, column] == sought.nodes[0, 0]
+    if int(rows.sum()) < _ENOUGH:
+        return joint, theta
+    alone, _ = fit(data.at(rows), process, method=method)
+    with torch.no_grad():
+        by_joint = leave_one_out(joint).log_density[rows].sum()
+        by_itself = leave_one_out(alone).log_density.sum()
+    return (alone if by_itself > by_joint else joint), theta
