@@ -46,14 +46,16 @@ class LoopOfStudy:
             If every point of a finite space has been tried.
         BudgetSpent
             If the budget does not pay for another one, for now: a running one may cost less than
-            is held for it.
+            is held for it. The same exception again where none has ended since.
         """
         if self._spent is not None and self._spent[1] == self._under_way():
-            raise self._spent[0]  # nothing has changed, so that nothing is to be reckoned again
+            # Nothing has changed, so that nothing is to be reckoned again.
+            raise self._spent[0].with_traceback(None)  # or it would grow each time
+        before = self._under_way() if self.study.cost_budget is not None else None
         try:
             trial = self.study._ask_in_loop(self.given, self.n_evals)
         except BudgetSpent as end:
-            self._spent = end, self._under_way()
+            self._spent = end, before or self._under_way()
             raise
         if trial is not None and trial.seen is not None and trial.attempt == 1:
             self.given = ()  # a point was chosen, so none of these is missing
