@@ -18,8 +18,8 @@ from bayesopt import optimize
 from bayesopt.composition import Composition
 from bayesopt.data import Noise, complete
 from bayesopt.design import SpaceExhausted, Taken, start, uniform
-from bayesopt.fitted import fitted, fitted_with_roles
 from bayesopt.first_roles import in_roles
+from bayesopt.fitted import fitted, fitted_with_roles
 from bayesopt.models.outcomes import Theta
 from bayesopt.parameter import Array
 from bayesopt.region import Region
