@@ -58,7 +58,7 @@ def fitted(
         settings.outcome_constraints,
         truncate,
     )
-    policy = settings.policy
+    policy = settings.policy.where_noise(settings.noise_varies)
     if seen.objectives[0].dY is not None:
         settings.check_takes_derivatives()
     models, theta = fit_outcomes(

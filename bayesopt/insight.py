@@ -102,7 +102,14 @@ class Insight:
     ) -> tuple[Array, Array]:
         """Mean and standard deviation at n points, in the user's units: (n,), or (n, m) of m > 1
         objectives; of the function, or of a new observation of it."""
-        X = torch.from_numpy(self.settings.space.to_units(points))
+        space = self.settings.space
+        if observation_noise and space.role is not None:
+            if not target_of(space, self.settings.environment).is_one:
+                raise ValueError(
+                    "`observation_noise` is for what can be observed, but what is sought here is "
+                    "made of many values: leave it out."
+                )
+        X = torch.from_numpy(space.to_units(points))
         with own_torch_settings(), torch.no_grad():
             found = self._fitted(None)
             pairs = zip(found.models.objectives, found.seen.objectives, strict=True)
@@ -160,8 +167,10 @@ class Insight:
         return ", ".join(self._described(seen))
 
     def _described(self, seen: Observations) -> tuple[str, str]:
-        model, acquisition = self.settings.policy.described(seen)
-        if self.settings.noise_varies and self.settings.policy.acquisition != "random":
+        varies = self.settings.noise_varies
+        policy = self.settings.policy.where_noise(varies)
+        model, acquisition = policy.described(seen)
+        if varies and policy.acquisition != "random":
             model += ", heteroscedastic noise"
         return model, acquisition
 

@@ -46,14 +46,16 @@ class LoopOfStudy:
             If every point of a finite space has been tried.
         BudgetSpent
             If the budget does not pay for another one, for now: a running one may cost less than
-            is held for it.
+            is held for it. The same exception again where none has ended since.
         """
         if self._spent is not None and self._spent[1] == self._under_way():
-            raise self._spent[0]  # nothing has changed, so that nothing is to be reckoned again
+            # Nothing has changed, so that nothing is to be reckoned again.
+            raise self._spent[0].with_traceback(None)  # or it would grow each time
+        before = self._under_way() if self.study.cost_budget is not None else None
         try:
             trial = self.study._ask_in_loop(self.given, self.n_evals)
         except BudgetSpent as end:
-            self._spent = end, self._under_way()
+            self._spent = end, before or self._under_way()
             raise
         if trial is not None and trial.seen is not None and trial.attempt == 1:
             self.given = ()  # a point was chosen, so none of these is missing
@@ -111,12 +113,17 @@ class LoopOfStudy:
     def best_value(self) -> float | None:
         """The best so far of those that meet all outcome constraints as they were observed.
 
-        None where there is none, and for several objectives, which have no best.
+        Where a parameter has a role, of those at its target. None where there is none, and for
+        several objectives, which have no best.
         """
         direction = self.study.direction
         if isinstance(direction, tuple):
             return None
-        done = [trial.evaluation for trial in self.ledger.trials if trial.evaluation is not None]
+        done = [
+            trial.evaluation
+            for trial in self.ledger.trials
+            if trial.evaluation is not None and self.study.space.is_at_target(trial.params)
+        ]
         constraints = self.study.outcome_constraints
         met = constraints.holds(constraints.observed(done))
         values = [e.values[0] for e, holds in zip(done, met, strict=True) if holds]

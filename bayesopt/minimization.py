@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 
 from bayesopt.arguments import checked_n_evals
 from bayesopt.ask_tell import Point
+from bayesopt.budget import BudgetSpent
 from bayesopt.cost import CostGiven
 from bayesopt.data import Direction, Noise
 from bayesopt.environment import Environment
@@ -66,8 +67,9 @@ def minimize(
         Number of evaluations in all: failed ones, those in `y0` and those that the storage holds
         already included. None: as many as the `cost_budget` allows.
     noise
-        "auto": inferred; False: deterministic, no point is tried twice; a number: the known
-        standard deviation of one value.
+        "auto": inferred, the same everywhere; "heteroscedastic": inferred, another one from place
+        to place; False: deterministic, no point is tried twice; a number: the known standard
+        deviation of one value.
     constraints
         On the parameters: `scipy.optimize.LinearConstraint`, `NonlinearConstraint`,
         `bayesopt.Simplex` or a list of them; every point that is tried satisfies them (see
@@ -142,6 +144,8 @@ def minimize(
     ------
     TypeError, ValueError
         If an argument is wrong; nothing is evaluated then.
+    BudgetSpent
+        If the `cost_budget` does not pay for a single evaluation.
     AllEvaluationsFailed
         If the first five evaluations fail alike, or not one succeeds.
     StorageError
@@ -289,6 +293,8 @@ def _optimize(
             if not any(trial.state is TrialState.COMPLETE for trial in study.trials):
                 raise
             message, success = str(interrupt), False
+        if not study.trials:
+            raise BudgetSpent(message)
         if not any(trial.state is TrialState.COMPLETE for trial in study.trials):
             reasons = sorted({str(trial.reason) for trial in study.trials})
             raise AllEvaluationsFailed(f"Not one evaluation succeeded: {'; '.join(reasons)}")

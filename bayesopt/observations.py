@@ -170,7 +170,9 @@ def _tasks(space: Space, done: Sequence[Trial]) -> NDArray[np.int64] | None:
     if space.role != "task":
         return None
     (column,) = space.role_columns
-    return np.unique(space.to_units([trial.params for trial in done])[:, column], return_inverse=True)[1]
+    return np.unique(
+        space.to_units([trial.params for trial in done])[:, column], return_inverse=True
+    )[1]
 
 
 def _constraint(

@@ -5,7 +5,7 @@ A policy only says what is to be used; `suggestion` uses it. No formula lives he
 
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Literal, get_args
 
@@ -90,6 +90,7 @@ _IN_A_REGION: dict[str, Callable[..., AcquisitionFunction]] = {
 
 _OF_SAME_NOISE = ("es", "pes", "mes", "jes", "lookahead")
 _AUTO = "ei"
+_AUTO_WHERE_NOISE_VARIES: AcquisitionName = "noisy_ei"
 _JOINT = ("auto", *get_args(JointName))
 _OF_SEVERAL = ("auto", "nehvi", "random")
 _OF_ROLES = ("auto", "kg", "ei", "random")
@@ -188,8 +189,9 @@ class Policy:
           2021); without noise the expected hypervolume improvement.
         - "random": uniform points, the baseline.
         - "auto": "ei". None of the other expected improvements beats it at any noise; "kg" did
-          on both noisy problems where they met, in ten times the time (`docs/benchmarks`). With
-          several objectives "nehvi".
+          on both noisy problems where they met, in ten times the time (`docs/benchmarks`). Where
+          the noise varies "noisy_ei", which knows what it is at a candidate and when to repeat a
+          point. With several objectives "nehvi".
 
         Under outcome constraints each of them is that over feasible points, times the probability
         of feasibility; "nei" and "nehvi" know what the constraints may be at the same points.
@@ -274,6 +276,12 @@ class Policy:
             what = "several objectives" if several else "outcome constraints"
             raise ValueError(f"batch='joint' does not support {what}; use batch='constant_liar'.")
 
+    def where_noise(self, varies: bool) -> "Policy":
+        """This policy with "auto" resolved where the noise varies."""
+        if not (varies and self.acquisition == "auto"):
+            return self
+        return replace(self, acquisition=_AUTO_WHERE_NOISE_VARIES)
+
     def _check_takes_role(self, role: Role, several: bool) -> None:
         if several:
             raise ValueError(
@@ -298,8 +306,13 @@ class Policy:
                 f"set `{learnt}` of {self.process.kernel!r}."
             )
 
-    def check_takes_varying_noise(self) -> None:
+    def check_takes_varying_noise(self, role: Role | None = None) -> None:
         """Raise ValueError where this policy cannot search under noise that varies."""
+        if role is not None:
+            raise ValueError(
+                "noise='heteroscedastic' is not supported where a parameter is "
+                f"{WITH_ARTICLE[role]}: use noise='auto', or leave its role out."
+            )
         if self.hyperparameters == "slice":
             raise ValueError(
                 "hyperparameters='slice' does not support noise='heteroscedastic'; use 'map' or "

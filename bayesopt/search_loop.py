@@ -32,8 +32,10 @@ class TrialSource(Protocol):
 
         Raises
         ------
-        SpaceExhausted, BudgetSpent
+        SpaceExhausted
             If there is none any more.
+        BudgetSpent
+            If it cannot be paid; the same exception again where nothing has ended since.
         """
 
     def checked(self, outcome: Evaluation | Failure) -> Evaluation | Failure:
@@ -115,6 +117,7 @@ class _Loop:
         self.begun: set[int] = set()
         self.outcomes: list[Evaluation | Failure] = []
         self.why_no_more: str | None = None
+        self.budget_spent: BudgetSpent | None = None
         self.trouble: Exception | None = None
         self.idle_since: float | None = None
 
@@ -166,10 +169,13 @@ class _Loop:
                     self.why_no_more = str(end)
                 return
             except BudgetSpent as end:
-                # What runs, here or elsewhere, may cost less than is held for it.
-                if not self.workers.running and not self.source.held_by_others():
+                # What runs, here or elsewhere, may cost less than is held for it; and the last of
+                # it may have ended while the point was chosen.
+                if self.workers.running or self.source.held_by_others():
+                    return
+                if end is self.budget_spent:
                     self.why_no_more = str(end)
-                return
+                self.budget_spent = end
             except Exception as error:
                 self.trouble = error
                 return

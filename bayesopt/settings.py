@@ -114,7 +114,7 @@ class Settings:
         object.__setattr__(self, "cost_budget", checked_budget(self.cost_budget))
         object.__setattr__(self, "noise", checked_noise(self.noise))
         if self.noise_varies:
-            self.policy.check_takes_varying_noise()
+            self.policy.check_takes_varying_noise(self.space.role)
         object.__setattr__(self, "n_initial", whole_number(self.n_initial, "n_initial", 1))
         object.__setattr__(self, "seed", checked_seed(self.seed))
 

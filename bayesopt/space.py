@@ -169,6 +169,15 @@ class Space:
         space.takes_vector = self.takes_vector
         return space
 
+    @property
+    def is_observable(self) -> bool:
+        """Whether an evaluation can show what is sought: no mean over tasks or environments."""
+        return all(p.role is None or p.target is not None for p in self.parameters.values())
+
+    def is_at_target(self, params: Mapping[str, Any]) -> bool:
+        """Whether an evaluation at a point shows what is sought."""
+        return self.role is None or self.reported(params) == dict(params)
+
     def reported(self, params: Mapping[str, Any]) -> Params:
         """What is said of a point that is recommended.
 

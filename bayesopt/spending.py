@@ -11,7 +11,7 @@ import torch
 from botorch.acquisition import AcquisitionFunction
 
 from bayesopt.acquisition.per_cost import Affordable, PerCost
-from bayesopt.budget import Account
+from bayesopt.budget import Account, BudgetSpent
 from bayesopt.expected_cost import ExpectedCost, expected_cost
 from bayesopt.parameter import Array
 from bayesopt.region import Region
@@ -82,6 +82,13 @@ class Spending:
         if self.costs is None or self.account is None:
             return True
         return bool(self.costs.can_be_paid(x[None], self.account)[0])
+
+    def too_dear(self, x: Array) -> BudgetSpent:
+        """The exception for one point (d,) that cannot be paid."""
+        assert self.costs is not None and self.account is not None
+        with torch.no_grad():
+            upper = float(self.costs.log_upper(torch.from_numpy(x[None, None])).exp())
+        return self.account.used_up(upper, cheapest=False, known=self.costs.known)
 
     def cost(self, x: Array) -> float:
         """What is expected of one point (d,); 1 where nothing is said."""

@@ -48,8 +48,10 @@ class Study(DataExchange):
     direction
         "minimize" or "maximize"; for several objectives a list with one for each.
     noise
-        "auto": inferred from the data; False: the function is deterministic and no point is ever
-        tried twice; a number: the known standard deviation of a value, in its own units.
+        "auto": inferred from the data, the same everywhere; "heteroscedastic": inferred, another
+        one from place to place, and points are repeated where that is worth most; False: the
+        function is deterministic and no point is ever tried twice; a number: the known standard
+        deviation of a value, in its own units.
     constraints
         `scipy.optimize.LinearConstraint`, `NonlinearConstraint`, `bayesopt.Simplex` or a list of
         them, on the parameters in the user's units. Every suggestion satisfies them: linear ones
@@ -279,7 +281,7 @@ class Study(DataExchange):
             checked_timeout(trial_timeout, "trial_timeout"),
         )
         self._ledger.refresh()
-        has_best = self._settings.n_values == 1
+        has_best = self._settings.n_values == 1 and self.space.is_observable
         line = Progress(n_evals, self._ledger.n_ended, progress, has_best)
         loop = LoopOfStudy(self, n_evals, given, callback)
         try:
@@ -313,7 +315,8 @@ class Study(DataExchange):
         """Mean (n,) and standard deviation (n,) of the function, without noise, at n points.
 
         Of m > 1 objectives (n, m) and (n, m). With `observation_noise` of a new observation
-        there: ``mean - 1.96 sd`` to ``mean + 1.96 sd`` should hold 95 % of them.
+        there: ``mean - 1.96 sd`` to ``mean + 1.96 sd`` should hold 95 % of them; not where a mean
+        is sought that no evaluation observes.
 
         Fitted to all values as they are. The search and `recommend` look harder at the good values
         and count the poor ones only as poor, so that their numbers differ a little from these.

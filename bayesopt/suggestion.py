@@ -18,8 +18,8 @@ from bayesopt import optimize
 from bayesopt.composition import Composition
 from bayesopt.data import Noise, complete
 from bayesopt.design import SpaceExhausted, Taken, start, uniform
-from bayesopt.fitted import fitted, fitted_with_roles
 from bayesopt.first_roles import in_roles
+from bayesopt.fitted import fitted, fitted_with_roles
 from bayesopt.models.outcomes import Theta
 from bayesopt.parameter import Array
 from bayesopt.region import Region
@@ -230,7 +230,9 @@ def _in_all_roles(
     rng: np.random.Generator,
 ) -> Suggestion:
     """Where f is evaluated at other values of the role columns than those that are sought."""
-    search, theta = fitted_with_roles(settings, trials, region, settings.policy.search.truncate, rng)
+    search, theta = fitted_with_roles(
+        settings, trials, region, settings.policy.search.truncate, rng
+    )
     found = search.target
     incumbents = _incumbents(found)
     pending = _points(settings.space, trials, TrialState.RUNNING)

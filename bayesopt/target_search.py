@@ -89,12 +89,20 @@ class TargetSearch:
             The costs of the evaluations since then.
         x
             (d,) what would be asked.
+
+        Raises
+        ------
+        BudgetSpent
+            If it was asked long ago, and cannot be paid any more: what is learnt elsewhere could
+            not be checked.
         """
         if not self.sought.is_one or self.everywhere.space.role == "task":
             return False
-        if not self.spending.can_pay(x):
-            return False
-        return len(since) >= _MOST_ELSEWHERE or sum(since) >= self.spending.cost(x)
+        if self.spending.can_pay(x):
+            return len(since) >= _MOST_ELSEWHERE or sum(since) >= self.spending.cost(x)
+        if len(since) >= _MOST_ELSEWHERE:
+            raise self.spending.too_dear(x)
+        return False
 
     def _beside(self, X_pending: Tensor | None) -> "TargetSearch":
         """The same after the running evaluations have returned what is expected of them."""

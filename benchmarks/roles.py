@@ -88,7 +88,7 @@ PARTS = {
         "Rosenbrock's function in two dimensions. " + _RECOMMENDED,
         {
             name: {"truth": Limits(40), ROLES: Limits(150, budget)}
-            for name, budget in zip(source_problems.PROBLEMS, (15_000.0, 750.0), strict=True)
+            for name, budget in zip(source_problems.PROBLEMS, (8_100.0, 405.0), strict=True)
         },
         lambda runs: [
             role_tables.of_regrets(runs, "truth", _MISO_EVALS, {ROLES: 1 / 5, PEER: 1 / 5}),
@@ -100,7 +100,7 @@ PARTS = {
         "Hartmann's function in six dimensions; an evaluation costs 0.02 + 0.98 s, 1 at the "
         "target. " + _RECOMMENDED,
         {
-            name: {"truth": Limits(100), ROLES: Limits(200, 60.0)}
+            name: {"truth": Limits(100), ROLES: Limits(200, 16.0)}
             for name in fidelity_problems.PROBLEMS
         },
         lambda runs: [

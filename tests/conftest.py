@@ -3,13 +3,32 @@
 Small matrices gain nothing from more threads; `pytest -n` runs several processes.
 """
 
+import gc
 import os
 
+import jaxtyping
 import pytest
+import sampled_checks
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported
 
 _LEFT_OUT = pytest.StashKey[int]()
+
+
+def pytest_configure(config):
+    if config.option.markexpr == "not slow":  # `make test`; else every call is checked
+        jaxtyping.jaxtyped = sampled_checks.jaxtyped
+
+
+def pytest_collection_finish():
+    """What is imported now stays: a collection of garbage need not look at it again."""
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.hookimpl(tryfirst=True)  # before the fixtures of the test
+def pytest_runtest_setup(item):
+    sampled_checks.new_test()
 
 
 @pytest.hookimpl(trylast=True)  # `-m` and `-k` choose first: what they drop is not counted here

@@ -53,7 +53,6 @@ class OutcomeModels:
             for models in zip(*everything, strict=True)
         ]
 
-
     @property
     def target(self) -> "OutcomeModels":
         """Of processes over role columns: the same of the target of every outcome."""

@@ -10,7 +10,11 @@ import uuid
 from pathlib import Path
 from types import SimpleNamespace
 
+# What is first imported while jaxtyping's hook loads a module of ours is compiled anew each time.
+import botorch  # noqa: F401
 import pytest
+import scipy.optimize
+import scipy.stats  # noqa: F401
 
 WITH_POSTGRES = Path(__file__).parents[2] / "scripts" / "with_postgres"
 

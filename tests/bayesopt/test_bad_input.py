@@ -81,8 +81,16 @@ def test_spaces(name, optimise):
         ({"noise": -0.1}, ValueError, "`noise`.*standard deviation >= 0.*-0.1"),
         ({"noise": np.nan}, ValueError, "`noise` must be a finite"),
         ({"noise": np.inf}, ValueError, "`noise` must be a finite"),
-        ({"noise": True}, TypeError, "`noise` is 'auto', 'heteroscedastic', False or a standard deviation.*True"),
-        ({"noise": "x"}, TypeError, "`noise` is 'auto', 'heteroscedastic', False or a standard deviation.*'x'"),
+        (
+            {"noise": True},
+            TypeError,
+            "`noise` is 'auto', 'heteroscedastic', False or a standard deviation.*True",
+        ),
+        (
+            {"noise": "x"},
+            TypeError,
+            "`noise` is 'auto', 'heteroscedastic', False or a standard deviation.*'x'",
+        ),
         ({"noise": None}, TypeError, "`noise` is 'auto'"),
         ({"noise": [0.1, 0.1]}, TypeError, "`noise` is 'auto'"),
         ({"noise": np.array([0.1, 0.1])}, TypeError, "`noise` is 'auto'"),

@@ -2,6 +2,7 @@
 
 import math
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
@@ -15,7 +16,7 @@ from bayesopt.budget import Account, BudgetSpent, CostBudget, KnownPrices, affor
 from bayesopt.cost import Cost
 from bayesopt.execution.objective import Calling
 from bayesopt.execution.progress import Progress
-from bayesopt.execution.workers import Here, workers_for
+from bayesopt.execution.workers import workers_for
 from bayesopt.expected_cost import LearntPrices, expected_cost
 from bayesopt.ledger import Ledger
 from bayesopt.loop_of_study import LoopOfStudy
@@ -276,24 +277,24 @@ def test_trials_of_others_are_waited_for(monkeypatch, tmp_path):
         time.sleep(0.6)
         other.tell(theirs, 0.0)
 
-    in_threads(tell_later, lambda: searched_here(mine))
+    in_threads(tell_later, lambda: searched(mine))
     assert [t.params["x"] for t in mine.trials] == [2.0, 1.01]
 
 
-def searched_here(study):
-    loop = LoopOfStudy(study, None, [], None)
-    workers = Here(lambda x: x, Calling.of(SPACE))
-    while True:  # `run_until_done` handles signals, which only the main thread may
-        try:
-            trial = loop.next_trial()
-        except BudgetSpent as end:
-            if loop.held_by_others():
-                time.sleep(0.05)
-                continue
-            return str(end)
-        workers.start(trial.number, trial.params)
-        for finished in workers.finished(None):
-            loop.record(finished.key, finished.outcome)
+def test_what_ends_while_a_point_is_chosen_is_not_overlooked(monkeypatch, tmp_path):
+    stores = [Database(tmp_path / "runs.db", "s", {}) for _ in range(2)]
+    mine, other = (asking(10.0, store, "learn") for store in stores)
+    theirs = other.ask(params={"x": 2.0})
+
+    def short(trials):
+        if any(t.state is RUNNING for t in trials):
+            other.tell(theirs, 0.0)  # now nobody holds anything, but that was not seen
+            return True
+        return len(trials) >= 2
+
+    monkeypatch.setattr(ask_tell, "suggest", Asked(short))
+    searched(mine)
+    assert [t.params["x"] for t in mine.trials] == [2.0, 1.01]
 
 
 @pytest.mark.parametrize("shared", [False, True])
@@ -301,7 +302,7 @@ def test_several_processes_do_not_spend_more_together(drawn, tmp_path, shared):
     memory = Memory()
     stores = [Database(tmp_path / "runs.db", "s", {}) if shared else memory for _ in range(3)]
     studies = [asking(35.0, store) for store in stores]
-    in_threads(*(lambda s=study: searched_here(s) for study in studies))
+    in_threads(*(lambda s=study: searched(s) for study in studies))
     assert 25.0 < sum(paid(studies[0])) <= 35.0
 
 
@@ -316,3 +317,45 @@ def test_a_point_that_others_have_taken_the_money_of_is_not_begun(tmp_path):
     assert again.number == claim.number and [t.number for t in again.known] == [begun.number]
     cheap_one = Trial(again.number, {"x": 4.0}, origin="random")
     assert first.commit(again, cheap_one, True, budget).params == {"x": 4.0}
+
+
+# ---- the one call
+
+QUICK = bo.Policy(acquisition="random")
+
+
+def square(x):
+    return (x - 3.0) ** 2
+
+
+def test_an_evaluation_costs_one_unless_somebody_says_otherwise():
+    result = bo.minimize(square, SPACE, cost_budget=12, policy=QUICK, seed=0)
+    assert result.nfev == 12 and result.success
+    assert "The cost budget of 12 is used up: 12 spent" in result.message
+
+
+@pytest.mark.parametrize("n_parallel", [1, 3])
+def test_the_sum_of_known_costs_never_exceeds_the_budget(n_parallel):
+    spent = []
+
+    def watch(study, trial):
+        spent.append(sum(paid(study)))  # what runs included
+
+    with ThreadPoolExecutor(n_parallel) as pool:
+        bo.minimize(
+            square,
+            SPACE,
+            cost=dear,
+            cost_budget=30.0,
+            policy=QUICK,
+            n_parallel=n_parallel,
+            executor=pool,
+            callback=watch,
+            seed=1,
+        )
+    assert 20.0 < max(spent) <= 30.0
+
+
+def test_a_budget_for_not_a_single_evaluation():
+    with pytest.raises(BudgetSpent, match="budget of 4 is used up: 0 spent, the .* costs 5"):
+        bo.minimize(square, SPACE, cost=5.0, cost_budget=4.0, seed=0)

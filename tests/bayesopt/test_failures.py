@@ -1,5 +1,7 @@
 """Evaluations that fail: recorded with their reason, not repeated, never the end of a study."""
 
+import itertools
+
 import numpy as np
 import pytest
 from problems import MIXED, SQUARE, bowl, mixed_bowl
@@ -33,8 +35,7 @@ def failed(study):
     return [trial for trial in study.trials if trial.state is TrialState.FAILED]
 
 
-@pytest.mark.parametrize("noise", [False, "auto"])
-@pytest.mark.parametrize("what", BAD)
+@pytest.mark.parametrize(("what", "noise"), list(zip(BAD, itertools.cycle([False, "auto"]))))
 def test_the_search_goes_on_and_finds_the_optimum_elsewhere(what, noise):
     bad, text = BAD[what]
 

@@ -142,6 +142,17 @@ def test_what_is_reported_is_at_the_target_or_for_all():
     assert Space(x=bo.Float(0, 1)).reported({"x": 0.25}) == {"x": 0.25}
 
 
+def test_an_evaluation_shows_what_is_sought_only_at_the_target():
+    assert FIDELITY.is_at_target({"x": 0.5, "s": 1.0})
+    assert not FIDELITY.is_at_target({"x": 0.5, "s": 0.5})
+    assert not TASKS.is_at_target({"x": 0.5, "task": "2024"})
+    assert Space(x=bo.Float(0, 1)).is_at_target({"x": 0.5})
+    assert {name for name, space in SPACES.items() if not space.is_observable} == {
+        "task",
+        "environment",
+    }
+
+
 @pytest.mark.parametrize("name", SPACES)
 def test_roles_come_back_from_json(name):
     space = SPACES[name]
@@ -348,6 +359,24 @@ def test_a_cost_function_is_given_again(tmp_path):
     study = random(FIDELITY, storage=path, cost=dear)
     study.export(tmp_path / "copy.json")
     assert bo.Study.load(tmp_path / "copy.json", cost=dear).cost == study.cost
+
+
+def test_progress_shows_the_best_value_at_the_target(capfd):
+    study = random(FIDELITY)
+    study.add([{"x": 0.5, "s": 1.0}, {"x": 0.5, "s": 0.5}], [7.0, 1.0])
+    study.run(lambda x, s: 9.0, 3, progress=True)
+    assert "3/3 best 7, " in capfd.readouterr().err
+    averaged = random(WITH_W, environment=WEIGHTS)
+    averaged.run(lambda x, w: 9.0, 1, progress=True)
+    assert "1/1 function" in capfd.readouterr().err
+
+
+def test_what_was_seen_at_the_target_is_told_with_the_point():
+    study = random(TRANSFER, noise=False)
+    points = [{"x": 0.5, "task": task} for task in ("2024", "2025")]
+    study.add([*points, {"x": 0.75, "task": "2025"}], [1.0, 5.0, 6.0])
+    result = result_of(study, "", True)
+    assert result.params == points[1] and result.observed == result.fun == 5.0
 
 
 def test_partial_derivatives_are_refused():
