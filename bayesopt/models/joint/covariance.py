@@ -4,7 +4,7 @@ Notation
 --------
 n, m, K     sites, sites, nodes of the target
 x, r        design columns and role columns of a site
-P           (1, K) or (n, K) weights of the nodes, the same for all targets or of each
+P           (1, K) or (*b, n, K) weights of the nodes, the same for all targets or of each
 
     F(x)                    = sum_k P_k f(x, r_k)                        Frazier (2018), Section 5.5
     Cov(f(x, r), f(x', r')) = sum_t a_t G_t(r, r') k_t(x, x')             (see `structures`)
@@ -65,7 +65,7 @@ class Columns:
         return Sites(self.features.of(X[..., self.design]), X[..., self.role])
 
     def targets(
-        self, X: Shaped[Tensor, "*b n d"], nodes: Tensor, weights: Shaped[Tensor, "p K"]
+        self, X: Shaped[Tensor, "*b n d"], nodes: Tensor, weights: Shaped[Tensor, "*p K"]
     ) -> Sites:
         """The target at the designs of points, whose role columns are not looked at."""
         return Sites(self.features.of(X[..., self.design]), nodes, weights)
