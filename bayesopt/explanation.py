@@ -255,7 +255,7 @@ def _calibration(model: Process, data: Dataset) -> Calibration:
     variance = torch.stack([one.variance for one in left_out]).mean(0) + means.var(0, correction=0)
     if len(mean) < len(data):  # the models learnt from the means of repetitions, and foresee those
         data = replicates(data).data
-    observed = model.latent if isinstance(model, JointGaussianProcess) else data.Y.squeeze(-1)
+    observed = (model if isinstance(model, JointGaussianProcess) else data).Y.squeeze(-1)
     error = observed - mean
     residual = (error / variance.sqrt()).numpy()
     spread = float(observed.var(correction=0)) * len(data)

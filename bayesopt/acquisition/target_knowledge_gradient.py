@@ -85,7 +85,7 @@ class TargetKnowledgeGradient(AcquisitionFunction):  # type: ignore[misc]
             self.mean = model.target.marginals(A)[0]
             self.observed = Observed(model, A, beside=model.beside_target(A))
 
-    def forward(self, X: Shaped[Tensor, "*b 1 d"]) -> Shaped[Tensor, "*b"]:
+    def forward(self, X: Shaped[Tensor, "*b q d"]) -> Shaped[Tensor, "*b"]:
         """Value of every candidate.
 
         Raises

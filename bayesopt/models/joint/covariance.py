@@ -135,8 +135,7 @@ class Covariance:
         else:
             P = sites.weights
             factors = [
-                (P @ G * P).sum(-1)
-                for G in self.structure.factors(self.role, sites.r, sites.r)
+                (P @ G * P).sum(-1) for G in self.structure.factors(self.role, sites.r, sites.r)
             ]
         total = sum(a[..., 0] * G for a, G in zip(self.signal, factors, strict=True))
         assert isinstance(total, Tensor)

@@ -24,6 +24,7 @@ from botorch.models.model import FantasizeMixin, Model
 from botorch.posteriors import GPyTorchPosterior
 from jaxtyping import Float as Shaped
 from torch import Tensor
+from torch.nn.functional import one_hot
 
 from bayesopt.models.joint.covariance import Columns, Covariance, Sites
 from bayesopt.models.joint.tail import expected_tail
@@ -45,7 +46,7 @@ class JointHyperparameters:
     noise
         (g,) noise variances of the groups of observations.
     warp
-        The process is of what it makes of scores; None: of the scores.
+        What turns the process into scores again; None: it is of scores.
     """
 
     covariance: Covariance
@@ -202,9 +203,9 @@ class JointGaussianProcess(_Regression):
     Parameters
     ----------
     X, Y
-        (n, d) points and (n, 1) scores.
+        (n, d) points, and (n, 1) what was observed: scores, or what the warp makes of them.
     Yvar
-        (n, 1) noise variances; NaN takes those of `hyperparameters`.
+        (n, 1) noise variances of Y; NaN takes those of `hyperparameters`.
     hyperparameters
         Usually from `bayesopt.models.joint.fit`.
     columns
@@ -235,10 +236,7 @@ class JointGaussianProcess(_Regression):
         noise = torch.where(Yvar.isnan().squeeze(-1), self.noise_at(X), Yvar.squeeze(-1))
         K = of.between(self.observed, self.observed) + torch.diag_embed(noise)
         self.L = cholesky(K, of.variance(self.observed))
-        warp, y = hyperparameters.warp, Y.squeeze(-1)
-        latent = y if warp is None else warp.latent(y)
-        self.latent = latent
-        residual = (latent - self._prior_mean(self.observed)).unsqueeze(-1)
+        residual = Y - self._prior_mean(self.observed).unsqueeze(-1)
         self.alpha = torch.cholesky_solve(residual, self.L).squeeze(-1)
         eye = torch.eye(len(X), dtype=X.dtype)
         self.L_inverse = torch.linalg.solve_triangular(self.L, eye, upper=False)
@@ -287,13 +285,22 @@ class JointGaussianProcess(_Regression):
 
     def noise_at(self, X: Shaped[Tensor, "*b d"]) -> Shaped[Tensor, "*b"]:
         """Noise variance of the next observation at points: inferred, else the mean of the known
-        ones."""
+        ones of the same group, or of all where it has none."""
         h = self.hyperparameters
         of, r = h.covariance.structure, X[..., self.columns.role]
-        if not bool(self.Yvar.isnan().any()):
-            return self.Yvar.mean().expand(X.shape[:-1])
-        own: Tensor = h.noise[of.group(r)] + of.extra_noise(h.covariance.role[..., 0, :], r)
+        group = of.group(r)
+        own: Tensor
+        if bool(self.Yvar.isnan().any()):
+            own = h.noise[group] + of.extra_noise(h.covariance.role[0, 0], r)
+        else:
+            own = self._mean_of_known()[group]
         return own
+
+    def _mean_of_known(self) -> Shaped[Tensor, " g"]:
+        Yvar, of = self.Yvar.squeeze(-1), self.hyperparameters.covariance.structure
+        is_in = one_hot(of.group(self.observed.r), of.n_noises).to(Yvar.dtype)
+        count = is_in.sum(0)
+        return torch.where(count > 0, Yvar @ is_in / count.clamp_min(1.0), Yvar.mean())
 
     def condition_on_observations(
         self, X: Tensor, Y: Tensor, noise: Tensor | None = None, **kwargs: Any
@@ -302,10 +309,8 @@ class JointGaussianProcess(_Regression):
 
         Parameters
         ----------
-        X, Y
-            The observations.
-        noise
-            (m, 1) noise variances; None: those of `noise_at`.
+        X, Y, noise
+            As those of the process; no noise: that of `noise_at`.
         **kwargs
             Ignored; botorch's fantasies pass options of other models.
         """

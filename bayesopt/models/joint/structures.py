@@ -34,6 +34,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import one_hot
 
 from bayesopt.models.kernels import Features
 
@@ -99,7 +100,7 @@ class Structure(Protocol):
         """Which noise variance (*b, n) an observation has."""
 
     def extra_noise(self, h: Tensor, r: Tensor) -> Tensor | float:
-        """What is added to it (*b, n), for h (*b, 1, p)."""
+        """What is added to it (*b, n), for h (*b, 1, p) or (p,)."""
 
     def lengthscales(self, h: Tensor) -> Tensor:
         """Of the role columns (c,), for h (p,); nothing where they have none."""
@@ -183,7 +184,7 @@ class Sources(_Plain):
     def offsets(self, r: Tensor) -> Tensor:
         """A constant bias for each."""
         others = [s for s in range(self.size) if s != self.target]
-        return torch.stack([(self.group(r) == s).to(r.dtype) for s in others], dim=-1)
+        return one_hot(self.group(r), self.size).to(r.dtype)[..., others]
 
 
 @dataclass(frozen=True)
@@ -328,9 +329,7 @@ class Tasks(_Plain):
 
     def offsets(self, r: Tensor) -> Tensor:
         """A mean for each but the first."""
-        return torch.stack(
-            [(self.group(r) == s).to(r.dtype) for s in range(1, self.size)], dim=-1
-        ) if self.size > 1 else r[..., :0]
+        return one_hot(self.group(r), self.size).to(r.dtype)[..., 1:]
 
 
 @dataclass(frozen=True)
