@@ -110,13 +110,14 @@ class TargetSearch:
         """The same after the running evaluations have returned what is expected of them."""
         if X_pending is None:
             return self
-        if (curve := self._curve()) is not None:
+        with_traces, curve = X_pending, self._curve()
+        if curve is not None:
             points, there = curve.points(X_pending.unsqueeze(-2))
-            X_pending = points[there]
+            with_traces = points[there]
         believed = replace(
             self.models,
             objectives=tuple(
-                believe(model, data, X_pending)
+                believe(model, data, with_traces)
                 for model, data in zip(self.models.objectives, self.seen.objectives, strict=True)
             ),
             constraints=tuple(
@@ -135,7 +136,8 @@ class TargetSearch:
         model = self.models.objectives[0]
         if callable(self.target.policy.acquisition):
             build = self.target.policy.builder(self.everywhere)
-            return self._with_chances(self.spending.per_cost(build(model, self.seen.objectives[0], None)))
+            own = build(model, self.seen.objectives[0], None)
+            return self._with_chances(self.spending.per_cost(own))
         where = model, self.seen.of_trials.X, self.target.region, self.everywhere
         curve = self._curve()
         if curve is None:

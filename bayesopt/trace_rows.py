@@ -65,7 +65,7 @@ def trace_rows(space: Space, done: Sequence[Trial]) -> TraceRows:
 def _rows(space: Space, trial: Trial, trace: dict[float, float]) -> tuple[Array, Array]:
     (column,) = space.role_columns
     name = space.names[column]
-    points = [{**trial.params, name: space[name].check(s)} for s in trace]  # type: ignore[arg-type]
+    points = [{**trial.params, name: space[name].check(s)} for s in trace]
     X, value = space.to_units(points), np.array(list(trace.values()))
     other = np.flatnonzero(X[:, column] != space.to_unit(trial.params)[column])
     kept = other[spread(X[other, column], MOST_OF_ONE)]

@@ -36,7 +36,6 @@ from torch import Tensor
 
 from bayesopt.acquisition.expected_max import log_expected_gain
 from bayesopt.acquisition.observed import Observed, check_one_candidate
-from bayesopt.acquisition.report_set import cholesky_with_noise
 from bayesopt.acquisition.target_knowledge_gradient import (
     TargetKnowledgeGradient,
     target_report_set,
@@ -46,6 +45,7 @@ from bayesopt.region import Region
 _N_SAMPLES = 32
 _MOST = 3  # fidelities of one trace
 _SAME = 1e-9  # difference of coordinates
+_LEAST_NOISE = 1e-8  # of traces, in scores: no slope in s is read from values that are all but one
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,7 +74,7 @@ class Curve:
         A trace has the fidelities that are farther from the target than the candidate. Of many
         some stand for all, from the middles of equal shares of them.
         """
-        levels = self.fidelities.unique()
+        levels = torch.unique(self.fidelities)
         far = levels[torch.argsort(-(levels - self.target).abs(), stable=True)]
         s = X[..., self.column].detach()
         before = ((far - self.target).abs() > (s - self.target).abs() + _SAME).sum(-1, keepdim=True)
@@ -143,15 +143,25 @@ class TraceKnowledgeGradient(AcquisitionFunction):  # type: ignore[misc]
     def _slopes(self, X: Tensor) -> Tensor:
         """B (*b, 1 + k, m); zero for a point of the trace that is not there."""
         points, there = self.curve.points(X)
-        m = len(self.A)
-        _, _, with_A = self.observed.moments(points.unsqueeze(-2).flatten(0, -3))
-        is_in = there.to(X.dtype)
-        C = with_A.reshape(*points.shape[:-1], m) * is_in.unsqueeze(-1)
+        flat = points.unsqueeze(-2).flatten(0, -3)
+        _, variance, with_A = self.observed.moments(flat)
+        v = variance.reshape(there.shape) + self.model.noise_at(points)
+        v = torch.cat((v[..., :1], v[..., 1:] + _LEAST_NOISE), dim=-1)
         among = self.model.posterior(points).distribution.covariance_matrix
-        V = among * is_in.unsqueeze(-1) * is_in.unsqueeze(-2) + torch.diag_embed(1.0 - is_in)
-        L = cholesky_with_noise(V, self.model.noise_at(points) * is_in)
+        beside = among - torch.diag_embed(among.diagonal(dim1=-2, dim2=-1))
+        _, failed = torch.linalg.cholesky_ex(_only(there, v, beside).detach())
+        # What is known up to rounding has covariances that are nothing else.
+        there = torch.cat((there[..., :1], there[..., 1:] & (failed == 0).unsqueeze(-1)), dim=-1)
+        C = with_A.reshape(*there.shape, len(self.A)) * there.unsqueeze(-1)
+        L = torch.linalg.cholesky(_only(there, v, beside))
         slopes: Tensor = torch.linalg.solve_triangular(L, C, upper=False)
         return slopes
+
+
+def _only(there: Tensor, variance: Tensor, beside: Tensor) -> Tensor:
+    """V (*b, p, p) of variances and of the covariances beside them, without points not there."""
+    pairs = there.unsqueeze(-1) & there.unsqueeze(-2)
+    return torch.diag_embed(variance.where(there, 1.0)) + beside.where(pairs, 0.0)
 
 
 def _log_mean_of_sums(one: Tensor, other: Tensor) -> Tensor:
