@@ -98,6 +98,7 @@ def fitted_with_roles(
         settings.noise,
         settings.outcome_constraints,
         truncate if sought.is_one else None,
+        traces=True,
     )
     models, theta = fit_outcomes(
         seen,
@@ -108,12 +109,13 @@ def fitted_with_roles(
         with_roles=(space, sought),
     )
     reports = region.at_target
-    X = torch.from_numpy(reports.space.snap(seen.X.numpy()))
-    at_target = (seen.X == X).all(-1) & sought.is_one
+    of_trials = seen.of_trials
+    X = torch.from_numpy(reports.space.snap(of_trials.X.numpy()))
+    at_target = (of_trials.X == X).all(-1) & sought.is_one
     target = Composition(
         policy,
         reports,
-        seen.moved(X, at_target),
+        of_trials.moved(X, at_target),
         models.target,
         counting=at_target if space.role == "task" and sought.is_one else None,
     )
