@@ -25,11 +25,11 @@ from torch import Tensor
 from bayesopt import optimize
 from bayesopt.acquisition import target_knowledge_gradient
 from bayesopt.acquisition.expected_improvement import ExpectedImprovement
-from bayesopt.acquisition.pending import believe
 from bayesopt.acquisition.two_steps import LearntOfTarget
 from bayesopt.acquisition.with_probability import Certain, WithProbability
 from bayesopt.composition import Composition
-from bayesopt.models.outcomes import OutcomeModels
+from bayesopt.models.joint.process import JointGaussianProcess
+from bayesopt.models.outcomes import OutcomeModels, Process
 from bayesopt.observations import Observations
 from bayesopt.parameter import Array, Parameter
 from bayesopt.region import Region
@@ -110,14 +110,8 @@ class TargetSearch:
             return self
         believed = replace(
             self.models,
-            objectives=tuple(
-                believe(model, data, X_pending)
-                for model, data in zip(self.models.objectives, self.seen.objectives, strict=True)
-            ),
-            constraints=tuple(
-                believe(model, each.data, X_pending)
-                for model, each in zip(self.models.constraints, self.seen.constraints, strict=True)
-            ),
+            objectives=tuple(_after(model, X_pending) for model in self.models.objectives),
+            constraints=tuple(_after(model, X_pending) for model in self.models.constraints),
         )
         return replace(self, models=believed, target=replace(self.target, models=believed.target))
 
@@ -130,7 +124,8 @@ class TargetSearch:
         model = self.models.objectives[0]
         if callable(self.target.policy.acquisition):
             build = self.target.policy.builder(self.everywhere)
-            return self._with_chances(self.spending.per_cost(build(model, self.seen.objectives[0], None)))
+            own = build(model, self.seen.objectives[0], None)
+            return self._with_chances(self.spending.per_cost(own))
         return self._with_chances(
             target_knowledge_gradient.build(
                 model, self.seen.X, self.target.region, self.everywhere, self.spending.per_cost
@@ -156,7 +151,10 @@ class TargetSearch:
         reports = self.target.region
         X, _ = optimize.maximize(of_design, reports, incumbents, rng, effort=effort)
         learnt = LearntOfTarget([*self.models.objectives, *self.models.constraints])
-        acquisition = self.spending.affordable(self.spending.per_cost(learnt))
+        per_cost = self.spending.per_cost(learnt)
+        success = self._at_points.success()
+        worth = WithProbability(per_cost, success) if success else per_cost
+        acquisition = self.spending.affordable(worth)
         found = []
         for x in X[:3]:
             at = self._in_all_roles(x)
@@ -178,9 +176,21 @@ class TargetSearch:
         inside: Array = at[self.everywhere.holds(at)]
         return inside
 
+    @property
+    def _at_points(self) -> Composition:
+        """The constraints of the target, and where evaluations fail over all columns."""
+        models = replace(self.target.models, success=self.models.success)
+        return replace(self.target, models=models, seen=self.seen)
+
     def _with_chances(self, wanted: AcquisitionFunction) -> AcquisitionFunction:
-        chances = self.target.factors()
+        chances = self._at_points.factors()
         return WithProbability(wanted, chances) if chances else wanted
+
+
+def _after(model: Process, X_pending: Tensor) -> JointGaussianProcess:
+    """A process after the running evaluations have returned what it expects of them."""
+    assert isinstance(model, JointGaussianProcess)
+    return model.believing(X_pending)
 
 
 def _values(parameter: Parameter) -> Array:

@@ -321,6 +321,13 @@ class JointGaussianProcess(_Regression):
             self.sought,
         )
 
+    def believing(self, X: Shaped[Tensor, "m d"]) -> "JointGaussianProcess":
+        """The same process after observations that were what it expects of them."""
+        with torch.no_grad():
+            expected, warp = self.marginals(X)[0], self.hyperparameters.warp
+            Y = expected if warp is None else warp.scores(expected)
+            return self.condition_on_observations(X, Y.unsqueeze(-1))
+
 
 class TargetProcess(_Regression):
     """The target at the designs of points; their role columns are not looked at.

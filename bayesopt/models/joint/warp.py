@@ -56,6 +56,11 @@ class Warp:
         """h of scores; what is above the largest is as good as it."""
         return (-torch.log1p((self.best - y).clamp_min(0.0) / self.c) - self.t) / self.s
 
+    def scores(self, h: Shaped[Tensor, " n"]) -> Shaped[Tensor, " n"]:
+        """Scores whose h these are, the largest one at most: the inverse of `latent`."""
+        e = self.c * (-(self.t + self.s * h)).clamp_max(_MOST).exp()
+        return (self.best + self.c - e).clamp_max(self.best)
+
     def log_jacobian(self, y: Shaped[Tensor, " n"]) -> Shaped[Tensor, "*S"]:
         """sum of log dh/dy."""
         return -(self.s.log() + (self.c + self.best - y).log()).sum(-1)
