@@ -164,7 +164,7 @@ class Insight:
         sought = [i for i, it_does in enumerate(shows) if it_does]
         others = [i for i, it_does in enumerate(shows) if not it_does]
         parts = []
-        if sought or not points:
+        if sought:
             at = space.to_units([first | points[i] for i in sought])
             of_many = not target_of(space, self.settings.environment).is_one
             found = self._fitted(None)

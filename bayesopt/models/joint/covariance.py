@@ -66,7 +66,7 @@ class Columns:
         return Sites(self.features.of(X[..., self.design]), X[..., self.role])
 
     def targets(
-        self, X: Shaped[Tensor, "*b n d"], nodes: Tensor, weights: Shaped[Tensor, "p K"]
+        self, X: Shaped[Tensor, "*b n d"], nodes: Tensor, weights: Shaped[Tensor, "... K"]
     ) -> Sites:
         """The target at the designs of points, whose role columns are not looked at."""
         return Sites(self.features.of(X[..., self.design]), nodes, weights)
