@@ -84,10 +84,13 @@ def fitted_with_roles(
     region: Region,
     truncate: float | None,
     rng: np.random.Generator,
+    *,
+    each_task: bool = False,
 ) -> tuple[TargetSearch, Theta]:
     """The same for a space with roles; its `target` is the composition of what is sought.
 
     Where the target is a mean, poor values count as they are, since they are parts of it.
+    `each_task` is that of `models.outcomes.fit_outcomes`.
     """
     space, policy = settings.space, settings.policy
     sought = target_of(space, settings.environment)
@@ -107,6 +110,7 @@ def fitted_with_roles(
         rng,
         _last_fit(trials),
         with_roles=(space, sought),
+        each_task=each_task,
     )
     reports = region.at_target
     of_trials = seen.of_trials
