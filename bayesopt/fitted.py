@@ -14,9 +14,11 @@ from bayesopt.observations import observations
 from bayesopt.region import Region
 from bayesopt.settings import Settings
 from bayesopt.spending import Spending
-from bayesopt.target import target_of
+from bayesopt.target import Target, target_of
 from bayesopt.target_search import TargetSearch
 from bayesopt.trial import Trial
+
+_LATER_IN_TASKS = 4.0
 
 
 def fitted(
@@ -100,7 +102,7 @@ def fitted_with_roles(
         settings.directions,
         settings.noise,
         settings.outcome_constraints,
-        truncate if sought.is_one else None,
+        _of_roles(truncate, space.role, sought),
         traces=True,
     )
     models, theta = fit_outcomes(
@@ -125,6 +127,14 @@ def fitted_with_roles(
     )
     spending = Spending.of(settings, trials)
     return TargetSearch(target, models, seen, region, sought, spending), theta
+
+
+def _of_roles(truncate: float | None, role: str | None, sought: Target) -> float | None:
+    """How poor values count where there are roles; in tasks less soon, since each is cut off at
+    another height, and what they have in common would be lost."""
+    if truncate is None or not sought.is_one:
+        return None
+    return truncate * _LATER_IN_TASKS if role == "task" else truncate
 
 
 def _last_fit(trials: Sequence[Trial]) -> Theta:
