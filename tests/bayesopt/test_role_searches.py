@@ -10,13 +10,25 @@ from role_spaces import DESIGN, MIXED, QUICK, ROLES, function_of, history, space
 from scipy.optimize import LinearConstraint
 
 import bayesopt as bo
+from bayesopt.acquisition import many_functions, report_set, target_knowledge_gradient
 from bayesopt.policy import Policy
 from bayesopt.suggestion import default_n_initial
 from bayesopt.trial import TrialState
 
 BELOW = LinearConstraint([[1.0, 1.0]], -np.inf, 1.2)
 WITH_Z = {**DESIGN, "z": bo.Float(0, 1)}
+LIGHT = QUICK.effort
 COSTS = {"fast": 0.5, "fair": 1.0, "exact": 4.0}
+
+
+@pytest.fixture(autouse=True)
+def _light_report_sets(monkeypatch):
+    """What knowledge gradients look for beforehand takes most of their time."""
+    for name in ("EFFORT_FOR_THE_MEAN", "EFFORT_FOR_ROUGH", "EFFORT_FOR_CANDIDATES"):
+        monkeypatch.setattr(target_knowledge_gradient, name, LIGHT)
+    monkeypatch.setattr(target_knowledge_gradient, "N_ROUNDS", 1)
+    monkeypatch.setattr(report_set, "_EFFORT_FOR_POOL", LIGHT)
+    monkeypatch.setattr(many_functions, "_MAX_CALLS", 4)
 
 
 def evaluated(f, limited):
