@@ -113,7 +113,8 @@ def fitted_with_roles(
     )
     reports = region.at_target
     X = torch.from_numpy(reports.space.snap(seen.X.numpy()))
-    at_target = (seen.X == X).all(-1) & sought.is_one
+    of_role = seen.X[:, list(space.role_columns)]
+    at_target = (of_role == sought.nodes[0]).all(-1) & sought.is_one
     target = Composition(
         policy,
         reports,

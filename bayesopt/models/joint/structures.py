@@ -183,6 +183,8 @@ class Sources(_Plain):
     def offsets(self, r: Tensor) -> Tensor:
         """A constant bias for each."""
         others = [s for s in range(self.size) if s != self.target]
+        if not others:
+            return r[..., :0]
         return torch.stack([(self.group(r) == s).to(r.dtype) for s in others], dim=-1)
 
 
