@@ -196,11 +196,12 @@ def explain(
         Models and acquisition in words.
     """
     data, model = seen.objectives[0], models.objectives[0]
-    score = data.Y.squeeze(-1).numpy()
+    n = len(seen.met)
+    score = data.Y[:n].squeeze(-1).numpy()
     raw = data.scaling.score(observed_values(trials))
-    of_first = _of_outcome(model, data, space, None)
+    of_first = _of_outcome(model, data, space, None, n)
     others = {
-        f"objective {i}": _of_outcome(model, data, space, None)
+        f"objective {i}": _of_outcome(model, data, space, None, n)
         for i, (model, data) in enumerate(zip(models.objectives, seen.objectives, strict=True))
         if i > 0
     }
@@ -209,11 +210,11 @@ def explain(
     ):
         value = each.data.Y
         n_met = int(((each.low <= value) & (value <= each.high)).sum())
-        others[name] = _of_outcome(of_name, each.data, space, n_met)
+        others[name] = _of_outcome(of_name, each.data, space, n_met, n)
     return Explanation(
         model=described[0],
         acquisition=described[1],
-        n_complete=len(data),
+        n_complete=n,
         n_failed=len(seen.X_failed),
         n_truncated=int((raw < score - 1e-9 * (1.0 + np.abs(score))).sum()),
         n_partials=0 if data.dY is None else int((~data.dY.isnan()).sum()),
@@ -227,8 +228,9 @@ def explain(
 
 
 def _of_outcome(
-    model: Process, data: Dataset, space: Space, n_met: int | None
+    model: Process, data: Dataset, space: Space, n_met: int | None, n: int
 ) -> OutcomeExplanation:
+    """Of the n complete trials, not of the rows that their traces add."""
     assert not isinstance(model, TargetProcess | PointProcess)
     alone = space.role is not None and not isinstance(model, JointGaussianProcess)
     if alone:  # a task that is not learnt from others (see `models.joint.transfer`)
@@ -247,7 +249,7 @@ def _of_outcome(
         noise="none" if exact else "inferred" if data.noise_is_inferred else "known",
         noise_sd=0.0 if exact else float(data.scaling.value_sd(sd)[0]),
         lengthscales=lengthscales,
-        calibration=_calibration(model, data),
+        calibration=_calibration(model, data, n),
     )
 
 
@@ -257,7 +259,7 @@ def _of_target_only(data: Dataset, space: Space) -> Dataset:
     return data.at((data.X == X).all(-1))
 
 
-def _calibration(model: Process, data: Dataset) -> Calibration:
+def _calibration(model: Process, data: Dataset, n: int) -> Calibration:
     assert not isinstance(model, TargetProcess | PointProcess)
     members = model.models if isinstance(model, FullyBayesianGaussianProcess) else (model,)
     left_out = [leave_one_out(member) for member in members]
@@ -266,10 +268,10 @@ def _calibration(model: Process, data: Dataset) -> Calibration:
     variance = torch.stack([one.variance for one in left_out]).mean(0) + means.var(0, correction=0)
     if len(mean) < len(data):  # the models learnt from the means of repetitions, and foresee those
         data = replicates(data).data
-    observed = model.latent if isinstance(model, JointGaussianProcess) else data.Y.squeeze(-1)
-    error = observed - mean
-    residual = (error / variance.sqrt()).numpy()
-    spread = float(observed.var(correction=0)) * len(data)
+    observed = (model if isinstance(model, JointGaussianProcess) else data).Y.squeeze(-1)[:n]
+    error = observed - mean[:n]
+    residual = (error / variance[:n].sqrt()).numpy()
+    spread = float(observed.var(correction=0)) * len(observed)
     return Calibration(
         coverage=float((np.abs(residual) <= _WITHIN).mean()),
         residual_mean=float(residual.mean()),

@@ -101,6 +101,7 @@ def fitted_with_roles(
         settings.noise,
         settings.outcome_constraints,
         truncate if sought.is_one else None,
+        traces=True,
     )
     models, theta = fit_outcomes(
         seen,
@@ -112,13 +113,14 @@ def fitted_with_roles(
         each_task=each_task,
     )
     reports = region.at_target
-    X = torch.from_numpy(reports.space.snap(seen.X.numpy()))
-    of_role = seen.X[:, list(space.role_columns)]
+    of_trials = seen.of_trials
+    X = torch.from_numpy(reports.space.snap(of_trials.X.numpy()))
+    of_role = of_trials.X[:, list(space.role_columns)]
     at_target = (of_role == sought.nodes[0]).all(-1) & sought.is_one
     target = Composition(
         policy,
         reports,
-        seen.moved(X, at_target),
+        of_trials.moved(X, at_target),
         models.target,
         counting=at_target if space.role == "task" and sought.is_one else None,
     )

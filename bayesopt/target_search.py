@@ -1,6 +1,7 @@
 """Where to evaluate next in a space with roles, so that the best target is found for little cost.
 
-    "kg", "auto"    knowledge gradient of the target, per unit cost
+    "kg", "auto"    knowledge gradient of the target, per unit cost; where evaluations had traces,
+                    that of an evaluation with its trace
     "ei"            the design by expected improvement of the target, its role by what it tells of
                     the target, per unit cost
     own             a callable of the user's gets the process over all columns; per unit cost
@@ -23,13 +24,14 @@ from botorch.acquisition import AcquisitionFunction
 from torch import Tensor
 
 from bayesopt import optimize
-from bayesopt.acquisition import target_knowledge_gradient
+from bayesopt.acquisition import target_knowledge_gradient, trace_knowledge_gradient
 from bayesopt.acquisition.expected_improvement import ExpectedImprovement
+from bayesopt.acquisition.pending import believe
+from bayesopt.acquisition.trace_knowledge_gradient import Curve
 from bayesopt.acquisition.two_steps import LearntOfTarget
 from bayesopt.acquisition.with_probability import Certain, WithProbability
 from bayesopt.composition import Composition
-from bayesopt.models.joint.process import JointGaussianProcess
-from bayesopt.models.outcomes import OutcomeModels, Process
+from bayesopt.models.outcomes import OutcomeModels
 from bayesopt.observations import Observations
 from bayesopt.parameter import Array, Parameter
 from bayesopt.region import Region
@@ -108,10 +110,20 @@ class TargetSearch:
         """The same after the running evaluations have returned what is expected of them."""
         if X_pending is None:
             return self
+        with_traces, curve = X_pending, self._curve()
+        if curve is not None:
+            points, there = curve.points(X_pending.unsqueeze(-2))
+            with_traces = points[there]
         believed = replace(
             self.models,
-            objectives=tuple(_after(model, X_pending) for model in self.models.objectives),
-            constraints=tuple(_after(model, X_pending) for model in self.models.constraints),
+            objectives=tuple(
+                believe(model, data, with_traces)
+                for model, data in zip(self.models.objectives, self.seen.objectives, strict=True)
+            ),
+            constraints=tuple(
+                believe(model, each.data, X_pending)
+                for model, each in zip(self.models.constraints, self.seen.constraints, strict=True)
+            ),
         )
         return replace(self, models=believed, target=replace(self.target, models=believed.target))
 
@@ -126,11 +138,21 @@ class TargetSearch:
             build = self.target.policy.builder(self.everywhere)
             own = build(model, self.seen.objectives[0], None)
             return self._with_chances(self.spending.per_cost(own))
-        return self._with_chances(
-            target_knowledge_gradient.build(
-                model, self.seen.X, self.target.region, self.everywhere, self.spending.per_cost
-            )
-        )
+        where = model, self.seen.of_trials.X, self.target.region, self.everywhere
+        curve = self._curve()
+        if curve is None:
+            wanted = target_knowledge_gradient.build(*where, self.spending.per_cost)
+        else:
+            wanted = trace_knowledge_gradient.build(*where, curve, self.spending.per_cost)
+        return self._with_chances(wanted)
+
+    def _curve(self) -> Curve | None:
+        """What comes along with an evaluation, where evaluations had traces."""
+        of_traces = self.seen.X[len(self.seen.met) :]
+        if len(of_traces) == 0:
+            return None
+        (column,) = self.everywhere.space.role_columns
+        return Curve(column, float(self.sought.nodes), of_traces[:, column])
 
     def _of_design(self, feasible: bool) -> AcquisitionFunction:
         """What the design is chosen by."""
@@ -185,12 +207,6 @@ class TargetSearch:
     def _with_chances(self, wanted: AcquisitionFunction) -> AcquisitionFunction:
         chances = self._at_points.factors()
         return WithProbability(wanted, chances) if chances else wanted
-
-
-def _after(model: Process, X_pending: Tensor) -> JointGaussianProcess:
-    """A process after the running evaluations have returned what it expects of them."""
-    assert isinstance(model, JointGaussianProcess)
-    return model.believing(X_pending)
 
 
 def _values(parameter: Parameter) -> Array:

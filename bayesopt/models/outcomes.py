@@ -158,7 +158,7 @@ def fit_outcomes(
 def _classifier(
     seen: Observations, start: Sequence[tuple[float, ...]]
 ) -> tuple[Feasibility, tuple[float, ...]]:
-    X = torch.cat((seen.X, seen.X_failed))
-    succeeded = torch.arange(len(X)) < len(seen.X)
+    X = torch.cat((seen.of_trials.X, seen.X_failed))
+    succeeded = torch.arange(len(X)) < len(seen.met)
     categories = seen.objectives[0].categories
     return fit_feasibility(X, succeeded, categories, start[0] if start else None)

@@ -11,6 +11,7 @@ from scipy.optimize import LinearConstraint
 
 import bayesopt as bo
 from bayesopt.acquisition import many_functions, report_set, target_knowledge_gradient
+from bayesopt.acquisition.pending import believe
 from bayesopt.models.exact import ExactGaussianProcess
 from bayesopt.policy import Policy
 from bayesopt.suggestion import default_n_initial
@@ -303,9 +304,10 @@ def test_values_that_span_decades_come_back_in_their_units():
 def test_what_runs_is_believed_in_units_of_scores():
     study = study_of("beta", noise=False, acquisition="random", n_initial=12)
     study.run(lambda x, y, w: float(np.exp(12 * x * w)), 12)
-    model = study._insight._observed(None)[1].objectives[0]
+    seen, models = study._insight._observed(None)
+    model = models.objectives[0]
     assert model.hyperparameters.warp is not None
-    after = model.believing(model.X[:1] * 0.5 + 0.2)
+    after = believe(model, seen.objectives[0], model.X[:1] * 0.5 + 0.2)
     before = model.marginals(after.X)[0]
     np.testing.assert_allclose(after.marginals(after.X)[0], before, atol=1e-3)
     assert after.marginals(after.X[-1:])[1] < 1e-3 < model.marginals(after.X[-1:])[1]
