@@ -146,9 +146,9 @@ def test_a_source_that_always_fails_is_left_alone(acquisition):
         return f(**params)
 
     study = study_of("source", acquisition=acquisition, n_initial=6, noise=False, cost=COSTS)
-    study.run(fun, 11)
+    study.run(fun, 12)
     chosen = [t.params["m"] for t in study.trials if t.origin == "acquisition"]
-    assert len(chosen) == 3 and "fast" not in chosen
+    assert len(chosen) >= 3 and "fast" not in chosen
     assert study.recommend().params["m"] == "exact"
     design = {"x": 0.5, "y": 0.5}
     fast, exact, sought = study.feasibility(
@@ -443,8 +443,7 @@ def test_a_task_that_is_learnt_alone_is_explained_alone():
     rng = np.random.default_rng(0)
     f = function_of("transfer")
     rows = [{"x": x, "y": y, "t": t} for t in ("old", "new") for x, y in rng.random((12, 2))]
-    noise = rng.permutation([f(**row) for row in rows])
-    values = [noise[i] if row["t"] == "old" else f(**row) for i, row in enumerate(rows)]
+    values = [0.3 * rng.normal() if row["t"] == "old" else f(**row) for row in rows]
     study.add(rows, values)
     assert isinstance(study._insight._fitted(None).models.objectives[0], ExactGaussianProcess)
     explained = study.explain()
