@@ -117,7 +117,8 @@ def fitted_with_roles(
     reports = region.at_target
     of_trials = seen.of_trials
     X = torch.from_numpy(reports.space.snap(of_trials.X.numpy()))
-    at_target = (of_trials.X == X).all(-1) & sought.is_one
+    of_role = of_trials.X[:, list(space.role_columns)]
+    at_target = (of_role == sought.nodes[0]).all(-1) & sought.is_one
     target = Composition(
         policy,
         reports,

@@ -238,7 +238,7 @@ def _in_all_roles(
     incumbents = _incumbents(found)
     pending = _points(settings.space, trials, TrialState.RUNNING)
     X = None
-    if search.sought.is_one:
+    if settings.space.role in ("fidelity", "source"):
         best, _ = optimize.maximize(
             found.mean(), found.region, incumbents, rng, effort=_EFFORT_FOR_THE_MEAN
         )

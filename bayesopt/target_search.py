@@ -98,7 +98,7 @@ class TargetSearch:
             If it was asked long ago, and cannot be paid any more: what is learnt elsewhere could
             not be checked.
         """
-        if not self.sought.is_one or self.everywhere.space.role == "task":
+        if self.everywhere.space.role not in ("fidelity", "source"):
             return False
         if self.spending.can_pay(x):
             return len(since) >= _MOST_ELSEWHERE or sum(since) >= self.spending.cost(x)
