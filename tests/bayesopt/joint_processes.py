@@ -7,14 +7,15 @@ from processes import points
 
 from bayesopt.models.joint.covariance import Columns, Covariance
 from bayesopt.models.joint.of_space import _integrals
-from bayesopt.models.joint.process import JointGaussianProcess, JointHyperparameters
+from bayesopt.models.joint.process import JointGaussianProcess
+from bayesopt.models.joint.regression import JointHyperparameters
+from bayesopt.models.joint.structure import Structure
 from bayesopt.models.joint.structures import (
     Accuracy,
     Decay,
     Environment,
     Increments,
     Sources,
-    Structure,
     Tasks,
 )
 from bayesopt.models.joint.warp import Warp

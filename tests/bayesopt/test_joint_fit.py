@@ -5,6 +5,7 @@ import pytest
 import torch
 from joint_processes import CASES, candidates, observations, one, tensor
 
+import bayesopt as bo
 from bayesopt.data import Dataset, Scaling
 from bayesopt.models.gaussian_process import GaussianProcess
 from bayesopt.models.joint.covariance import Columns
@@ -261,3 +262,11 @@ def test_known_noise_is_carried_over_by_the_slope_of_the_warp():
     same(model.Yvar[inner, 0], 1e-4 * slope.square(), rtol=1e-6, atol=0)
     same(model.Y.squeeze(-1), warp.latent(y))
     same(model.noise_at(X[:1]), model.Yvar.mean().expand(1))
+
+
+@pytest.mark.parametrize("kernel, shape", [("matern", "nu"), ("power_exponential", "power")])
+def test_the_shape_of_a_kernel_is_to_be_given(kernel, shape):
+    space = bo.Space(x=bo.Float(0, 1), s=bo.Categorical(["t", "c"], role="source", target="t"))
+    with pytest.raises(ValueError, match=f"the shape of a kernel is not learnt: set `{shape}`"):
+        bo.Study(space, policy=bo.Policy(model=GaussianProcess(kernel)))
+    bo.Study(space, policy=bo.Policy(model=GaussianProcess(kernel, **{shape: 1.5})))

@@ -22,7 +22,8 @@ from bayesopt.data import Dataset, Scaling
 from bayesopt.models.exact import ExactGaussianProcess, Hyperparameters
 from bayesopt.models.joint.covariance import Columns, Covariance
 from bayesopt.models.joint.of_space import _integrals
-from bayesopt.models.joint.process import JointGaussianProcess, JointHyperparameters
+from bayesopt.models.joint.process import JointGaussianProcess
+from bayesopt.models.joint.regression import JointHyperparameters
 from bayesopt.models.joint.structures import Environment, Sources, Tasks
 from bayesopt.models.kernels import Features, kernel_named
 from bayesopt.target import Target
@@ -349,7 +350,7 @@ def test_covariances_of_points_and_target_are_those_of_one_process(name):
     sites, weights = model.beside_target(A)
     covariance = model.marginals_and_covariances(X, weights, sites)[2]
     k = model.hyperparameters.covariance.between(model.columns.points(X), model.observed)
-    prior = model.hyperparameters.covariance.between(model.columns.points(X), sites)
+    prior = model.hyperparameters.covariance.between(model.columns.points(X), sites.parts[-1])
     same(covariance, prior - k @ weights)
     beside, of_values = model.target.beside_values(X)
     same(model.target.marginals_and_covariances(A, of_values, beside)[2], covariance.T)

@@ -9,6 +9,7 @@ from test_target_knowledge_gradient import wave
 import bayesopt as bo
 from bayesopt.acquisition.expected_improvement import ExpectedImprovement
 from bayesopt.acquisition.two_steps import LearntOfTarget
+from bayesopt.budget import BudgetSpent
 from bayesopt.fitted import fitted, fitted_with_roles
 from bayesopt.outcome_constraints import OutcomeConstraints
 from bayesopt.region import Region
@@ -113,7 +114,9 @@ def test_it_has_none_where_the_budget_does_not_pay_it_nor_among_tasks():
     left = poor.spending.account.left
     assert left > 50.0 and poor.is_turn_of_target([1.0] * 10, x)
     poor = search_of(cost=COSTS, cost_budget=8 * 50.0 - left + 49.0)
-    assert not poor.is_turn_of_target([1.0] * 10, x)
+    assert not poor.is_turn_of_target([1.0] * 9, x)
+    with pytest.raises(BudgetSpent, match="the next evaluation costs 50"):
+        poor.is_turn_of_target([1.0] * 10, x)  # what is learnt elsewhere could not be checked
     assert not search_of(TASKS).is_turn_of_target([1.0] * 10, x)
     one_task = {"s": bo.Categorical(["true", "cheap"], role="task", target="true")}
     assert not search_of(one_task).is_turn_of_target([1.0] * 10, x)

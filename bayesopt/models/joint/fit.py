@@ -20,15 +20,15 @@ import math
 
 import numpy as np
 import torch
-from jaxtyping import Float as Shaped
 from torch import Tensor
 
 from bayesopt.data import Dataset
 from bayesopt.models.fit import Method
 from bayesopt.models.gaussian_process import BOUNDS, GaussianProcess
 from bayesopt.models.joint.covariance import Columns, Covariance, Integrals
-from bayesopt.models.joint.process import JointGaussianProcess, JointHyperparameters
-from bayesopt.models.joint.structures import Learnt, Structure
+from bayesopt.models.joint.process import JointGaussianProcess
+from bayesopt.models.joint.regression import JointHyperparameters
+from bayesopt.models.joint.structure import Learnt, Structure
 from bayesopt.models.joint.warp import Warp
 from bayesopt.models.kernels import kernel_named
 from bayesopt.parameter import Array
@@ -59,6 +59,8 @@ class JointLikelihood:
         "mle" leaves the likelihood alone.
     integrals
         See `Covariance`.
+    warped
+        Whether the process is of the logarithm of scores (see `warp`).
     """
 
     def __init__(
@@ -204,7 +206,7 @@ def fit_joint(
 
     Parameters
     ----------
-    data, columns, structure, process, integrals
+    data, columns, structure, process, integrals, warped
         See `JointLikelihood`.
     sought
         The target, which the model will know.
