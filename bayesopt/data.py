@@ -35,6 +35,7 @@ from bayesopt.trial import Trial, TrialState
 
 _STEEPEST = 1e15  # in scores: the rounding of a point would change its value as much as all do
 _FARTHER_WITH_SLOPES = 500.0
+_FARTHER_ON_CURVES = 10.0
 
 Noise = Literal["auto", "heteroscedastic", False] | float
 Direction = Literal["minimize", "maximize"]
@@ -193,7 +194,8 @@ def dataset(
         If c: every value worse than ``median + c (median - best)`` counts as that bad. What lies
         far behind the median need only be known to be bad, and one huge value would flatten all
         the others. A value that brings partial derivatives counts as it is much farther out: they
-        tell how steeply it gets better, and would be lost with it.
+        tell how steeply it gets better, and would be lost with it. So do all where there are
+        traces: curves begin far from where they end, and one that is cut has a kink.
     outcome
         Which of the numbers that they gave.
     allowed
@@ -223,7 +225,8 @@ def dataset(
     if truncate is not None:
         with_slopes = np.zeros(len(value), dtype=np.bool_)
         with_slopes[: len(done)] = [bool(t.evaluation and t.evaluation.gradient) for t in done]
-        c = truncate * np.where(with_slopes, _FARTHER_WITH_SLOPES, 1.0)
+        otherwise = _FARTHER_ON_CURVES if len(value) > len(done) else 1.0
+        c = truncate * np.where(with_slopes, _FARTHER_WITH_SLOPES, otherwise)
         score = np.maximum(raw, _limits(raw, c, allowed, group))
     counts = score == raw
     unit = float(np.abs(score).max()) or 1.0
@@ -248,7 +251,7 @@ def dataset(
 def _limits(
     raw: Array, c: Array, allowed: NDArray[np.bool_] | None, group: NDArray[np.int64] | None
 ) -> Array:
-    """Below which scores (n,) are poor, among those of their group, and of what is allowed in it."""
+    """Below which scores (n,) are poor, among those of their group, of what is allowed in it too."""
     limit = np.empty_like(raw)
     for one in [None] if group is None else np.unique(group):
         rows = np.ones(len(raw), dtype=np.bool_) if one is None else group == one

@@ -100,13 +100,13 @@ def test_the_standard_error_of_the_value_is_not_that_of_its_trace(noise, expecte
     np.testing.assert_allclose(variance, [0.01, expected, expected, expected], rtol=1e-12)
 
 
-def test_a_poor_start_of_a_curve_counts_only_as_poor():
-    trials = trials_of((0.3, 1.0, 1.0, {0.1: 1e6, 0.5: 3.0}), (0.9, 1.0, 2.0, {0.1: 1e5, 0.5: 4.0}))
+def test_curves_are_cut_much_farther_out_than_values_alone():
+    curves = [{0.1: 1e6, 0.2: 20.0, 0.5: 3.0}, {0.1: 1e5, 0.5: 4.0}]
+    trials = trials_of((0.3, 1.0, 1.0, curves[0]), (0.9, 1.0, 2.0, curves[1]))
     data = dataset(SPACE, trials, "minimize", False, 2.0, traces=True)
-    median = 3.5
-    poor = median + 2.0 * (median - 1.0)
+    poor = 4.0 + 10.0 * 2.0 * (4.0 - 1.0)  # of the median and the best
     values = data.scaling.value(data.Y[:, 0].numpy())
-    np.testing.assert_allclose(values, [1.0, 2.0, poor, 3.0, poor, 4.0], rtol=1e-12)
+    np.testing.assert_allclose(values, [1.0, 2.0, poor, 20.0, 3.0, poor, 4.0], rtol=1e-12)
 
 
 def test_constraints_have_the_trials_alone_and_their_verdict_is_that_of_the_trace():
