@@ -2,10 +2,11 @@
 
 How well a kernel ridge classifier reads handwritten digits is its mean error over ten folds: ten
 fits for each setting that is tried. But a setting that is far off on one fold is seldom good on
-the others, and a digit that is hard to read is so under every setting. So the fold is a parameter that nobody
-will choose, ``role="environment"``, with a tenth of the weight for each of them (`environment=`).
-Every evaluation is then one fit, and the search chooses the setting and the fold; what it seeks is
-the mean over all ten. Beside it a search that fits all ten at every setting.
+the others, and a digit that is hard to read is so under every setting. So the fold is a parameter
+that nobody will choose, ``role="environment"``, with a tenth of the weight for each of them
+(`environment=`). Every evaluation is then one fit, and the search chooses the setting and the fold;
+what it seeks is the mean over all ten. Beside it a search that fits all ten at every setting, and
+may go on for four times as many fits.
 
     python examples/cross_validation_folds.py            # half a minute
     python examples/cross_validation_folds.py --help
@@ -75,7 +76,8 @@ def by_all_folds(n_fits: int, seed: int) -> dict[int, float]:
     """A search that fits all folds each time."""
     n = n_fits // N_FOLDS
     result = bo.minimize(mean_error, SETTING_SPACE, n, noise=False, seed=seed, progress=False)
-    return dict(zip(N_FOLDS * np.arange(1, n + 1), np.minimum.accumulate(result.func_vals)))
+    best = np.minimum.accumulate(result.func_vals)
+    return {N_FOLDS * (i + 1): float(error) for i, error in enumerate(best)}
 
 
 def picture(study: bo.Study, found: dict[str, list[dict[int, float]]], path: Path) -> None:
@@ -84,7 +86,8 @@ def picture(study: bo.Study, found: dict[str, list[dict[int, float]]], path: Pat
     for (name, searches), color in zip(found.items(), ("#0b6e99", "#9a9a9a"), strict=True):
         for position, errors in enumerate(searches):
             label = None if position else name
-            left.step(*zip(*errors.items()), "o-", ms=4, where="post", color=color, label=label)
+            fits, reached = list(errors), list(errors.values())
+            left.step(fits, reached, "o-", ms=4, where="post", color=color, label=label)
     left.set(xlabel="fits", ylabel="true mean error of the recommended setting (%)", yscale="log")
     left.set_title("each line is one search")
     left.legend(frameon=False)
@@ -98,7 +101,9 @@ def picture(study: bo.Study, found: dict[str, list[dict[int, float]]], path: Pat
         ],
         axis=0,
     ).reshape(50, 50)
-    filled = right.contourf(alpha, gamma, expected, levels=np.linspace(0, 100, 21), cmap="GnBu_r", extend="both")
+    filled = right.contourf(
+        alpha, gamma, expected, levels=np.linspace(0, 100, 21), cmap="GnBu_r", extend="both"
+    )
     figure.colorbar(filled, ax=right, label="expected mean error over all folds (%)")
     tried = [trial.params for trial in study.trials]
     for one in tried:

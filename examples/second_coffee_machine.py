@@ -141,9 +141,7 @@ def main() -> None:
     ).study
     found, first = {}, {}
     for name, earlier in (("knows the old machine", old), ("starts anew", None)):
-        searches = [
-            tuned(earlier, arguments.n_cups, seed) for seed in range(arguments.n_searches)
-        ]
+        searches = [tuned(earlier, arguments.n_cups, seed) for seed in range(arguments.n_searches)]
         found[name] = [marks for _, marks in searches]
         first[name] = searches[0][0]
     print(f"The old machine's recipe gets {taste(**recipe_of(old), **OLD):.2f} of 10 there,")
