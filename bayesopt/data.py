@@ -30,6 +30,7 @@ from torch import Tensor
 from bayesopt.gradient import in_unit_cube
 from bayesopt.parameter import Array
 from bayesopt.space import Space
+from bayesopt.trace_rows import trace_rows
 from bayesopt.trial import Trial, TrialState
 
 _STEEPEST = 1e15  # in scores: the rounding of a point would change its value as much as all do
@@ -177,6 +178,7 @@ def dataset(
     allowed: NDArray[np.bool_] | None = None,
     within: tuple[float, float] | None = None,
     group: NDArray[np.int64] | None = None,
+    traces: bool = False,
 ) -> Dataset:
     """Gather the complete trials.
 
@@ -201,15 +203,26 @@ def dataset(
         Values outside of this interval count as its ends.
     group
         (n,) what is poor is said for each group of evaluations by itself; None: they are one.
+    traces
+        Whether rows of their traces follow after those of the trials. Where noise is inferred it is
+        so of these, since a standard error is that of the value alone. Not with groups.
     """
     done = complete(trials)
-    value = observed_values(done, outcome)
+    value, X = observed_values(done, outcome), space.to_units([trial.params for trial in done])
+    given = [_observed(trial, outcome)[1] for trial in done]
+    if traces:
+        assert group is None
+        rows = trace_rows(space, done)
+        value, X = np.concatenate((value, rows.value)), np.concatenate((X, rows.X))
+        given += [None] * len(rows.X)
+        allowed = None if allowed is None else np.concatenate((allowed, allowed[rows.trial]))
     if within is not None:
         value = np.clip(value, *within)
     sign = -1.0 if direction == "minimize" else 1.0
     score = raw = sign * value
     if truncate is not None:
-        with_slopes = [bool(t.evaluation and t.evaluation.gradient) for t in done]
+        with_slopes = np.zeros(len(value), dtype=np.bool_)
+        with_slopes[: len(done)] = [bool(t.evaluation and t.evaluation.gradient) for t in done]
         c = truncate * np.where(with_slopes, _FARTHER_WITH_SLOPES, 1.0)
         score = np.maximum(raw, _limits(raw, c, allowed, group))
     counts = score == raw
@@ -222,9 +235,9 @@ def dataset(
     # Partial derivatives are those of the only objective.
     slopes = _slopes(space, done, noise, scaling, counts) if outcome == 0 else (None, None)
     return Dataset(
-        X=torch.from_numpy(space.to_units([trial.params for trial in done])),
+        X=torch.from_numpy(X),
         Y=torch.from_numpy(Y).unsqueeze(-1),
-        Yvar=torch.from_numpy(_noise_variance(done, noise, scaling, outcome)).unsqueeze(-1),
+        Yvar=torch.from_numpy(_noise_variance(given, noise, scaling)).unsqueeze(-1),
         categories=space.categories,
         scaling=scaling,
         dY=slopes[0],
@@ -278,9 +291,8 @@ def _slopes(
     return torch.from_numpy(dY), torch.from_numpy(variance)
 
 
-def _noise_variance(trials: list[Trial], noise: Noise, scaling: Scaling, outcome: Outcome) -> Array:
+def _noise_variance(given: list[float | None], noise: Noise, scaling: Scaling) -> Array:
     default = np.nan if isinstance(noise, str) else float(noise)
-    given = [_observed(trial, outcome)[1] for trial in trials]
     sd = [default if each is None else each for each in given]
     with np.errstate(over="ignore"):
         return _squared(scaling.score_sd(np.array(sd, dtype=np.float64)))

@@ -19,6 +19,7 @@ import torch
 from bayesopt.data import Dataset, observed_values
 from bayesopt.models.calibration import leave_one_out
 from bayesopt.models.fully_bayesian import FullyBayesianGaussianProcess
+from bayesopt.models.joint.points import PointProcess
 from bayesopt.models.joint.process import JointGaussianProcess, TargetProcess
 from bayesopt.models.outcomes import OutcomeModels, Process
 from bayesopt.models.replicates import replicates
@@ -195,11 +196,12 @@ def explain(
         Models and acquisition in words.
     """
     data, model = seen.objectives[0], models.objectives[0]
-    score = data.Y.squeeze(-1).numpy()
+    n = len(seen.met)
+    score = data.Y[:n].squeeze(-1).numpy()
     raw = data.scaling.score(observed_values(trials))
-    of_first = _of_outcome(model, data, space, None)
+    of_first = _of_outcome(model, data, space, None, n)
     others = {
-        f"objective {i}": _of_outcome(model, data, space, None)
+        f"objective {i}": _of_outcome(model, data, space, None, n)
         for i, (model, data) in enumerate(zip(models.objectives, seen.objectives, strict=True))
         if i > 0
     }
@@ -208,11 +210,11 @@ def explain(
     ):
         value = each.data.Y
         n_met = int(((each.low <= value) & (value <= each.high)).sum())
-        others[name] = _of_outcome(of_name, each.data, space, n_met)
+        others[name] = _of_outcome(of_name, each.data, space, n_met, n)
     return Explanation(
         model=described[0],
         acquisition=described[1],
-        n_complete=len(data),
+        n_complete=n,
         n_failed=len(seen.X_failed),
         n_truncated=int((raw < score - 1e-9 * (1.0 + np.abs(score))).sum()),
         n_partials=0 if data.dY is None else int((~data.dY.isnan()).sum()),
@@ -226,9 +228,13 @@ def explain(
 
 
 def _of_outcome(
-    model: Process, data: Dataset, space: Space, n_met: int | None
+    model: Process, data: Dataset, space: Space, n_met: int | None, n: int
 ) -> OutcomeExplanation:
-    assert not isinstance(model, TargetProcess)
+    """Of the n complete trials, not of the rows that their traces add."""
+    assert not isinstance(model, TargetProcess | PointProcess)
+    alone = space.role is not None and not isinstance(model, JointGaussianProcess)
+    if alone:  # a task that is not learnt from others (see `models.joint.transfer`)
+        data = _of_target_only(data, space)
     exact = bool((data.Yvar == 0).all())
     noise = model.new_noise if data.noise_is_inferred else data.Yvar.median()
     sd = np.array([float(noise.sqrt())])
@@ -236,18 +242,25 @@ def _of_outcome(
         lengthscales = {space.names[j]: scale for j, scale in sorted(model.lengthscales.items())}
     else:
         in_order = model.hyperparameters.lengthscale.tolist()
-        lengthscales = dict(zip(space.names, in_order, strict=True))
+        scales = zip(space.names, in_order, strict=True)
+        lengthscales = {n: scale for n, scale in scales if not alone or n in space.design_names}
     return OutcomeExplanation(
         n_met=n_met,
         noise="none" if exact else "inferred" if data.noise_is_inferred else "known",
         noise_sd=0.0 if exact else float(data.scaling.value_sd(sd)[0]),
         lengthscales=lengthscales,
-        calibration=_calibration(model, data),
+        calibration=_calibration(model, data, n),
     )
 
 
-def _calibration(model: Process, data: Dataset) -> Calibration:
-    assert not isinstance(model, TargetProcess)
+def _of_target_only(data: Dataset, space: Space) -> Dataset:
+    """The rows at the target."""
+    X = torch.from_numpy(space.at_target().snap(data.X.numpy()))
+    return data.at((data.X == X).all(-1))
+
+
+def _calibration(model: Process, data: Dataset, n: int) -> Calibration:
+    assert not isinstance(model, TargetProcess | PointProcess)
     members = model.models if isinstance(model, FullyBayesianGaussianProcess) else (model,)
     left_out = [leave_one_out(member) for member in members]
     means = torch.stack([one.mean for one in left_out])
@@ -255,10 +268,10 @@ def _calibration(model: Process, data: Dataset) -> Calibration:
     variance = torch.stack([one.variance for one in left_out]).mean(0) + means.var(0, correction=0)
     if len(mean) < len(data):  # the models learnt from the means of repetitions, and foresee those
         data = replicates(data).data
-    observed = model.latent if isinstance(model, JointGaussianProcess) else data.Y.squeeze(-1)
-    error = observed - mean
-    residual = (error / variance.sqrt()).numpy()
-    spread = float(observed.var(correction=0)) * len(data)
+    observed = (model if isinstance(model, JointGaussianProcess) else data).Y.squeeze(-1)[:n]
+    error = observed - mean[:n]
+    residual = (error / variance[:n].sqrt()).numpy()
+    spread = float(observed.var(correction=0)) * len(observed)
     return Calibration(
         coverage=float((np.abs(residual) <= _WITHIN).mean()),
         residual_mean=float(residual.mean()),

@@ -57,6 +57,7 @@ def _by_turns(v: Array, settings: Settings, sought: Target, number: int) -> Arra
     if isinstance(parameter, Categorical):
         units = parameter.unit_of(np.arange(parameter.size))
         others = units[units != target]
-        return np.full_like(v, others[number % len(others)]) if len(others) > 0 else v
+        turn = number - 1 - number // every  # of those that are not at the target
+        return np.full_like(v, others[turn % len(others)]) if len(others) > 0 else v
     far = 0.0 if target >= 0.5 else 1.0
     return parameter.snap(target + (far - target) * (1.0 - v**3))

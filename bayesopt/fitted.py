@@ -84,10 +84,13 @@ def fitted_with_roles(
     region: Region,
     truncate: float | None,
     rng: np.random.Generator,
+    *,
+    each_task: bool = False,
 ) -> tuple[TargetSearch, Theta]:
     """The same for a space with roles; its `target` is the composition of what is sought.
 
     Where the target is a mean, poor values count as they are, since they are parts of it.
+    `each_task` is that of `models.outcomes.fit_outcomes`.
     """
     space, policy = settings.space, settings.policy
     sought = target_of(space, settings.environment)
@@ -98,6 +101,7 @@ def fitted_with_roles(
         settings.noise,
         settings.outcome_constraints,
         truncate if sought.is_one else None,
+        traces=True,
     )
     models, theta = fit_outcomes(
         seen,
@@ -106,14 +110,16 @@ def fitted_with_roles(
         rng,
         _last_fit(trials),
         with_roles=(space, sought),
+        each_task=each_task,
     )
     reports = region.at_target
-    X = torch.from_numpy(reports.space.snap(seen.X.numpy()))
-    at_target = (seen.X == X).all(-1) & sought.is_one
+    of_trials = seen.of_trials
+    X = torch.from_numpy(reports.space.snap(of_trials.X.numpy()))
+    at_target = (of_trials.X == X).all(-1) & sought.is_one
     target = Composition(
         policy,
         reports,
-        seen.moved(X, at_target),
+        of_trials.moved(X, at_target),
         models.target,
         counting=at_target if space.role == "task" and sought.is_one else None,
     )

@@ -52,7 +52,8 @@ class Observations:
     Parameters
     ----------
     objectives
-        m datasets, one row for each complete trial, at the same points.
+        m datasets, one row for each complete trial, at the same points. The rows of the traces of
+        the only objective follow after these, where they are asked for.
     constraints
         Likewise for every outcome constraint.
     met
@@ -70,6 +71,12 @@ class Observations:
     def X(self) -> Shaped[Tensor, "n d"]:
         """Points of the complete trials."""
         return self.objectives[0].X
+
+    @property
+    def of_trials(self) -> "Observations":
+        """The complete trials alone, without the rows of their traces."""
+        n = len(self.met)
+        return self if len(self.X) == n else self.at(torch.arange(n))
 
     @property
     def exact(self) -> bool:
@@ -116,6 +123,8 @@ def observations(
     noise: Noise,
     limits: OutcomeConstraints,
     truncate: float | None = None,
+    *,
+    traces: bool = False,
 ) -> Observations:
     """Gather the complete and the failed trials.
 
@@ -135,6 +144,8 @@ def observations(
         them may be the best in another. Values of a constraint that are much farther from its
         bound than most count as less far: where they span decades, they would hide which of the
         others meet it.
+    traces
+        Whether the rows of the objective's traces follow after those of the trials.
     """
     evaluations = [trial.evaluation for trial in complete(trials) if trial.evaluation]
     met = limits.holds(limits.observed(evaluations))
@@ -153,6 +164,7 @@ def observations(
                 outcome=i,
                 allowed=allowed,
                 group=group,
+                traces=traces and space.role == "fidelity",
             )
             for i, direction in enumerate(directions)
         ),

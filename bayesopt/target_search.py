@@ -1,6 +1,7 @@
 """Where to evaluate next in a space with roles, so that the best target is found for little cost.
 
-    "kg", "auto"    knowledge gradient of the target, per unit cost
+    "kg", "auto"    knowledge gradient of the target, per unit cost; where evaluations had traces,
+                    that of an evaluation with its trace
     "ei"            the design by expected improvement of the target, its role by what it tells of
                     the target, per unit cost
     own             a callable of the user's gets the process over all columns; per unit cost
@@ -23,9 +24,10 @@ from botorch.acquisition import AcquisitionFunction
 from torch import Tensor
 
 from bayesopt import optimize
-from bayesopt.acquisition import target_knowledge_gradient
+from bayesopt.acquisition import target_knowledge_gradient, trace_knowledge_gradient
 from bayesopt.acquisition.expected_improvement import ExpectedImprovement
 from bayesopt.acquisition.pending import believe
+from bayesopt.acquisition.trace_knowledge_gradient import Curve
 from bayesopt.acquisition.two_steps import LearntOfTarget
 from bayesopt.acquisition.with_probability import Certain, WithProbability
 from bayesopt.composition import Composition
@@ -108,10 +110,14 @@ class TargetSearch:
         """The same after the running evaluations have returned what is expected of them."""
         if X_pending is None:
             return self
+        with_traces, curve = X_pending, self._curve()
+        if curve is not None:
+            points, there = curve.points(X_pending.unsqueeze(-2))
+            with_traces = points[there]
         believed = replace(
             self.models,
             objectives=tuple(
-                believe(model, data, X_pending)
+                believe(model, data, with_traces)
                 for model, data in zip(self.models.objectives, self.seen.objectives, strict=True)
             ),
             constraints=tuple(
@@ -130,12 +136,23 @@ class TargetSearch:
         model = self.models.objectives[0]
         if callable(self.target.policy.acquisition):
             build = self.target.policy.builder(self.everywhere)
-            return self._with_chances(self.spending.per_cost(build(model, self.seen.objectives[0], None)))
-        return self._with_chances(
-            target_knowledge_gradient.build(
-                model, self.seen.X, self.target.region, self.everywhere, self.spending.per_cost
-            )
-        )
+            own = build(model, self.seen.objectives[0], None)
+            return self._with_chances(self.spending.per_cost(own))
+        where = model, self.seen.of_trials.X, self.target.region, self.everywhere
+        curve = self._curve()
+        if curve is None:
+            wanted = target_knowledge_gradient.build(*where, self.spending.per_cost)
+        else:
+            wanted = trace_knowledge_gradient.build(*where, curve, self.spending.per_cost)
+        return self._with_chances(wanted)
+
+    def _curve(self) -> Curve | None:
+        """What comes along with an evaluation, where evaluations had traces."""
+        of_traces = self.seen.X[len(self.seen.met) :]
+        if len(of_traces) == 0:
+            return None
+        (column,) = self.everywhere.space.role_columns
+        return Curve(column, float(self.sought.nodes), of_traces[:, column])
 
     def _of_design(self, feasible: bool) -> AcquisitionFunction:
         """What the design is chosen by."""
@@ -156,7 +173,10 @@ class TargetSearch:
         reports = self.target.region
         X, _ = optimize.maximize(of_design, reports, incumbents, rng, effort=effort)
         learnt = LearntOfTarget([*self.models.objectives, *self.models.constraints])
-        acquisition = self.spending.affordable(self.spending.per_cost(learnt))
+        per_cost = self.spending.per_cost(learnt)
+        success = self._at_points.success()
+        worth = WithProbability(per_cost, success) if success else per_cost
+        acquisition = self.spending.affordable(worth)
         found = []
         for x in X[:3]:
             at = self._in_all_roles(x)
@@ -178,8 +198,14 @@ class TargetSearch:
         inside: Array = at[self.everywhere.holds(at)]
         return inside
 
+    @property
+    def _at_points(self) -> Composition:
+        """The constraints of the target, and where evaluations fail over all columns."""
+        models = replace(self.target.models, success=self.models.success)
+        return replace(self.target, models=models, seen=self.seen)
+
     def _with_chances(self, wanted: AcquisitionFunction) -> AcquisitionFunction:
-        chances = self.target.factors()
+        chances = self._at_points.factors()
         return WithProbability(wanted, chances) if chances else wanted
 
 

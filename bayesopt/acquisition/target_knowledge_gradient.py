@@ -30,7 +30,7 @@ from torch import Tensor
 
 from bayesopt import optimize
 from bayesopt.acquisition.expected_max import log_gain_and_partials
-from bayesopt.acquisition.observed import Observed, check_one_candidate, with_partials
+from bayesopt.acquisition.observed import FunctionOfMoments, Observed
 from bayesopt.acquisition.posterior_mean import PosteriorMeanWithGradient, best_by_mean
 from bayesopt.acquisition.report_set import (
     EFFORT_FOR_CANDIDATES,
@@ -65,7 +65,7 @@ class WithTarget(Protocol):
         """Variance of the noise of the next observation at points (*b, d)."""
 
 
-class TargetKnowledgeGradient(AcquisitionFunction):  # type: ignore[misc]
+class TargetKnowledgeGradient(FunctionOfMoments):
     """Expected gain of the best target over a finite report set.
 
     Parameters
@@ -83,32 +83,20 @@ class TargetKnowledgeGradient(AcquisitionFunction):  # type: ignore[misc]
         self.A, self.log = A, log
         with torch.no_grad():
             self.mean = model.target.marginals(A)[0]
-            self.observed = Observed(model, A, beside=model.beside_target(A))
+            self.observed = Observed(model, A, beside=model.beside_target(A), with_noise=True)
 
-    def forward(self, X: Shaped[Tensor, "*b 1 d"]) -> Shaped[Tensor, "*b"]:
-        """Value of every candidate.
-
-        Raises
-        ------
-        ValueError
-            If more than one point is asked jointly.
-        """
-        check_one_candidate(X)
-        _, variance, covariance = self.observed.moments(X)
-        v = variance + self.model.noise_at(X.squeeze(-2))
-        flat = v.reshape(-1), covariance.reshape(-1, len(self.A))
-        value = with_partials(self._log_gain, *flat).reshape(v.shape)
-        return value if self.log else value.exp()
-
-    def _log_gain(self, v: Tensor, covariance: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """log h(a, b) (b,), and its derivatives in v (b,) and in the covariances (b, m)."""
+    def _log_value_and_partials(
+        self, mean: Tensor, variance: Tensor, covariance: Tensor, noise: Tensor | None = None
+    ) -> tuple[Tensor, ...]:
+        assert noise is not None  # `observed` has it
+        v = variance + noise
         root = v.sqrt().numpy()[:, None]
         a = np.broadcast_to(self.mean.numpy(), covariance.shape)
         b = covariance.numpy() / root
         value, _, by_b = log_gain_and_partials(a, b)
-        by_v = -0.5 * (by_b * b).sum(axis=1) / v.numpy()
-        partials = (value, by_v, by_b / root)
-        return tuple(torch.from_numpy(np.ascontiguousarray(x)) for x in partials)  # type: ignore[return-value]
+        by_v = torch.from_numpy(-0.5 * (by_b * b).sum(axis=1) / v.numpy())
+        nothing = torch.zeros_like(mean)
+        return torch.from_numpy(value), nothing, by_v, torch.from_numpy(by_b / root), by_v
 
 
 def target_report_set(

@@ -19,7 +19,6 @@ by what it tells for its cost. With a random environment it is the rule of Willi
 
 from collections.abc import Sequence
 
-import torch
 from botorch.acquisition import AcquisitionFunction
 from botorch.models.model import Model
 from jaxtyping import Float as Shaped

@@ -77,7 +77,7 @@ def leave_one_out(
         if isinstance(model, DerivativeGaussianProcess):
             y, variance, error = _without_points(model, L_inverse)
         else:
-            y = model.latent if isinstance(model, JointGaussianProcess) else model.Y.squeeze(-1)
+            y = model.Y.squeeze(-1)
             variance = 1.0 / L_inverse.square().sum(0)  # of L^-T L^-1
             error = model.alpha * variance
         sd = variance.sqrt()

@@ -4,9 +4,9 @@ Notation
 --------
 n, m, K     sites, sites, nodes of the target
 x, r        design columns and role columns of a site
-P           (1, K) or (n, K) weights of the nodes, the same for all targets or of each
+P           (1, K) or (*b, n, K) weights of the nodes, the same for all targets or of each
 
-    F(x)                    = sum_k P_k f(x, r_k)                         Frazier (2018), Section 5.5
+    F(x)                    = sum_k P_k f(x, r_k)                        Frazier (2018), Section 5.5
     Cov(f(x, r), f(x', r')) = sum_t a_t G_t(r, r') k_t(x, x')             (see `structures`)
     Cov(F(x), f(x', r'))    = sum_t a_t [P G_t(nodes, r')] k_t(x, x')
     Cov(F(x), F(x'))        = sum_t a_t [P G_t(nodes, nodes) P'] k_t(x, x')
@@ -18,11 +18,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from jaxtyping import Float as Shaped
 from torch import Tensor
 
-from bayesopt.models.joint.structures import Structure
+from bayesopt.models.joint.structure import Structure
 from bayesopt.models.kernels import Features, Kernel, correlate
 
 
@@ -66,10 +65,17 @@ class Columns:
         return Sites(self.features.of(X[..., self.design]), X[..., self.role])
 
     def targets(
-        self, X: Shaped[Tensor, "*b n d"], nodes: Tensor, weights: Shaped[Tensor, "p K"]
+        self, X: Shaped[Tensor, "*b n d"], nodes: Tensor, weights: Shaped[Tensor, "*p K"]
     ) -> Sites:
         """The target at the designs of points, whose role columns are not looked at."""
         return Sites(self.features.of(X[..., self.design]), nodes, weights)
+
+    def by_column(self, by_feature: Shaped[Tensor, "b F"], d: int) -> Shaped[Tensor, "b d"]:
+        """Gradients in all d columns of points from those in features of their design."""
+        plain = self.features.plain
+        gradient = by_feature.new_zeros(len(by_feature), d)
+        gradient[:, [self.design[column] for column in plain]] = by_feature[:, : len(plain)]
+        return gradient
 
 
 Integrals = tuple[Callable[[Tensor, Tensor], Tensor], Callable[[Tensor], Tensor]]
@@ -106,13 +112,14 @@ class Covariance:
         """Covariances (*b, n, m)."""
         total: Tensor | float = 0.0
         for G, scale, a in zip(
-            self._factors(one, other), self.inverse_scale, self.signal, strict=True
+            self.factors(one, other), self.inverse_scale, self.signal, strict=True
         ):
             total = total + a * G * correlate(self.kernel, one.F * scale, other.F * scale)
         assert isinstance(total, Tensor)
         return total
 
-    def _factors(self, one: Sites, other: Sites) -> list[Tensor]:
+    def factors(self, one: Sites, other: Sites) -> list[Tensor]:
+        """G_t of every term, or their weighted sums; the row of a target stands for any of them."""
         shared = [s.weights is not None and len(s.weights) == 1 for s in (one, other)]
         if self.integrals is not None and any(shared):
             mean, double = self.integrals
@@ -135,8 +142,7 @@ class Covariance:
         else:
             P = sites.weights
             factors = [
-                (P @ G * P).sum(-1)
-                for G in self.structure.factors(self.role, sites.r, sites.r)
+                (P @ G * P).sum(-1) for G in self.structure.factors(self.role, sites.r, sites.r)
             ]
         total = sum(a[..., 0] * G for a, G in zip(self.signal, factors, strict=True))
         assert isinstance(total, Tensor)

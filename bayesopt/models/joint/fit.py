@@ -20,15 +20,15 @@ import math
 
 import numpy as np
 import torch
-from jaxtyping import Float as Shaped
 from torch import Tensor
 
 from bayesopt.data import Dataset
 from bayesopt.models.fit import Method
 from bayesopt.models.gaussian_process import BOUNDS, GaussianProcess
 from bayesopt.models.joint.covariance import Columns, Covariance, Integrals
-from bayesopt.models.joint.process import JointGaussianProcess, JointHyperparameters
-from bayesopt.models.joint.structures import Learnt, Structure
+from bayesopt.models.joint.process import JointGaussianProcess
+from bayesopt.models.joint.regression import JointHyperparameters
+from bayesopt.models.joint.structure import Learnt, Structure
 from bayesopt.models.joint.warp import Warp
 from bayesopt.models.kernels import kernel_named
 from bayesopt.parameter import Array
@@ -59,6 +59,8 @@ class JointLikelihood:
         "mle" leaves the likelihood alone.
     integrals
         See `Covariance`.
+    warped
+        Whether the process is of the logarithm of scores (see `warp`).
     """
 
     def __init__(
@@ -79,7 +81,7 @@ class JointLikelihood:
         self.d, self.T = columns.features.d, structure.n_terms
         self.sites = columns.points(data.X)
         self.unknown = data.Yvar.isnan().squeeze(-1)
-        self.known = data.Yvar.nan_to_num(0.0).squeeze(-1) + _JITTER
+        self.known = data.Yvar.nan_to_num(0.0).squeeze(-1)
         self.group = structure.group(self.sites.r)
         self.Y = data.Y.squeeze(-1)
         self.H = torch.cat((torch.ones_like(data.Y), structure.offsets(self.sites.r)), dim=-1)
@@ -91,8 +93,8 @@ class JointLikelihood:
     def _learnt(self, process: GaussianProcess) -> list[Learnt]:
         prior = process.priors.of("lengthscale", self.d)
         low, high = np.log(BOUNDS["lengthscale"])
-        # Only log-normal priors are of theta; others are looked at as if they were.
-        centre, sd = float(prior.centre), float(getattr(prior, "sigma", 1.0))
+        # `models.joint.supported` has refused priors that are not log-normal.
+        centre, sd = float(prior.centre), float(getattr(prior, "sd", 1.0))
         lengthscale = Learnt(centre, sd, low, high)
         found: list[Learnt] = []
         for t in range(self.T):
@@ -136,10 +138,10 @@ class JointLikelihood:
     def _K(self, theta: Tensor) -> Tensor:
         covariance, noise = self.parts(theta)
         extra = self.structure.extra_noise(covariance.role[..., 0, :], self.sites.r)
-        of_unknown = (noise[..., self.group] + extra) * self.unknown
-        return covariance.between(self.sites, self.sites) + torch.diag_embed(
-            self.known + of_unknown
-        )
+        warp = self.warp(theta)
+        known = self.known if warp is None else self.known * warp.slope(self.Y).square()
+        diagonal = torch.where(self.unknown, noise[..., self.group] + extra, known) + _JITTER
+        return covariance.between(self.sites, self.sites) + torch.diag_embed(diagonal)
 
     def __call__(self, theta: Array) -> tuple[Array, Array]:
         """Minus the log density (S,) and its gradient (S, p); infinite where K is singular."""
@@ -204,7 +206,7 @@ def fit_joint(
 
     Parameters
     ----------
-    data, columns, structure, process, integrals
+    data, columns, structure, process, integrals, warped
         See `JointLikelihood`.
     sought
         The target, which the model will know.
@@ -235,5 +237,8 @@ def fit_joint(
     )
     best = theta[int(np.argmin(value))]
     h = density.hyperparameters(best)
-    model = JointGaussianProcess(data.X, data.Y, data.Yvar, h, columns, sought)
-    return model, tuple(best.tolist())
+    Y, Yvar = data.Y, data.Yvar
+    if h.warp is not None:
+        y = Y.squeeze(-1)
+        Y, Yvar = h.warp.latent(y).unsqueeze(-1), Yvar * h.warp.slope(y).square().unsqueeze(-1)
+    return JointGaussianProcess(data.X, Y, Yvar, h, columns, sought), tuple(best.tolist())

@@ -13,13 +13,13 @@ from bayesopt.models.joint.covariance import Columns, Integrals
 from bayesopt.models.joint.fit import fit_joint
 from bayesopt.models.joint.integrals import double_mean_over_law, mean_over_law
 from bayesopt.models.joint.process import JointGaussianProcess
+from bayesopt.models.joint.structure import Structure
 from bayesopt.models.joint.structures import (
     Accuracy,
     Decay,
     Environment,
     Increments,
     Sources,
-    Structure,
     Tasks,
 )
 from bayesopt.models.kernels import Features

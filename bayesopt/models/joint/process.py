@@ -2,209 +2,41 @@
 
 Notation
 --------
-n, d        observations, columns
-X, Y        (n, d), (n, 1) points and scores
+n, d, K     observations, columns, nodes of the target
+X, Y        (n, d), (n, 1) points, and what was observed there
 K, L        covariance of the observations, noise included, and its Cholesky factor
-alpha       (n,) = K^-1 (Y - m(X))
-s, A        a site (f at a point, or the target at a design), other sites
-k(s)        (n,) its prior covariances with the observations
+w           (K,) or (*b, K) weights of the nodes
 
-    mean(s)    = m(s) + k(s)' alpha                                     Frazier (2018), Section 3
-    Cov(s, A)  = Cov_0(s, A) - k(s)' K^-1 k(A)
-
-The target is a linear functional of f, so that both are one process.
+The target is a linear functional of f, so that both are one process (see `regression`). Of one that
+is not, such as a mean of the worst, the mean is what is expected of it; its variances and
+covariances are those of the first order, with w the derivatives in the means at the nodes.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
-from botorch.models.model import FantasizeMixin, Model
-from botorch.posteriors import GPyTorchPosterior
 from jaxtyping import Float as Shaped
 from torch import Tensor
+from torch.nn.functional import one_hot
 
-from bayesopt.models.joint.covariance import Columns, Covariance, Sites
+from bayesopt.models.joint.covariance import Columns, Sites
+from bayesopt.models.joint.cross import Fixed
+from bayesopt.models.joint.regression import JointHyperparameters, PullBack, Regression
 from bayesopt.models.joint.tail import expected_tail
-from bayesopt.models.joint.warp import Warp
-from bayesopt.models.posterior import SMALLEST_VARIANCE, ExactPosterior, cholesky
+from bayesopt.models.posterior import cholesky
 from bayesopt.target import Target
 
 
-@dataclass(frozen=True)
-class JointHyperparameters:
-    """What a fit chooses.
-
-    Parameters
-    ----------
-    covariance
-        Of f.
-    mean, offsets
-        Prior mean, and coefficients (k,) of what differs from it by role.
-    noise
-        (g,) noise variances of the groups of observations.
-    warp
-        The process is of what it makes of scores; None: of the scores.
-    """
-
-    covariance: Covariance
-    mean: float
-    offsets: Shaped[Tensor, " k"]
-    noise: Shaped[Tensor, " g"]
-    warp: Warp | None = None
-
-
-class _Regression(Model, FantasizeMixin):  # type: ignore[misc]
-    """What is known of sites after some observations; which sites, a kind of it says."""
-
-    hyperparameters: JointHyperparameters
-    columns: Columns
-    observed: Sites
-    L: Tensor
-    L_inverse: Tensor
-    alpha: Tensor
-
-    def _sites(self, X: Tensor) -> Sites:
-        raise NotImplementedError
-
-    @property
-    def factors(self) -> Sites:
-        """What moments of points on their own are made of; that there is something says that
-        `beside` answers."""
-        return self.observed
-
-    @property
-    def num_outputs(self) -> int:
-        """One output."""
-        return 1
-
-    @property
-    def batch_shape(self) -> torch.Size:
-        """No batch."""
-        return torch.Size([])
-
-    @property
-    def likelihood(self) -> None:
-        """No likelihood module: the noise is part of the model."""
-        return None
-
-    def _prior_mean(self, sites: Sites) -> Tensor:
-        h = self.hyperparameters
-        of_role = h.covariance.structure.offsets(sites.r) @ h.offsets
-        if sites.weights is not None:
-            of_role = sites.weights @ of_role
-        return h.mean + of_role
-
-    def posterior(
-        self,
-        X: Shaped[Tensor, "*b q d"],
-        output_indices: list[int] | None = None,
-        observation_noise: bool | Tensor = False,
-        posterior_transform: Any = None,
-    ) -> GPyTorchPosterior:
-        """Joint posterior at the q points of every batch; see botorch's `Model.posterior`."""
-        sites, of = self._sites(X), self.hyperparameters.covariance
-        k = of.between(sites, self.observed)
-        mean = self._mean(X, sites, k)
-        V = torch.linalg.solve_triangular(self.L, k.mT, upper=False)
-        covariance = of.between(sites, sites) - V.mT @ V
-        if observation_noise is not False:
-            noise = self.noise_at(X) if observation_noise is True else observation_noise.squeeze(-1)
-            covariance = covariance + torch.diag_embed(noise.expand(mean.shape))
-        posterior = ExactPosterior(mean, covariance, of.variance(sites).detach().amax())
-        if posterior_transform is not None:
-            return posterior_transform(posterior=posterior, X=X)
-        return posterior
-
-    def _mean(self, X: Tensor, sites: Sites, k: Tensor) -> Tensor:
-        return self._prior_mean(sites) + k @ self.alpha
-
-    def noise_at(self, X: Shaped[Tensor, "*b d"]) -> Shaped[Tensor, "*b"]:
-        """Noise variance of the next observation at points."""
-        raise NotImplementedError
-
-    def noise_with_pull_back(
-        self, X: Shaped[Tensor, "b d"]
-    ) -> tuple[Shaped[Tensor, " b"], Callable[[Tensor], Tensor]]:
-        """`noise_at` (b,) without a graph, and the map from derivatives in it to gradients."""
-        with torch.enable_grad():
-            variable = X.detach().requires_grad_(True)
-            noise = self.noise_at(variable)
-
-        def pull_back(by_noise: Tensor) -> Tensor:
-            if not noise.requires_grad:
-                return torch.zeros_like(X)
-            (gradient,) = torch.autograd.grad(noise, variable, by_noise)
-            return gradient
-
-        return noise.detach(), pull_back
-
-    def marginals(
-        self, X: Shaped[Tensor, "*b d"]
-    ) -> tuple[Shaped[Tensor, "*b"], Shaped[Tensor, "*b"]]:
-        """Posterior mean and variance at every point on its own, differentiable."""
-        nothing = self.alpha.new_empty(len(self.alpha), 0)
-        mean, variance, _ = self.marginals_and_covariances(X.reshape(-1, X.shape[-1]), nothing)
-        return mean.reshape(X.shape[:-1]), variance.reshape(X.shape[:-1])
-
-    def marginals_with_gradients(
-        self, X: Shaped[Tensor, "b d"]
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """`marginals` (b,), (b,), and their gradients (b, d), (b, d)."""
-        with torch.enable_grad():
-            variable = X.detach().requires_grad_(True)
-            mean, variance = self.marginals(variable)
-            slopes = [
-                torch.autograd.grad(moment.sum(), variable, retain_graph=True)[0]
-                for moment in (mean, variance)
-            ]
-        return mean.detach(), variance.detach(), slopes[0], slopes[1]
-
-    def beside(self, A: Shaped[Tensor, "r d"]) -> tuple[Sites, Shaped[Tensor, "n r"]]:
-        """Sites and weights that covariances with the same at other points are asked with."""
-        return self._beside(self._sites(A))
-
-    def _beside(self, sites: Sites) -> tuple[Sites, Tensor]:
-        k = self.hyperparameters.covariance.between(self.observed, sites)
-        return sites, torch.cholesky_solve(k, self.L)
-
-    def marginals_and_covariances(
-        self,
-        X: Shaped[Tensor, "b d"],
-        weights: Shaped[Tensor, "n r"],
-        factors: Sites | None = None,
-    ) -> tuple[Shaped[Tensor, " b"], Shaped[Tensor, " b"], Shaped[Tensor, "b r"]]:
-        """`marginals`, and the posterior covariances with other sites, differentiable.
-
-        Parameters
-        ----------
-        X
-            (b, d) points.
-        weights, factors
-            (n, r) and the sites, from `beside` and its like; none where r = 0.
-        """
-        sites, of = self._sites(X), self.hyperparameters.covariance
-        k = of.between(sites, self.observed)
-        mean = self._mean(X, sites, k)
-        prior = of.variance(sites)
-        V = k @ self.L_inverse.T
-        least = SMALLEST_VARIANCE * prior.detach().amax()
-        variance = (prior - torch.linalg.vecdot(V, V)).clamp_min(least)
-        if factors is None:
-            return mean, variance, k @ weights
-        return mean, variance, of.between(sites, factors) - k @ weights
-
-
-class JointGaussianProcess(_Regression):
+class JointGaussianProcess(Regression):
     """f at points of all columns.
 
     Parameters
     ----------
     X, Y
-        (n, d) points and (n, 1) scores.
+        (n, d) points, and (n, 1) what was observed: scores, or what the warp makes of them.
     Yvar
-        (n, 1) noise variances; NaN takes those of `hyperparameters`.
+        (n, 1) noise variances of Y; NaN takes those of `hyperparameters`.
     hyperparameters
         Usually from `bayesopt.models.joint.fit`.
     columns
@@ -235,10 +67,7 @@ class JointGaussianProcess(_Regression):
         noise = torch.where(Yvar.isnan().squeeze(-1), self.noise_at(X), Yvar.squeeze(-1))
         K = of.between(self.observed, self.observed) + torch.diag_embed(noise)
         self.L = cholesky(K, of.variance(self.observed))
-        warp, y = hyperparameters.warp, Y.squeeze(-1)
-        latent = y if warp is None else warp.latent(y)
-        self.latent = latent
-        residual = (latent - self._prior_mean(self.observed)).unsqueeze(-1)
+        residual = Y - self._prior_mean(self.observed).unsqueeze(-1)
         self.alpha = torch.cholesky_solve(residual, self.L).squeeze(-1)
         eye = torch.eye(len(X), dtype=X.dtype)
         self.L_inverse = torch.linalg.solve_triangular(self.L, eye, upper=False)
@@ -263,7 +92,7 @@ class JointGaussianProcess(_Regression):
             found[self.columns.role[j]] = float(scale)
         return found
 
-    @property
+    @cached_property
     def target(self) -> "TargetProcess":
         """The same process, asked for the target."""
         return TargetProcess(self)
@@ -271,7 +100,18 @@ class JointGaussianProcess(_Regression):
     def _sites(self, X: Tensor) -> Sites:
         return self.columns.points(X)
 
-    def beside_target(self, A: Shaped[Tensor, "m d"]) -> tuple[Sites, Shaped[Tensor, "n m"]]:
+    @cached_property
+    def _few(self) -> Sites | None:
+        values = self.hyperparameters.covariance.structure.values
+        if values is None:
+            return None
+        r = torch.tensor(values, dtype=self.X.dtype).unsqueeze(-1)
+        return Sites(r[:, :0], r)
+
+    def _which(self, sites: Sites) -> Tensor | None:
+        return self.hyperparameters.covariance.structure.index(sites.r)
+
+    def beside_target(self, A: Shaped[Tensor, "m d"]) -> tuple[Fixed, Shaped[Tensor, "n m"]]:
         """`beside` the target at the designs of A."""
         return self._beside(self.target._sites(A))
 
@@ -287,13 +127,22 @@ class JointGaussianProcess(_Regression):
 
     def noise_at(self, X: Shaped[Tensor, "*b d"]) -> Shaped[Tensor, "*b"]:
         """Noise variance of the next observation at points: inferred, else the mean of the known
-        ones."""
+        ones of the same group, or of all where it has none."""
         h = self.hyperparameters
         of, r = h.covariance.structure, X[..., self.columns.role]
-        if not bool(self.Yvar.isnan().any()):
-            return self.Yvar.mean().expand(X.shape[:-1])
-        own: Tensor = h.noise[of.group(r)] + of.extra_noise(h.covariance.role[..., 0, :], r)
+        group = of.group(r)
+        own: Tensor
+        if bool(self.Yvar.isnan().any()):
+            own = h.noise[group] + of.extra_noise(h.covariance.role[0, 0], r)
+        else:
+            own = self._mean_of_known()[group]
         return own
+
+    def _mean_of_known(self) -> Shaped[Tensor, " g"]:
+        Yvar, of = self.Yvar.squeeze(-1), self.hyperparameters.covariance.structure
+        is_in = one_hot(of.group(self.observed.r), of.n_noises).to(Yvar.dtype)
+        count = is_in.sum(0)
+        return torch.where(count > 0, Yvar @ is_in / count.clamp_min(1.0), Yvar.mean())
 
     def condition_on_observations(
         self, X: Tensor, Y: Tensor, noise: Tensor | None = None, **kwargs: Any
@@ -302,10 +151,8 @@ class JointGaussianProcess(_Regression):
 
         Parameters
         ----------
-        X, Y
-            The observations.
-        noise
-            (m, 1) noise variances; None: those of `noise_at`.
+        X, Y, noise
+            As those of the process; no noise: that of `noise_at`.
         **kwargs
             Ignored; botorch's fantasies pass options of other models.
         """
@@ -322,11 +169,8 @@ class JointGaussianProcess(_Regression):
         )
 
 
-class TargetProcess(_Regression):
+class TargetProcess(Regression):
     """The target at the designs of points; their role columns are not looked at.
-
-    A mean of the worst, or a mean of what a warp gives back, is no linear functional: its mean is
-    what is expected of it, its variances and covariances are those of the first order.
 
     Parameters
     ----------
@@ -347,15 +191,44 @@ class TargetProcess(_Regression):
         return self.joint.X
 
     def _sites(self, X: Tensor) -> Sites:
-        sought = self.joint.sought
-        if self._is_linear:
-            return self.columns.targets(X, sought.nodes, sought.weights.unsqueeze(0))
         with torch.no_grad():
-            weights = self._mean_and_weights(X.detach())[1]
-        return self.columns.targets(X, sought.nodes, weights)
+            weights = None if self._is_linear else self._mean_and_weights(X.detach())[1]
+        return self._sites_of(X, weights)
+
+    def _sites_of(self, X: Tensor, weights: Tensor | None = None) -> Sites:
+        weights = self._one_row_of_weights if weights is None else weights.detach()
+        return self.columns.targets(X, self.joint.sought.nodes, weights)
+
+    @cached_property
+    def _few(self) -> Sites | None:
+        nodes, weights = self.joint.sought.nodes, self._one_row_of_weights
+        return Sites(nodes.new_zeros(1, 0), nodes, weights) if self._is_linear else None
+
+    def _which(self, sites: Sites) -> Tensor | None:
+        return None
+
+    @cached_property
+    def _one_row_of_weights(self) -> Tensor:
+        return self.joint.sought.weights.unsqueeze(0)
 
     def _mean(self, X: Tensor, sites: Sites, k: Tensor) -> Tensor:
         return super()._mean(X, sites, k) if self._is_linear else self._mean_and_weights(X)[0]
+
+    def _moments(
+        self, X: Tensor, weights: Tensor, factors: Fixed | None
+    ) -> tuple[Tensor, Tensor, Tensor, PullBack]:
+        if self._is_linear:
+            return super()._moments(X, weights, factors)
+        variable = X.detach().requires_grad_(True) if torch.is_grad_enabled() else X
+        mean, of_nodes = self._mean_and_weights(variable)
+        sites = self._sites_of(X, of_nodes)
+        _, variance, covariance, pull_back = self._moments_at(sites, X, weights, factors)
+
+        def with_mean(by_mean: Tensor, by_variance: Tensor, by_covariance: Tensor) -> Tensor:
+            (of_mean,) = torch.autograd.grad(mean, variable, by_mean, retain_graph=True)
+            return of_mean + pull_back(torch.zeros_like(by_mean), by_variance, by_covariance)
+
+        return mean.detach(), variance, covariance, with_mean
 
     @property
     def _is_linear(self) -> bool:
@@ -373,7 +246,7 @@ class TargetProcess(_Regression):
         L = cholesky(posterior.covariance, scale)
         return expected_tail(posterior.mean.squeeze(-1), L, sought.weights, sought.level)
 
-    def beside_values(self, P: Shaped[Tensor, "p d"]) -> tuple[Sites, Shaped[Tensor, "n p"]]:
+    def beside_values(self, P: Shaped[Tensor, "p d"]) -> tuple[Fixed, Shaped[Tensor, "n p"]]:
         """`beside` f at full points."""
         return self._beside(self.columns.points(P))
 

@@ -29,32 +29,14 @@ A correlation matrix C = L L' is made of any numbers v below the diagonal: row i
 import math
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import one_hot
 
+from bayesopt.models.joint.structure import Learnt, Plain, ones
 from bayesopt.models.kernels import Features
-
-
-@dataclass(frozen=True)
-class Learnt:
-    """A hyperparameter as it is learnt: a number theta with a normal prior, between bounds.
-
-    Parameters
-    ----------
-    centre, sd
-        Of the prior.
-    low, high
-        Where to search.
-    """
-
-    centre: float
-    sd: float
-    low: float
-    high: float
-
 
 _SCALE = Learnt(0.0, 1.0, -4.0, 4.0)  # logarithms of the scales of tasks, in scores
 _CORRELATION = Learnt(1.0, 1.5, -8.0, 8.0)
@@ -64,78 +46,8 @@ _INACCURACY = Learnt(-2.0, 2.0, -12.0, 4.0)
 _ENVIRONMENT = Learnt(math.log(0.35), 1.0, math.log(0.01), math.log(100.0))
 
 
-@runtime_checkable
-class Structure(Protocol):
-    """What a kind of role makes of the role columns.
-
-    Attributes
-    ----------
-    learnt
-        Its hyperparameters.
-    n_terms
-        T.
-    n_noises
-        Number of groups of observations whose noise variance is one.
-    unit_signal
-        Whether the prior variance of the first term is 1, since G_0 has a scale.
-    """
-
-    @property
-    def learnt(self) -> tuple[Learnt, ...]: ...
-    @property
-    def n_terms(self) -> int: ...
-    @property
-    def n_noises(self) -> int: ...
-    @property
-    def unit_signal(self) -> bool: ...
-
-    def factors(self, h: Tensor, r1: Tensor, r2: Tensor) -> list[Tensor]:
-        """G_t (*b, n, m) of role columns (*b, n, c) and (*b, m, c), for h (*b, 1, 1, p)."""
-
-    def offsets(self, r: Tensor) -> Tensor:
-        """Basis (*b, n, k) of the prior mean beside its constant, all zero at the target."""
-
-    def group(self, r: Tensor) -> Tensor:
-        """Which noise variance (*b, n) an observation has."""
-
-    def extra_noise(self, h: Tensor, r: Tensor) -> Tensor | float:
-        """What is added to it (*b, n), for h (*b, 1, p)."""
-
-    def lengthscales(self, h: Tensor) -> Tensor:
-        """Of the role columns (c,), for h (p,); nothing where they have none."""
-
-
-def _ones(r1: Tensor, r2: Tensor) -> Tensor:
-    shape = np.broadcast_shapes(r1.shape[:-2], r2.shape[:-2])
-    return r1.new_ones(*shape, r1.shape[-2], r2.shape[-2])
-
-
-class _Plain:
-    """What most structures have in common."""
-
-    learnt: tuple[Learnt, ...] = ()
-    n_noises = 1
-    unit_signal = False
-
-    def offsets(self, r: Tensor) -> Tensor:
-        """None."""
-        return r[..., :0]
-
-    def group(self, r: Tensor) -> Tensor:
-        """One for all."""
-        return torch.zeros(r.shape[:-1], dtype=torch.long)
-
-    def extra_noise(self, h: Tensor, r: Tensor) -> Tensor | float:
-        """Nothing."""
-        return 0.0
-
-    def lengthscales(self, h: Tensor) -> Tensor:
-        """None."""
-        return h[:0]
-
-
 @dataclass(frozen=True)
-class Sources(_Plain):
+class Sources(Plain):
     """Sources of information with independent biases.
 
     Parameters
@@ -171,23 +83,35 @@ class Sources(_Plain):
         """Each has its own."""
         return self.size
 
-    def group(self, r: Tensor) -> Tensor:
+    @property
+    def values(self) -> tuple[float, ...]:  # type: ignore[override]
+        """Of all of them."""
+        return tuple(i / max(self.size - 1, 1) for i in range(self.size))
+
+    def index(self, r: Tensor) -> Tensor:
         """The source."""
         return torch.round(r[..., 0] * max(self.size - 1, 1)).long()
+
+    def group(self, r: Tensor) -> Tensor:
+        """The source."""
+        return self.index(r)
 
     def factors(self, h: Tensor, r1: Tensor, r2: Tensor) -> list[Tensor]:
         """1, and 1 where both have the bias."""
         in1, in2 = self._sets[:, self.group(r1)], self._sets[:, self.group(r2)]
-        return [_ones(r1, r2), *(a.unsqueeze(-1) * b.unsqueeze(-2) for a, b in zip(in1, in2))]
+        return [
+            ones(r1, r2),
+            *(a.unsqueeze(-1) * b.unsqueeze(-2) for a, b in zip(in1, in2, strict=True)),
+        ]
 
     def offsets(self, r: Tensor) -> Tensor:
         """A constant bias for each."""
         others = [s for s in range(self.size) if s != self.target]
-        return torch.stack([(self.group(r) == s).to(r.dtype) for s in others], dim=-1)
+        return one_hot(self.group(r), self.size).to(r.dtype)[..., others]
 
 
 @dataclass(frozen=True)
-class Increments(_Plain):
+class Increments(Plain):
     """Fidelities whose differences from one level to the next are independent.
 
     Parameters
@@ -203,22 +127,27 @@ class Increments(_Plain):
         """The target and every step away from it."""
         return len(self.levels)
 
-    def steps(self, r: Tensor) -> Tensor:
+    @property
+    def values(self) -> tuple[float, ...]:  # type: ignore[override]
+        """The levels."""
+        return self.levels
+
+    def index(self, r: Tensor) -> Tensor:
         """How many levels (*b, n) from the target."""
         return (r - torch.tensor(self.levels, dtype=r.dtype)).abs().argmin(-1)
 
     def factors(self, h: Tensor, r1: Tensor, r2: Tensor) -> list[Tensor]:
         """1 where both are at least j steps away."""
-        common = torch.minimum(self.steps(r1).unsqueeze(-1), self.steps(r2).unsqueeze(-2))
+        common = torch.minimum(self.index(r1).unsqueeze(-1), self.index(r2).unsqueeze(-2))
         return [(common >= j).to(r1.dtype) for j in range(self.n_terms)]
 
     def offsets(self, r: Tensor) -> Tensor:
         """A mean step, the same for all."""
-        return self.steps(r).to(r.dtype).unsqueeze(-1) / (self.n_terms - 1)
+        return self.index(r).to(r.dtype).unsqueeze(-1) / (self.n_terms - 1)
 
 
 @dataclass(frozen=True)
-class Decay(_Plain):
+class Decay(Plain):
     """Fidelities whose bias is the smaller, the nearer they are to the target.
 
     Parameters
@@ -240,7 +169,7 @@ class Decay(_Plain):
         power, along = h[..., 0].exp(), h[..., 1].exp()
         u1, u2 = self.distance(r1).unsqueeze(-1), self.distance(r2).unsqueeze(-2)
         apart = (r1[..., 0].unsqueeze(-1) - r2[..., 0].unsqueeze(-2)) / along
-        return [_ones(r1, r2), (u1 * u2).pow(power) * torch.exp(-0.5 * apart.square())]
+        return [ones(r1, r2), (u1 * u2).pow(power) * torch.exp(-0.5 * apart.square())]
 
     def offsets(self, r: Tensor) -> Tensor:
         """A constant bias that decays."""
@@ -248,7 +177,7 @@ class Decay(_Plain):
 
 
 @dataclass(frozen=True)
-class Accuracy(_Plain):
+class Accuracy(Plain):
     """Fidelities that observe the target with noise of their own.
 
     Parameters
@@ -261,9 +190,14 @@ class Accuracy(_Plain):
     learnt = (_INACCURACY,)
     n_terms = 1
 
+    @property
+    def values(self) -> tuple[float, ...]:  # type: ignore[override]
+        """The target, which all of them observe."""
+        return (self.target,)
+
     def factors(self, h: Tensor, r1: Tensor, r2: Tensor) -> list[Tensor]:
         """1: what is observed is the target."""
-        return [_ones(r1, r2)]
+        return [ones(r1, r2)]
 
     def extra_noise(self, h: Tensor, r: Tensor) -> Tensor | float:
         """c u^2."""
@@ -272,7 +206,7 @@ class Accuracy(_Plain):
 
 
 @dataclass(frozen=True)
-class Tasks(_Plain):
+class Tasks(Plain):
     """Tasks with any correlations.
 
     Parameters
@@ -302,9 +236,18 @@ class Tasks(_Plain):
         """Each has its own."""
         return self.size
 
-    def group(self, r: Tensor) -> Tensor:
+    @property
+    def values(self) -> tuple[float, ...]:  # type: ignore[override]
+        """Of all of them."""
+        return tuple(i / max(self.size - 1, 1) for i in range(self.size))
+
+    def index(self, r: Tensor) -> Tensor:
         """The task."""
         return torch.round(r[..., 0] * max(self.size - 1, 1)).long()
+
+    def group(self, r: Tensor) -> Tensor:
+        """The task."""
+        return self.index(r)
 
     def covariance(self, h: Tensor) -> Tensor:
         """D C D (*b, size, size) from h (*b, p)."""
@@ -328,13 +271,11 @@ class Tasks(_Plain):
 
     def offsets(self, r: Tensor) -> Tensor:
         """A mean for each but the first."""
-        return torch.stack(
-            [(self.group(r) == s).to(r.dtype) for s in range(1, self.size)], dim=-1
-        ) if self.size > 1 else r[..., :0]
+        return one_hot(self.group(r), self.size).to(r.dtype)[..., 1:]
 
 
 @dataclass(frozen=True)
-class Environment(_Plain):
+class Environment(Plain):
     """Conditions that nobody chooses.
 
     Parameters

@@ -14,6 +14,7 @@ m, v        mean and variance of h somewhere, by the process
     dE/dm   = c s e
     dh/dy   = 1 / (s (c + z)), which the likelihood is multiplied by      Snelson, Rasmussen &
                                                                           Ghahramani (2004)
+              noise of the variance lambda in y is one of (dh/dy)^2 lambda in h, to first order
 """
 
 from dataclasses import dataclass
@@ -56,9 +57,13 @@ class Warp:
         """h of scores; what is above the largest is as good as it."""
         return (-torch.log1p((self.best - y).clamp_min(0.0) / self.c) - self.t) / self.s
 
+    def slope(self, y: Shaped[Tensor, " n"]) -> Shaped[Tensor, "*S n"]:
+        """dh/dy of scores that are not above the largest."""
+        return 1.0 / (self.s * (self.c + self.best - y))
+
     def log_jacobian(self, y: Shaped[Tensor, " n"]) -> Shaped[Tensor, "*S"]:
         """sum of log dh/dy."""
-        return -(self.s.log() + (self.c + self.best - y).log()).sum(-1)
+        return self.slope(y).log().sum(-1)
 
     def mean_and_slope(self, m: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
         """E[y] and its derivative in m, of the shape of m and v."""
