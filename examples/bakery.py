@@ -79,7 +79,6 @@ def picture(found: dict[str, OptimizeResult], path: Path) -> None:
     left.legend(frameon=False, loc="upper left")
     middle.set(xlabel="profit of the day", ylabel="share of the days (%)")
     middle.set_title("how often (dashed: mean of the worst tenth)")
-    middle.legend(frameon=False, loc="upper left")
     _true_goals(right)
     for ax in (left, middle, right):
         ax.spines[["top", "right"]].set_visible(False)

@@ -21,6 +21,7 @@ import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.colors import LogNorm
 from sklearn.datasets import load_digits
 from sklearn.kernel_ridge import KernelRidge
 from sklearn.model_selection import StratifiedKFold
@@ -89,6 +90,8 @@ def picture(study: bo.Study, found: dict[str, list[dict[int, float]]], path: Pat
             fits, reached = list(errors), list(errors.values())
             left.step(fits, reached, "o-", ms=4, where="post", color=color, label=label)
     left.set(xlabel="fits", ylabel="true mean error of the recommended setting (%)", yscale="log")
+    left.set_yticks([6, 8, 10, 20, 40], ["6", "8", "10", "20", "40"])
+    left.minorticks_off()
     left.set_title("each line is one search")
     left.legend(frameon=False)
     left.spines[["top", "right"]].set_visible(False)
@@ -102,14 +105,16 @@ def picture(study: bo.Study, found: dict[str, list[dict[int, float]]], path: Pat
         axis=0,
     ).reshape(50, 50)
     filled = right.contourf(
-        alpha, gamma, expected, levels=np.linspace(0, 100, 21), cmap="GnBu_r", extend="both"
+        alpha, gamma, expected, levels=np.geomspace(5.0, 100.0, 19), cmap="GnBu_r", extend="both"
     )
-    figure.colorbar(filled, ax=right, label="expected mean error over all folds (%)")
+    figure.colorbar(filled, ax=right, label="expected mean error over all folds (%)", format="%.0f")
     tried = [trial.params for trial in study.trials]
     for one in tried:
         right.text(one["alpha"], one["gamma"], one["fold"], ha="center", va="center", fontsize=8)
     best = study.recommend().params
-    right.plot(best["alpha"], best["gamma"], "*", color="#d1495b", mec="white", ms=16)
+    right.plot(
+        best["alpha"], best["gamma"], "*", color="#d1495b", mec="white", ms=16, clip_on=False
+    )
     right.set(xscale="log", yscale="log", xlabel="alpha", ylabel="gamma")
     right.set_title(f"{len(tried)} fits, each on the fold of its number; star: recommended")
     path.parent.mkdir(parents=True, exist_ok=True)

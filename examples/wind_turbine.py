@@ -15,6 +15,7 @@ knows only the fine mesh spends the same.
 """
 
 import argparse
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import pi
 from pathlib import Path
@@ -112,6 +113,8 @@ def searched(space: bo.Space, budget: float, seed: int) -> Found:
         callback=judge,
         progress=False,
     )
+    spent.append(sum(trial.params.get("cells", FINE) for trial in result.study.trials) / FINE)
+    best.append(true_power(result.study))
     return Found(spent, best, result.study, result.message)
 
 
@@ -135,15 +138,7 @@ def picture(found: dict[str, list[Found]], path: Path) -> None:
     left.legend(frameon=False, loc="lower right")
     first = found["all meshes"][0]
     _meshes(first.study, middle)
-    along = np.linspace(0.0, 1.0, 50)
-    blade = first.study.recommend().params
-    for part, color in (("chord", "#0b6e99"), ("twist", "#c98b2b")):
-        ax = right if part == "chord" else right.twinx()
-        ends = blade[f"root_{part}"], blade[f"tip_{part}"]
-        ax.plot(HUB + (1 - HUB) * along, ends[0] + (ends[1] - ends[0]) * along, color=color)
-        ax.set_ylabel(f"{part} ({'radii' if part == 'chord' else 'degrees'})", color=color)
-        ax.spines["top"].set_visible(False)
-    right.set(xlabel="distance from the axis (radii)", title="the blade that it found")
+    _blade(first.study.recommend().params, right)
     for ax in (left, middle):
         ax.spines[["top", "right"]].set_visible(False)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -159,11 +154,26 @@ def _meshes(study: bo.Study, ax: plt.Axes) -> None:
     shown = ax.scatter(spent, cells, c=seen, cmap="viridis", s=45, edgecolor="black", vmin=0.0)
     ax.figure.colorbar(shown, ax=ax, label="power on that mesh (%)")
     ax.axhline(FINE, color="black", linestyle=":", linewidth=1, zorder=0)
-    ax.text(0.0, FINE, "the mesh that counts", va="bottom", fontsize=8)
+    ax.text(spent[-1], 1.04 * FINE, "the mesh that counts", va="bottom", ha="right", fontsize=8)
     ax.set(yscale="log", xlabel="spent, in evaluations on the fine mesh", ylabel="cells")
     ax.set_yticks([6, 12, 30, 60, 120], ["6", "12", "30", "60", "120"], minor=False)
     ax.minorticks_off()
-    ax.set(ylim=(5, 1.3 * FINE), title=f"{len(study.trials)} evaluations")
+    ax.set(xlim=(0, None), ylim=(5, 1.4 * FINE), title=f"{len(study.trials)} evaluations")
+
+
+def _blade(blade: Mapping[str, float], ax: plt.Axes) -> None:
+    """Its outline, a quarter of the chord before the axis, and its twist every so often."""
+    r = np.array([HUB, 1.0])
+    chord = np.array([blade["root_chord"], blade["tip_chord"]])
+    ax.fill_between(r, -0.75 * chord, 0.25 * chord, color="#0b6e99", alpha=0.5)
+    for at in (0.1, 0.4, 0.7, 1.0):
+        twist = np.interp(at, r, [blade["root_twist"], blade["tip_twist"]])
+        front = 0.25 * np.interp(at, r, chord)
+        ax.text(at, front + 0.02, f"{twist:.1f}°", ha="center", fontsize=9)
+    ax.plot(0.0, 0.0, "o", color="black")
+    ax.set(xlabel="distance from the axis (radii)", xlim=(-0.05, 1.08), ylim=(-0.5, 0.5))
+    ax.set(aspect="equal", title="the blade that it found, and its twist")
+    ax.spines[["top", "right"]].set_visible(False)
 
 
 def main() -> None:
