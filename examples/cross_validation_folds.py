@@ -95,18 +95,13 @@ def picture(study: bo.Study, found: dict[str, list[dict[int, float]]], path: Pat
     left.set_title("each line is one search")
     left.legend(frameon=False)
     left.spines[["top", "right"]].set_visible(False)
-    alpha, gamma = np.geomspace(1e-4, 1e1, 50), np.geomspace(1e-3, 1e1, 50)
-    folds = dict.fromkeys(range(N_FOLDS))
-    expected = np.mean(
-        [
-            study.predict([{"alpha": a, "gamma": g, "fold": fold} for g in gamma for a in alpha])[0]
-            for fold in folds
-        ],
-        axis=0,
-    ).reshape(50, 50)
-    filled = right.contourf(
-        alpha, gamma, expected, levels=np.geomspace(5.0, 100.0, 19), cmap="GnBu_r", extend="both"
-    )
+    alpha, gamma = np.geomspace(1e-4, 1e1, 25), np.geomspace(1e-3, 1e1, 33)
+    settings = [{"alpha": a, "gamma": g} for g in gamma for a in alpha]
+    everywhere = [{**one, "fold": fold} for fold in range(N_FOLDS) for one in settings]
+    mean, _ = study.predict(everywhere)
+    expected = mean.reshape(N_FOLDS, len(gamma), len(alpha)).mean(axis=0)
+    style = {"levels": np.geomspace(5.0, 100.0, 14), "norm": LogNorm(), "cmap": "GnBu_r"}
+    filled = right.contourf(alpha, gamma, expected, extend="both", **style)
     figure.colorbar(filled, ax=right, label="expected mean error over all folds (%)", format="%.0f")
     tried = [trial.params for trial in study.trials]
     for one in tried:

@@ -30,7 +30,7 @@ RECIPE = {
     "cup": bo.Float(20.0, 60.0),  # g, from 18 g of coffee
 }
 PANEL = 0.2  # standard deviation of a mark
-POLICY = bo.Policy(acquisition="kg")  # what the best mean gains: it does not ask the same cup again
+POLICY = bo.Policy(acquisition="kg")  # marks are noisy, and cups are dear
 OLD, NEW = {"cooler": 0.0, "coarser": 1.0}, {"cooler": 1.0, "coarser": 1.05}
 
 
