@@ -173,7 +173,7 @@ class Composition:
         feasibility: list[LogProbability] = []
         if self.seen.constraints:
             feasibility.append(self._mean_feasibility())
-        return [*feasibility, *self._success()]
+        return [*feasibility, *self.success()]
 
     def mean(self) -> AcquisitionFunction:
         """The posterior mean of the only objective, where points are feasible likely enough."""
@@ -209,14 +209,14 @@ class Composition:
             acquisition=name,  # type: ignore[arg-type]
             X_pending=X_pending,
             region=self.region,
-            factors=self._success(),
+            factors=self.success(),
         )
 
     def _of_one(self, models: OutcomeModels, X_pending: Tensor | None) -> AcquisitionFunction:
         wanted = self._wanted(models, X_pending)
-        return WithProbability(wanted, self._success()) if models.success else wanted
+        return WithProbability(wanted, self.success()) if models.success else wanted
 
-    def _success(self) -> list[LogProbability]:
+    def success(self) -> list[LogProbability]:
         """The probability of success, where that is not sure, with a barrier below the least."""
         success = self.models.success
         return [] if success is None else [Cautious(success, self._least_success())]

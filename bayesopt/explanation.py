@@ -19,6 +19,7 @@ import torch
 from bayesopt.data import Dataset, observed_values
 from bayesopt.models.calibration import leave_one_out
 from bayesopt.models.fully_bayesian import FullyBayesianGaussianProcess
+from bayesopt.models.joint.points import PointProcess
 from bayesopt.models.joint.process import JointGaussianProcess, TargetProcess
 from bayesopt.models.outcomes import OutcomeModels, Process
 from bayesopt.models.replicates import replicates
@@ -230,7 +231,10 @@ def _of_outcome(
     model: Process, data: Dataset, space: Space, n_met: int | None, n: int
 ) -> OutcomeExplanation:
     """Of the n complete trials, not of the rows that their traces add."""
-    assert not isinstance(model, TargetProcess)
+    assert not isinstance(model, TargetProcess | PointProcess)
+    alone = space.role is not None and not isinstance(model, JointGaussianProcess)
+    if alone:  # a task that is not learnt from others (see `models.joint.transfer`)
+        data = _of_target_only(data, space)
     exact = bool((data.Yvar == 0).all())
     noise = model.new_noise if data.noise_is_inferred else data.Yvar.median()
     sd = np.array([float(noise.sqrt())])
@@ -238,7 +242,8 @@ def _of_outcome(
         lengthscales = {space.names[j]: scale for j, scale in sorted(model.lengthscales.items())}
     else:
         in_order = model.hyperparameters.lengthscale.tolist()
-        lengthscales = dict(zip(space.names, in_order, strict=True))
+        scales = zip(space.names, in_order, strict=True)
+        lengthscales = {n: scale for n, scale in scales if not alone or n in space.design_names}
     return OutcomeExplanation(
         n_met=n_met,
         noise="none" if exact else "inferred" if data.noise_is_inferred else "known",
@@ -248,8 +253,14 @@ def _of_outcome(
     )
 
 
+def _of_target_only(data: Dataset, space: Space) -> Dataset:
+    """The rows at the target."""
+    X = torch.from_numpy(space.at_target().snap(data.X.numpy()))
+    return data.at((data.X == X).all(-1))
+
+
 def _calibration(model: Process, data: Dataset, n: int) -> Calibration:
-    assert not isinstance(model, TargetProcess)
+    assert not isinstance(model, TargetProcess | PointProcess)
     members = model.models if isinstance(model, FullyBayesianGaussianProcess) else (model,)
     left_out = [leave_one_out(member) for member in members]
     means = torch.stack([one.mean for one in left_out])

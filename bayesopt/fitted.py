@@ -14,9 +14,11 @@ from bayesopt.observations import observations
 from bayesopt.region import Region
 from bayesopt.settings import Settings
 from bayesopt.spending import Spending
-from bayesopt.target import target_of
+from bayesopt.target import Target, target_of
 from bayesopt.target_search import TargetSearch
 from bayesopt.trial import Trial
+
+_LATER_IN_TASKS = 4.0
 
 
 def fitted(
@@ -84,10 +86,13 @@ def fitted_with_roles(
     region: Region,
     truncate: float | None,
     rng: np.random.Generator,
+    *,
+    each_task: bool = False,
 ) -> tuple[TargetSearch, Theta]:
     """The same for a space with roles; its `target` is the composition of what is sought.
 
     Where the target is a mean, poor values count as they are, since they are parts of it.
+    `each_task` is that of `models.outcomes.fit_outcomes`.
     """
     space, policy = settings.space, settings.policy
     sought = target_of(space, settings.environment)
@@ -97,7 +102,7 @@ def fitted_with_roles(
         settings.directions,
         settings.noise,
         settings.outcome_constraints,
-        truncate if sought.is_one else None,
+        _of_roles(truncate, space.role, sought),
         traces=True,
     )
     models, theta = fit_outcomes(
@@ -107,11 +112,13 @@ def fitted_with_roles(
         rng,
         _last_fit(trials),
         with_roles=(space, sought),
+        each_task=each_task,
     )
     reports = region.at_target
     of_trials = seen.of_trials
     X = torch.from_numpy(reports.space.snap(of_trials.X.numpy()))
-    at_target = (of_trials.X == X).all(-1) & sought.is_one
+    of_role = of_trials.X[:, list(space.role_columns)]
+    at_target = (of_role == sought.nodes[0]).all(-1) & sought.is_one
     target = Composition(
         policy,
         reports,
@@ -121,6 +128,14 @@ def fitted_with_roles(
     )
     spending = Spending.of(settings, trials)
     return TargetSearch(target, models, seen, region, sought, spending), theta
+
+
+def _of_roles(truncate: float | None, role: str | None, sought: Target) -> float | None:
+    """How poor values count where there are roles; in tasks less soon, since each is cut off at
+    another height, and what they have in common would be lost."""
+    if truncate is None or not sought.is_one:
+        return None
+    return truncate * _LATER_IN_TASKS if role == "task" else truncate
 
 
 def _last_fit(trials: Sequence[Trial]) -> Theta:

@@ -6,10 +6,12 @@ from typing import Literal
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
+from torch import Tensor
 
 from bayesopt.acquisition.pending import noise_at, noise_of_next
 from bayesopt.composition import Composition
-from bayesopt.data import complete
+from bayesopt.data import Dataset, complete
 from bayesopt.explanation import Explanation, explain
 from bayesopt.fitted import fitted, fitted_with_roles
 from bayesopt.models.outcomes import OutcomeModels
@@ -101,57 +103,83 @@ class Insight:
         self, points: Sequence[Params], observation_noise: bool = False
     ) -> tuple[Array, Array]:
         """Mean and standard deviation at n points, in the user's units: (n,), or (n, m) of m > 1
-        objectives; of the function, or of a new observation of it."""
-        space = self.settings.space
-        if observation_noise and space.role is not None:
-            if not target_of(space, self.settings.environment).is_one:
-                raise ValueError(
-                    "`observation_noise` is for what can be observed, but what is sought here is "
-                    "made of many values: leave it out."
-                )
-        X = torch.from_numpy(space.to_units(points))
+        objectives; of the function, or of a new observation of it.
+
+        A point without parameters that have a role stands for what is sought of them.
+        """
+        m = len(self.settings.directions)
+        means, sds = np.empty((2, len(points), m))
         with own_torch_settings(), torch.no_grad():
-            found = self._fitted(None)
-            pairs = zip(found.models.objectives, found.seen.objectives, strict=True)
-            moments = []
-            for model, data in pairs:
-                mean, variance = model.marginals(X)
-                if observation_noise:
-                    variance = variance + noise_at(model, noise_of_next(model, data), X)
-                moments.append((data.scaling, mean, variance))
-        means = [scaling.value(mean.numpy()) for scaling, mean, _ in moments]
-        sds = [scaling.value_sd(variance.sqrt().numpy()) for scaling, _, variance in moments]
-        if len(means) == 1:
-            return means[0], sds[0]
-        return np.stack(means, axis=1), np.stack(sds, axis=1)
+            for asked in self._asked(points):
+                if observation_noise and asked.is_of_many:
+                    raise ValueError(
+                        "`observation_noise` is for what can be observed, but what is sought here "
+                        "is made of many values: leave it out, or give each point the parameters "
+                        "that have a role."
+                    )
+                models, seen = asked.found.models, asked.found.seen
+                pairs = zip(models.objectives, seen.objectives, strict=True)
+                for j, (model, data) in enumerate(pairs):
+                    mean, variance = model.marginals(asked.X)
+                    if observation_noise:
+                        noise = noise_at(model, noise_of_next(model, data), asked.X)
+                        variance = variance + noise
+                    means[asked.rows, j], sds[asked.rows, j] = _in_units(data, mean, variance)
+        return (means[:, 0], sds[:, 0]) if m == 1 else (means, sds)
 
     def predict_constraints(self, points: Sequence[Params]) -> dict[str, tuple[Array, Array]]:
         """Mean (n,) and standard deviation (n,) of each outcome constraint at n points."""
-        X = torch.from_numpy(self.settings.space.to_units(points))
-        predicted = {}
+        names = self.settings.outcome_constraints.names
+        predicted = {name: (np.empty(len(points)), np.empty(len(points))) for name in names}
         with own_torch_settings(), torch.no_grad():
-            found = self._fitted(None)
-            for name, model, each in zip(
-                self.settings.outcome_constraints.names,
-                found.models.constraints,
-                found.seen.constraints,
-                strict=True,
-            ):
-                mean, variance = model.marginals(X)
-                scaling = each.data.scaling
-                sd = scaling.value_sd(variance.sqrt().numpy())
-                predicted[name] = (scaling.value(mean.numpy()), sd)
+            for asked in self._asked(points):
+                models, seen = asked.found.models, asked.found.seen
+                parts = zip(names, models.constraints, seen.constraints, strict=True)
+                for name, model, each in parts:
+                    moments = _in_units(each.data, *model.marginals(asked.X))
+                    for whole, part in zip(predicted[name], moments, strict=True):
+                        whole[asked.rows] = part
         return predicted
 
     def feasibility(self, points: Sequence[Params]) -> Array:
         """Probability (n,) that points meet the outcome constraints and do not fail."""
-        X = torch.from_numpy(self.settings.space.to_units(points))
+        found = np.empty(len(points))
         with own_torch_settings(), torch.no_grad():
-            likely = torch.ones(len(X), dtype=X.dtype)
-            for chance in self._fitted(None).chances():
-                likely *= chance.log_probability(X).exp()
-        found: Array = likely.numpy()
+            for asked in self._asked(points):
+                likely = torch.ones(len(asked.X), dtype=asked.X.dtype)
+                for chance in asked.found.chances():
+                    likely *= chance.log_probability(asked.X).exp()
+                found[asked.rows] = likely.numpy()
         return found
+
+    def _asked(self, points: Sequence[Params]) -> "list[_Asked]":
+        """What is sought at those points that are at the target or leave the roles out, and f at
+        the others."""
+        space = self.settings.space
+        if space.role is None:
+            X = torch.from_numpy(space.to_units(points))
+            return [_Asked(np.arange(len(points)), X, self._fitted(None))]
+        first = space.at_target().from_unit(np.zeros(len(space)))
+        shows = [len(point) < len(space) or space.is_at_target(point) for point in points]
+        sought = [i for i, it_does in enumerate(shows) if it_does]
+        others = [i for i, it_does in enumerate(shows) if not it_does]
+        parts = []
+        if sought:
+            at = space.to_units([first | points[i] for i in sought])
+            of_many = not target_of(space, self.settings.environment).is_one
+            found = self._fitted(None)
+            parts.append(_Asked(np.array(sought, int), torch.from_numpy(at), found, of_many))
+        if others:
+            at = space.to_units([points[i] for i in others])
+            parts.append(_Asked(np.array(others), torch.from_numpy(at), self._everywhere()))
+        return parts
+
+    def _everywhere(self) -> Composition:
+        """The models of f over all columns."""
+        search, _ = fitted_with_roles(
+            self.settings, self.trials, self.region, None, self._rng(), each_task=True
+        )
+        return Composition(self.settings.policy, self.region, search.seen, search.models.in_scores)
 
     @property
     def description(self) -> str:
@@ -169,10 +197,18 @@ class Insight:
     def _described(self, seen: Observations) -> tuple[str, str]:
         varies = self.settings.noise_varies
         policy = self.settings.policy.where_noise(varies)
-        model, acquisition = policy.described(seen)
+        sought = self._sought_in_words() if self._seeks_elsewhere else None
+        model, acquisition = policy.described(seen, sought, not self.settings.cost.is_constant)
         if varies and policy.acquisition != "random":
             model += ", heteroscedastic noise"
         return model, acquisition
+
+    def _sought_in_words(self) -> str:
+        environment, role = self.settings.environment, self.settings.space.role
+        if environment is not None:
+            level = environment.level
+            return f"the {'mean' if level is None else f'CVaR({level:g})'} over the environment"
+        return "the mean of all tasks" if role == "task" else f"the target {role}"
 
     def explain(self) -> Explanation:
         """What the models have learnt."""
@@ -192,12 +228,43 @@ class Insight:
         if self.settings.space.role is None:
             found = self._fitted(truncate)
             return found.seen, found.models
-        rng = np.random.default_rng(self.settings.seed)
-        search, _ = fitted_with_roles(self.settings, self.trials, self.region, truncate, rng)
+        search, _ = fitted_with_roles(
+            self.settings, self.trials, self.region, truncate, self._rng()
+        )
         return search.seen, search.models
 
     def _fitted(self, truncate: float | None) -> Composition:
         """The models of all trials so far; the same as long as no trial comes or ends."""
+        return fitted(self.settings, self.trials, self.region, truncate, self._rng())[0]
+
+    def _rng(self) -> np.random.Generator:
         n_ended = sum(trial.state is not TrialState.RUNNING for trial in self.trials)
-        rng = np.random.default_rng([self.settings.seed, n_ended, 1])
-        return fitted(self.settings, self.trials, self.region, truncate, rng)[0]
+        return np.random.default_rng([self.settings.seed, n_ended, 1])
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """Some of the points that predictions are asked for, and what they are asked of.
+
+    Parameters
+    ----------
+    rows
+        (k,) which of the points.
+    X
+        (k, d) in the unit cube.
+    found
+        The models.
+    is_of_many
+        Whether it is made of many values, none of which shows it.
+    """
+
+    rows: NDArray[np.int64]
+    X: Tensor
+    found: Composition
+    is_of_many: bool = False
+
+
+def _in_units(data: Dataset, mean: Tensor, variance: Tensor) -> tuple[Array, Array]:
+    """Means and standard deviations in the user's units."""
+    scaling = data.scaling
+    return scaling.value(mean.numpy()), scaling.value_sd(variance.sqrt().numpy())

@@ -33,10 +33,12 @@ from bayesopt.arguments import check_name, finite_number, whole_number
 from bayesopt.data import Dataset
 from bayesopt.models.derivatives.process import DerivativeGaussianProcess
 from bayesopt.models.gaussian_process import GaussianProcess, KernelName
+from bayesopt.models.joint.supported import check_process
 from bayesopt.models.surrogate import HyperparametersName
 from bayesopt.observations import Observations
 from bayesopt.region import Region
 from bayesopt.roles import WITH_ARTICLE, Role
+from bayesopt.space import Space
 
 ModelName = Literal["auto"] | KernelName
 AcquisitionName = Literal[
@@ -94,6 +96,11 @@ _AUTO_WHERE_NOISE_VARIES: AcquisitionName = "noisy_ei"
 _JOINT = ("auto", *get_args(JointName))
 _OF_SEVERAL = ("auto", "nehvi", "random")
 _OF_ROLES = ("auto", "kg", "ei", "random")
+_SPOKEN_OF_ROLES = {
+    "auto": "log knowledge gradient of {}",
+    "kg": "log knowledge gradient of {}",
+    "ei": "log expected improvement of {}, then what an evaluation tells of it",
+}
 _SPOKEN = {
     "ei": "log expected improvement",
     "augmented": "log expected improvement (augmented for noise)",
@@ -249,7 +256,7 @@ class Policy:
                 "batch='joint' does not support hyperparameters='slice'; use batch='constant_liar'."
             )
 
-    def check_fits(self, n_objectives: int, constrained: bool, role: Role | None = None) -> None:
+    def check_fits(self, n_objectives: int, constrained: bool, space: Space | None = None) -> None:
         """Raise ValueError where this policy cannot search what a study observes.
 
         Parameters
@@ -258,12 +265,14 @@ class Policy:
             Number of objectives.
         constrained
             Whether there are outcome constraints.
-        role
-            What some parameters are, if they are not simply searched (see `bayesopt.roles`).
+        space
+            Its parameters, which may have roles (see `bayesopt.roles`).
         """
         several = n_objectives > 1
-        if role is not None:
-            self._check_takes_role(role, several)
+        if space is not None:
+            check_process(self.process, space)
+            if space.role is not None:
+                self._check_takes_role(space.role, several)
         if several and self.acquisition not in _OF_SEVERAL:
             name = "an acquisition of your own" if callable(self.acquisition) else self.acquisition
             raise ValueError(
@@ -304,6 +313,11 @@ class Policy:
             raise ValueError(
                 f"Where a parameter is {WITH_ARTICLE[role]}, the shape of a kernel is not learnt: "
                 f"set `{learnt}` of {self.process.kernel!r}."
+            )
+        if self.hyperparameters == "slice":
+            raise ValueError(
+                f"hyperparameters='slice' does not support a parameter that is "
+                f"{WITH_ARTICLE[role]}; use 'map' or 'mle'."
             )
 
     def check_takes_varying_noise(self, role: Role | None = None) -> None:
@@ -370,8 +384,20 @@ class Policy:
                 "the gradient out."
             )
 
-    def described(self, seen: Observations) -> tuple[str, str]:
-        """Models and acquisition in words, with "auto" resolved for these observations."""
+    def described(
+        self, seen: Observations, sought: str | None = None, per_cost: bool = False
+    ) -> tuple[str, str]:
+        """Models and acquisition in words, with "auto" resolved for these observations.
+
+        Parameters
+        ----------
+        seen
+            All observations.
+        sought
+            What is sought where evaluations may be of something else, as parameters have a role.
+        per_cost
+            Whether costs differ.
+        """
         if self.acquisition == "random":
             return "no model", _SPOKEN["random"]
         how = {
@@ -388,6 +414,10 @@ class Policy:
         elif name == "kg" and seen.objectives[0].dY is not None:
             name = "d-kg"
         spoken = _SPOKEN[name]
+        if sought is not None and not callable(self.acquisition):
+            spoken = _SPOKEN_OF_ROLES[self.acquisition].format(sought)
+        if per_cost:
+            spoken += ", per unit cost"
         if seen.constraints:
             spoken += ", times the probability of feasibility"
         if len(seen.X_failed) > 0:

@@ -108,7 +108,7 @@ class Settings:
         object.__setattr__(self, "outcome_constraints", outcome_constraints)
         point = _checked_reference_point(self.reference_point, self.n_values)
         object.__setattr__(self, "reference_point", point)
-        self.policy.check_fits(self.n_values, bool(outcome_constraints), self.space.role)
+        self.policy.check_fits(self.n_values, bool(outcome_constraints), self.space)
         object.__setattr__(self, "environment", _checked_environment(self.environment, self.space))
         object.__setattr__(self, "cost", Cost.of(self.cost, self.space))
         object.__setattr__(self, "cost_budget", checked_budget(self.cost_budget))

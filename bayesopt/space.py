@@ -221,6 +221,25 @@ class Space:
                 raise type(error)(f"Parameter '{name}': {error}") from None
         return params
 
+    def check_asked(self, point: Mapping[str, Any] | Sequence[Any] | NDArray[Any]) -> Params:
+        """`check` for a point that a model is asked about, which may leave out all role parameters.
+
+        Without them the target is asked for, and they stay left out. With a target of their own
+        that is the same as a point at it.
+        """
+        designs = self.design_names
+        if self.role is None or isinstance(point, str | bytes):
+            return self.check(point)
+        if isinstance(point, Mapping):
+            is_design = not any(
+                p.role is not None and n in point for n, p in self.parameters.items()
+            )
+        else:
+            is_design = isinstance(point, Sequence | np.ndarray) and len(point) == len(designs)
+        if not is_design:
+            return self.check(point)
+        return Space(**{name: self[name] for name in designs}).check(point)
+
     def contains(self, point: Mapping[str, Any] | Sequence[Any] | NDArray[Any]) -> bool:
         """Whether `point` is a point of this space."""
         try:

@@ -30,7 +30,7 @@ from bayesopt.recommend import Recommendation, Rule
 from bayesopt.region import Region
 from bayesopt.search_loop import run_until_done
 from bayesopt.settings import Settings, checked_direction
-from bayesopt.space import Space
+from bayesopt.space import Params, Space
 from bayesopt.study_file import read_study
 from bayesopt.suggestion import default_n_initial
 from bayesopt.trial import Trial
@@ -315,8 +315,12 @@ class Study(DataExchange):
         """Mean (n,) and standard deviation (n,) of the function, without noise, at n points.
 
         Of m > 1 objectives (n, m) and (n, m). With `observation_noise` of a new observation
-        there: ``mean - 1.96 sd`` to ``mean + 1.96 sd`` should hold 95 % of them; not where a mean
-        is sought that no evaluation observes.
+        there: ``mean - 1.96 sd`` to ``mean + 1.96 sd`` should hold 95 % of them.
+
+        Where parameters have a role: at a point that gives them, of the function there, whatever
+        is sought; at a point that leaves all of them out, of what is sought, which is the function
+        at the target, or its mean or its bad cases over tasks or an environment. These cannot be
+        observed, and have no `observation_noise`.
 
         Fitted to all values as they are. The search and `recommend` look harder at the good values
         and count the poor ones only as poor, so that their numbers differ a little from these.
@@ -326,29 +330,34 @@ class Study(DataExchange):
         ValueError, TypeError
             If nothing has been observed yet, or a point is not in the space.
         """
-        return self._insight.predict(self._checked(points), observation_noise)
+        return self._insight.predict(self._asked(points), observation_noise)
 
     def predict_constraints(
         self, points: Sequence[Point] | NDArray[Any]
     ) -> dict[str, tuple[Array, Array]]:
         """By name: mean (n,) and standard deviation (n,) of the outcome constraints at n points.
 
+        Where parameters have a role points are as in `predict`.
+
         Raises
         ------
         ValueError, TypeError
             If nothing has been observed yet, or a point is not in the space.
         """
-        return self._insight.predict_constraints(self._checked(points))
+        return self._insight.predict_constraints(self._asked(points))
 
     def feasibility(self, points: Sequence[Point] | NDArray[Any]) -> Array:
         """Probability (n,) that n points meet the outcome constraints and do not fail.
 
+        Where parameters have a role points are as in `predict`: what is sought meets the outcome
+        constraints at its target, or on average.
+
         Raises
         ------
         ValueError, TypeError
             If nothing has been observed yet, or a point is not in the space.
         """
-        return self._insight.feasibility(self._checked(points))
+        return self._insight.feasibility(self._asked(points))
 
     def pareto_front(self) -> ParetoFront:
         """The evaluated points of several objectives that no other one dominates.
@@ -380,6 +389,11 @@ class Study(DataExchange):
             If nothing has been observed yet.
         """
         return self._insight.explain()
+
+    def _asked(self, points: Sequence[Point] | NDArray[Any]) -> list[Params]:
+        if isinstance(points, Mapping):
+            raise TypeError(f"A list of points is needed, but one point came: {points!r}.")
+        return [self.space.check_asked(point) for point in points]
 
     @property
     def _insight(self) -> Insight:

@@ -35,6 +35,7 @@ _EFFORT_FOR_THE_MEAN = optimize.Effort(n_global=128, n_local=128, n_starts=2)  #
 _LEAST_PROMISE = 1e-7  # in standard deviations of the observed scores
 # Where the best mean keeps away from a border that is not known yet, it is asked for in vain.
 _RARER_UNDER_CONSTRAINTS = 2
+_SOONER_WITH_HISTORY = 1  # another task has shown already where to look
 _AS_GOOD = 0.01  # of a logarithm: a repetition may be worth so much less
 _ROUNDING = 1e-12
 _NEGLIGIBLE_NOISE = 1e-6  # in the same unit, squared: repeating a point shows nothing new
@@ -237,7 +238,7 @@ def _in_all_roles(
     incumbents = _incumbents(found)
     pending = _points(settings.space, trials, TrialState.RUNNING)
     X = None
-    if search.sought.is_one:
+    if settings.space.role in ("fidelity", "source"):
         best, _ = optimize.maximize(
             found.mean(), found.region, incumbents, rng, effort=_EFFORT_FOR_THE_MEAN
         )
@@ -263,6 +264,8 @@ def _is_turn_to_exploit(found: Composition, n_ended: int, pending: Tensor) -> bo
     every = found.policy.search.exploit_every
     if every is None or callable(found.policy.acquisition) or len(found.seen.objectives) > 1:
         return False
+    if found.counting is not None:
+        every = max(every - _SOONER_WITH_HISTORY, 1)
     if found.seen.constraints:
         every *= _RARER_UNDER_CONSTRAINTS
     return n_ended % every == 0 and len(pending) == 0

@@ -98,7 +98,7 @@ class TargetSearch:
             If it was asked long ago, and cannot be paid any more: what is learnt elsewhere could
             not be checked.
         """
-        if not self.sought.is_one or self.everywhere.space.role == "task":
+        if self.everywhere.space.role not in ("fidelity", "source"):
             return False
         if self.spending.can_pay(x):
             return len(since) >= _MOST_ELSEWHERE or sum(since) >= self.spending.cost(x)
@@ -173,7 +173,10 @@ class TargetSearch:
         reports = self.target.region
         X, _ = optimize.maximize(of_design, reports, incumbents, rng, effort=effort)
         learnt = LearntOfTarget([*self.models.objectives, *self.models.constraints])
-        acquisition = self.spending.affordable(self.spending.per_cost(learnt))
+        per_cost = self.spending.per_cost(learnt)
+        success = self._at_points.success()
+        worth = WithProbability(per_cost, success) if success else per_cost
+        acquisition = self.spending.affordable(worth)
         found = []
         for x in X[:3]:
             at = self._in_all_roles(x)
@@ -195,8 +198,14 @@ class TargetSearch:
         inside: Array = at[self.everywhere.holds(at)]
         return inside
 
+    @property
+    def _at_points(self) -> Composition:
+        """The constraints of the target, and where evaluations fail over all columns."""
+        models = replace(self.target.models, success=self.models.success)
+        return replace(self.target, models=models, seen=self.seen)
+
     def _with_chances(self, wanted: AcquisitionFunction) -> AcquisitionFunction:
-        chances = self.target.factors()
+        chances = self._at_points.factors()
         return WithProbability(wanted, chances) if chances else wanted
 
 

@@ -14,14 +14,16 @@ from bayesopt.models.feasibility import Feasibility, fit_feasibility
 from bayesopt.models.fully_bayesian import FullyBayesianGaussianProcess
 from bayesopt.models.gaussian_process import GaussianProcess
 from bayesopt.models.joint.of_space import joint_surrogate
+from bayesopt.models.joint.points import PointProcess, in_scores
 from bayesopt.models.joint.process import JointGaussianProcess, TargetProcess
 from bayesopt.models.joint.transfer import transferred
+from bayesopt.models.success_of_target import SuccessOfTarget
 from bayesopt.models.surrogate import HyperparametersName, Surrogate, surrogate
 from bayesopt.observations import Observations
 from bayesopt.space import Space
 from bayesopt.target import Target
 
-Process = Surrogate | JointGaussianProcess | TargetProcess
+Process = Surrogate | JointGaussianProcess | TargetProcess | PointProcess
 Theta = tuple[tuple[float, ...], ...]
 """Logarithms of the hyperparameters of every model: objectives, constraints, the classifier."""
 
@@ -35,12 +37,13 @@ class OutcomeModels:
     objectives, constraints
         Processes of their scores, in the order of the observations.
     success
-        Says how likely an evaluation gives anything; None where none has failed.
+        Says how likely an evaluation gives anything, at points or for the target that they belong
+        to; None where none has failed.
     """
 
     objectives: tuple[Process, ...]
     constraints: tuple[Process, ...]
-    success: Feasibility | None
+    success: Feasibility | SuccessOfTarget | None
 
     @property
     def members(self) -> "list[OutcomeModels]":
@@ -60,6 +63,24 @@ class OutcomeModels:
             self,
             objectives=tuple(_target(model) for model in self.objectives),
             constraints=tuple(_target(model) for model in self.constraints),
+            success=self._success_of_target(),
+        )
+
+    def _success_of_target(self) -> Feasibility | SuccessOfTarget | None:
+        process = self.objectives[0]
+        if not isinstance(self.success, Feasibility) or not isinstance(
+            process, JointGaussianProcess
+        ):
+            return self.success
+        return SuccessOfTarget(self.success, process.columns.role, process.sought)
+
+    @property
+    def in_scores(self) -> "OutcomeModels":
+        """For predictions at points: of scores, also where processes are of something else."""
+        return replace(
+            self,
+            objectives=tuple(in_scores(model) for model in self.objectives),
+            constraints=tuple(in_scores(model) for model in self.constraints),
         )
 
 
@@ -80,6 +101,7 @@ def fit_outcomes(
     *,
     noise_varies: bool = False,
     with_roles: tuple[Space, Target] | None = None,
+    each_task: bool = False,
 ) -> tuple[OutcomeModels, Theta]:
     """Fit all models.
 
@@ -98,6 +120,9 @@ def fit_outcomes(
     with_roles
         The space and what is sought of it, where parameters have a role: every outcome gets a
         process over design and role columns. Hyperparameters cannot be drawn then.
+    each_task
+        Whether other tasks than the target are asked about, too: a process of the target alone
+        (see `models.joint.transfer`) says nothing of them.
 
     Returns
     -------
@@ -115,7 +140,8 @@ def fit_outcomes(
     else:
         assert hyperparameters != "slice"
         space, sought = with_roles
-        of_roles = transferred if space.role == "task" and sought.is_one else joint_surrogate
+        one_task = space.role == "task" and sought.is_one
+        of_roles = transferred if one_task and not each_task else joint_surrogate
         fitted = [
             of_roles(data, *with_roles, process, hyperparameters, begin)
             for data, begin in zip(everything, starts, strict=True)

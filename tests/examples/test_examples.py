@@ -45,6 +45,23 @@ TINY = {
         ["--n-evals", "10", "--n-searches", "1"],
         ["learns from falls", "random trials", "raised Fell", "probability of success"],
     ),
+    "wind_turbine": (
+        ["--budget", "3.5", "--n-searches", "1"],
+        ["which may spend 3.5", "all meshes", "the fine mesh alone", "cost budget"],
+    ),
+    "cross_validation_folds": (
+        ["--n-fits", "10", "--n-searches", "1"],
+        ["one fold at a time       10", "all folds each time      40"],
+    ),
+    "bakery": (["--n-evals", "9"], ["9 days simulated", "best in the worst tenth", "price"]),
+    "second_coffee_machine": (
+        ["--n-cups", "4", "--n-searches", "1"],
+        ["from the new machine", "knows the old machine", "starts anew", "after 4 cups"],
+    ),
+    "unsteady_reactor": (
+        ["--n-evals", "16", "--n-searches", "1"],
+        ["1 searches of 16 runs", "noise by temperature", "lost yield"],
+    ),
     "electric_car": (["--n-evals", "10"], ["of 10 prototypes", "battery", "random cars"]),
 }
 

@@ -110,13 +110,18 @@ class Covariance:
 
     def between(self, one: Sites, other: Sites) -> Tensor:
         """Covariances (*b, n, m)."""
+        F1, F2 = self.features(one), self.features(other)
         total: Tensor | float = 0.0
         for G, scale, a in zip(
             self.factors(one, other), self.inverse_scale, self.signal, strict=True
         ):
-            total = total + a * G * correlate(self.kernel, one.F * scale, other.F * scale)
+            total = total + a * G * correlate(self.kernel, F1 * scale, F2 * scale)
         assert isinstance(total, Tensor)
         return total
+
+    def features(self, sites: Sites) -> Tensor:
+        """(*b, n, F) features, where the role columns move them to."""
+        return self.structure.moved(self.role, sites.F, sites.r)
 
     def factors(self, one: Sites, other: Sites) -> list[Tensor]:
         """G_t of every term, or their weighted sums; the row of a target stands for any of them."""

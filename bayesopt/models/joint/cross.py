@@ -45,7 +45,8 @@ class Fixed:
 
     def __init__(self, covariance: Covariance, *parts: Sites, few: Sites | None = None) -> None:
         self.covariance, self.parts, self.few = covariance, parts, few
-        self.Z = torch.cat([part.F for part in parts], dim=-2) * covariance.inverse_scale
+        features = torch.cat([covariance.features(part) for part in parts], dim=-2)
+        self.Z = features * covariance.inverse_scale
 
     def and_also(self, sites: Sites) -> "Fixed":
         """More of them."""

@@ -93,8 +93,8 @@ class JointLikelihood:
     def _learnt(self, process: GaussianProcess) -> list[Learnt]:
         prior = process.priors.of("lengthscale", self.d)
         low, high = np.log(BOUNDS["lengthscale"])
-        # Only log-normal priors are of theta; others are looked at as if they were.
-        centre, sd = float(prior.centre), float(getattr(prior, "sigma", 1.0))
+        # `models.joint.supported` has refused priors that are not log-normal.
+        centre, sd = float(prior.centre), float(getattr(prior, "sd", 1.0))
         lengthscale = Learnt(centre, sd, low, high)
         found: list[Learnt] = []
         for t in range(self.T):

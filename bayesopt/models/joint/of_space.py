@@ -1,5 +1,6 @@
 """The process of a space whose parameters have a role: which structure, over which columns."""
 
+from dataclasses import replace
 from functools import reduce
 
 import numpy as np
@@ -119,7 +120,12 @@ def structure_of(
         return _fidelity(float(sought.nodes), parameter, process)
     assert isinstance(parameter, Categorical)
     if space.role == "task":
-        return Tasks(parameter.size, _scales(parameter, column, data))
+        of_tasks = Tasks(parameter.size, _scales(parameter, column, data))
+        if not sought.is_one:
+            return of_tasks
+        task = int(parameter.index_of(sought.nodes[:, 0].numpy())[0])
+        n_plain = len(columns_of(space).features.plain)
+        return replace(of_tasks, sought=task, n_shifted=n_plain)
     index = {choice: i for i, choice in enumerate(parameter.choices)}
     groups = tuple(tuple(index[name] for name in names) for names in process.bias_groups)
     return Sources(parameter.size, index[parameter.target], groups)

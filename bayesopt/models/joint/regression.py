@@ -233,7 +233,9 @@ class Regression(Model, FantasizeMixin):  # type: ignore[misc]
         fixed, n = factors or self.factors, len(self.alpha)
         by_role = self._by_role(sites, fixed)
         prior_mean, prior, G = (part.detach() for part in by_role)
-        C, carried_back = fixed.covariances(sites.F.detach(), G)
+        C, carried_back = fixed.covariances(
+            self.hyperparameters.covariance.features(sites).detach(), G
+        )
         k = C[:, :n]
         mean = prior_mean + k @ self.alpha
         V = k @ self.L_inverse.T

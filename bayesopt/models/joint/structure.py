@@ -77,6 +77,10 @@ class Structure(Protocol):
     def extra_noise(self, h: Tensor, r: Tensor) -> Tensor | float:
         """What is added to it (*b, n), for h (*b, 1, p) or (p,)."""
 
+    def moved(self, h: Tensor, F: Tensor, r: Tensor) -> Tensor:
+        """Features (*b, n, F) of the design, moved by what the role columns (*b, n, c) shift them;
+        for h (*b, 1, 1, p)."""
+
     def lengthscales(self, h: Tensor) -> Tensor:
         """Of the role columns (c,), for h (p,); nothing where they have none."""
 
@@ -110,6 +114,10 @@ class Plain:
     def index(self, r: Tensor) -> Tensor:
         """One for all."""
         return torch.zeros(r.shape[:-1], dtype=torch.long)
+
+    def moved(self, h: Tensor, F: Tensor, r: Tensor) -> Tensor:
+        """Where they are."""
+        return F
 
     def lengthscales(self, h: Tensor) -> Tensor:
         """None."""

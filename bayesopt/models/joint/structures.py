@@ -20,6 +20,10 @@ G_t         (*S, n, m) factor of the role columns in term t, positive semidefini
                  lambda(r) = lambda + c u^2                        ibid., model (A)
     tasks        G_0 = D C D,  C the correlations of tasks and D their scales: the intrinsic model
                  of coregionalisation                              Bonilla, Chai & Williams (2008)
+                 k_0(x + d_t, x' + d_t'): where one is sought, the designs of the others are shifted
+                 to its by d, as a machine that was set up again
+                                                     after the displaced kernels of Boyle & Frean
+                                                     (2005)
     environment  G_0 = exp(-sum_j (r_j - r'_j)^2 / 2 l_j^2)
 
 A correlation matrix C = L L' is made of any numbers v below the diagonal: row i of L is
@@ -33,13 +37,14 @@ from functools import cached_property
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import one_hot
+from torch.nn.functional import one_hot, pad
 
 from bayesopt.models.joint.structure import Learnt, Plain, ones
 from bayesopt.models.kernels import Features
 
 _SCALE = Learnt(0.0, 1.0, -4.0, 4.0)  # logarithms of the scales of tasks, in scores
 _CORRELATION = Learnt(1.0, 1.5, -8.0, 8.0)
+_SHIFT = Learnt(0.0, 0.05, -0.3, 0.3)  # in the unit cube
 _POWER = Learnt(0.3, 0.3, 0.0, 1.4)
 _ALONG = Learnt(math.log(1.0), 1.0, math.log(0.1), math.log(100.0))
 _INACCURACY = Learnt(-2.0, 2.0, -12.0, 4.0)
@@ -215,21 +220,32 @@ class Tasks(Plain):
         Number of tasks.
     scales
         (size,) typical size of the values of each, in scores.
+    sought
+        The one that is sought, to whose designs those of the others are shifted; None: no shifts.
+    n_shifted
+        Number of the first features of the design, which hold numbers.
     """
 
     size: int
     scales: tuple[float, ...]
+    sought: int | None = None
+    n_shifted: int = 0
     n_terms = 1
     unit_signal = True
 
     @property
     def learnt(self) -> tuple[Learnt, ...]:  # type: ignore[override]
-        """Scales, then the numbers below the diagonal, row by row."""
+        """Scales, then the numbers below the diagonal, row by row, then shifts, task by task."""
         scales = [
             Learnt(math.log(s), _SCALE.sd, math.log(s) + _SCALE.low, math.log(s) + _SCALE.high)
             for s in self.scales
         ]
-        return (*scales, *[_CORRELATION] * (self.size * (self.size - 1) // 2))
+        below = [_CORRELATION] * (self.size * (self.size - 1) // 2)
+        return (*scales, *below, *[_SHIFT] * self._n_shifts)
+
+    @property
+    def _n_shifts(self) -> int:
+        return 0 if self.sought is None else (self.size - 1) * self.n_shifted
 
     @property
     def n_noises(self) -> int:  # type: ignore[override]
@@ -254,7 +270,7 @@ class Tasks(Plain):
         n = self.size
         rows, columns = np.tril_indices(n, -1)
         L = torch.diag_embed(torch.ones_like(h[..., :n]))
-        L[..., rows, columns] = h[..., n:]
+        L[..., rows, columns] = h[..., n : n + len(rows)]
         L = L / L.norm(dim=-1, keepdim=True) * h[..., :n].exp().unsqueeze(-1)
         covariance: Tensor = L @ L.mT
         return covariance
@@ -268,6 +284,16 @@ class Tasks(Plain):
         one, two = one.expand(*shape, one.shape[-1]), two.expand(*shape, two.shape[-1])
         rows = B.gather(-2, one.unsqueeze(-1).expand(*one.shape, self.size))
         return [rows.gather(-1, two.unsqueeze(-2).expand(*shape, one.shape[-1], two.shape[-1]))]
+
+    def moved(self, h: Tensor, F: Tensor, r: Tensor) -> Tensor:
+        """Shifted by d_t."""
+        if self.sought is None or self._n_shifts == 0:
+            return F
+        of_others = h[..., 0, 0, -self._n_shifts :]
+        d = of_others.reshape(*of_others.shape[:-1], self.size - 1, self.n_shifted)
+        at = self.sought
+        d = torch.cat((d[..., :at, :], torch.zeros_like(d[..., :1, :]), d[..., at:, :]), dim=-2)
+        return F + pad(d[..., self.group(r), :], (0, F.shape[-1] - self.n_shifted))
 
     def offsets(self, r: Tensor) -> Tensor:
         """A mean for each but the first."""
