@@ -22,7 +22,7 @@ from bayesopt.recommend import Recommendation, Rule, recommend
 from bayesopt.region import Region
 from bayesopt.settings import Settings
 from bayesopt.space import Params
-from bayesopt.target import target_of
+from bayesopt.target import is_evaluated_elsewhere, target_of
 from bayesopt.torch_settings import own_torch_settings
 from bayesopt.trial import Trial, TrialState
 
@@ -61,7 +61,7 @@ class Insight:
             )
         if rule == "auto":
             rule = self._automatic_rule()
-        if rule == "best_observed" and self._seeks_elsewhere:
+        if rule == "best_observed" and is_evaluated_elsewhere(self.settings.space):
             raise ValueError(
                 "The rule 'best_observed' is for observations of what is sought, but those of a "
                 f"{self.settings.space.role} are of something else; use 'best_mean' or "
@@ -72,14 +72,8 @@ class Insight:
             best = recommend(found, complete(self.trials), rule, self.settings.seed)
         return replace(best, params=self.settings.space.reported(best.params))
 
-    @property
-    def _seeks_elsewhere(self) -> bool:
-        """Whether evaluations are also made of something else than what is sought."""
-        space = self.settings.space
-        return space.role is not None and not (space.role == "task" and target_of(space).is_one)
-
     def _automatic_rule(self) -> Rule:
-        if self._seeks_elsewhere:
+        if is_evaluated_elsewhere(self.settings.space):
             return "best_mean"
         done = complete(self.trials)
         X = self.settings.space.to_units([trial.params for trial in done])
@@ -197,7 +191,7 @@ class Insight:
     def _described(self, seen: Observations) -> tuple[str, str]:
         varies = self.settings.noise_varies
         policy = self.settings.policy.where_noise(varies)
-        sought = self._sought_in_words() if self._seeks_elsewhere else None
+        sought = self._sought_in_words() if is_evaluated_elsewhere(self.settings.space) else None
         model, acquisition = policy.described(seen, sought, not self.settings.cost.is_constant)
         if varies and policy.acquisition != "random":
             model += ", heteroscedastic noise"

@@ -26,7 +26,7 @@ from bayesopt.region import Region
 from bayesopt.settings import Settings
 from bayesopt.space import Params, Space
 from bayesopt.spending import Spending
-from bayesopt.target import target_of
+from bayesopt.target import has_approximations, is_evaluated_elsewhere, seeks_one_task
 from bayesopt.target_search import TargetSearch
 from bayesopt.trial import Trial, TrialState
 
@@ -138,8 +138,8 @@ def _is_modelled(settings: Settings, trials: Sequence[Trial]) -> bool:
 def _one(settings: Settings, trials: Sequence[Trial], number: int, region: Region) -> Suggestion:
     seed = settings.seed
     rng = np.random.default_rng([seed, number])
-    if settings.space.role == "task" and target_of(settings.space).is_one:
-        region = region.at_target  # what is known of other tasks is all there is
+    if seeks_one_task(settings.space):
+        region = region.at_target
     taken = _free(region, trials, settings.noise)
     if settings.policy.acquisition == "random":
         X = Spending.of(settings, trials).payable(uniform(region, rng), region, rng)
@@ -175,7 +175,7 @@ def _by_models(
     rng: np.random.Generator,
 ) -> Suggestion:
     policy, space = settings.policy, settings.space
-    if space.role is not None and region is not region.at_target:
+    if is_evaluated_elsewhere(space):
         return _in_all_roles(settings, trials, region, taken, rng)
     found, theta = fitted(settings, trials, region, policy.search.truncate, rng)
     incumbents = _incumbents(found)
@@ -238,7 +238,7 @@ def _in_all_roles(
     incumbents = _incumbents(found)
     pending = _points(settings.space, trials, TrialState.RUNNING)
     X = None
-    if settings.space.role in ("fidelity", "source"):
+    if has_approximations(settings.space):
         best, _ = optimize.maximize(
             found.mean(), found.region, incumbents, rng, effort=_EFFORT_FOR_THE_MEAN
         )
@@ -254,7 +254,7 @@ def _costs_since_target(search: TargetSearch, trials: Sequence[Trial]) -> list[f
     """What the evaluations since the last one at the target cost."""
     costs: list[float] = []
     for trial in sorted(trials, key=lambda trial: trial.number):
-        at_target = trial.params == search.everywhere.space.reported(trial.params)
+        at_target = search.everywhere.space.is_at_target(trial.params)
         costs = [] if at_target else [*costs, search.spending.paid(trial)]
     return costs
 

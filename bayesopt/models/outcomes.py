@@ -21,7 +21,7 @@ from bayesopt.models.success_of_target import SuccessOfTarget
 from bayesopt.models.surrogate import HyperparametersName, Surrogate, surrogate
 from bayesopt.observations import Observations
 from bayesopt.space import Space
-from bayesopt.target import Target
+from bayesopt.target import Target, seeks_one_task
 
 Process = Surrogate | JointGaussianProcess | TargetProcess | PointProcess
 Theta = tuple[tuple[float, ...], ...]
@@ -139,9 +139,8 @@ def fit_outcomes(
         ]
     else:
         assert hyperparameters != "slice"
-        space, sought = with_roles
-        one_task = space.role == "task" and sought.is_one
-        of_roles = transferred if one_task and not each_task else joint_surrogate
+        one_task = seeks_one_task(with_roles[0]) and not each_task
+        of_roles = transferred if one_task else joint_surrogate
         fitted = [
             of_roles(data, *with_roles, process, hyperparameters, begin)
             for data, begin in zip(everything, starts, strict=True)
