@@ -14,6 +14,7 @@ from bayesopt.composition import Composition
 from bayesopt.data import Dataset, complete
 from bayesopt.explanation import Explanation, explain
 from bayesopt.fitted import fitted, fitted_with_roles
+from bayesopt.in_words import described
 from bayesopt.models.outcomes import OutcomeModels
 from bayesopt.observations import Observations, observations
 from bayesopt.parameter import Array
@@ -186,23 +187,7 @@ class Insight:
             settings.noise,
             settings.outcome_constraints,
         )
-        return ", ".join(self._described(seen))
-
-    def _described(self, seen: Observations) -> tuple[str, str]:
-        varies = self.settings.noise_varies
-        policy = self.settings.policy.where_noise(varies)
-        sought = self._sought_in_words() if is_evaluated_elsewhere(self.settings.space) else None
-        model, acquisition = policy.described(seen, sought, not self.settings.cost.is_constant)
-        if varies and policy.acquisition != "random":
-            model += ", heteroscedastic noise"
-        return model, acquisition
-
-    def _sought_in_words(self) -> str:
-        environment, role = self.settings.environment, self.settings.space.role
-        if environment is not None:
-            level = environment.level
-            return f"the {'mean' if level is None else f'CVaR({level:g})'} over the environment"
-        return "the mean of all tasks" if role == "task" else f"the target {role}"
+        return ", ".join(described(settings, seen))
 
     def explain(self) -> Explanation:
         """What the models have learnt."""
@@ -214,7 +199,7 @@ class Insight:
                 self.settings.outcome_constraints.names,
                 self.settings.space,
                 list(self.trials),
-                self._described(seen),
+                described(self.settings, seen),
             )
 
     def _observed(self, truncate: float | None) -> tuple[Observations, OutcomeModels]:

@@ -35,7 +35,6 @@ from bayesopt.models.derivatives.process import DerivativeGaussianProcess
 from bayesopt.models.gaussian_process import GaussianProcess, KernelName
 from bayesopt.models.joint.supported import check_process
 from bayesopt.models.surrogate import HyperparametersName
-from bayesopt.observations import Observations
 from bayesopt.region import Region
 from bayesopt.roles import WITH_ARTICLE, Role
 from bayesopt.space import Space
@@ -96,31 +95,6 @@ _AUTO_WHERE_NOISE_VARIES: AcquisitionName = "noisy_ei"
 _JOINT = ("auto", *get_args(JointName))
 _OF_SEVERAL = ("auto", "nehvi", "random")
 _OF_ROLES = ("auto", "kg", "ei", "random")
-_SPOKEN_OF_ROLES = {
-    "auto": "log knowledge gradient of {}",
-    "kg": "log knowledge gradient of {}",
-    "ei": "log expected improvement of {}, then what an evaluation tells of it",
-}
-_SPOKEN = {
-    "ei": "log expected improvement",
-    "augmented": "log expected improvement (augmented for noise)",
-    "noisy_ei": "log noisy expected improvement (decision-theoretic)",
-    "kgcp": "log knowledge gradient for the evaluated points",
-    "nei": "log noisy expected improvement (Letham)",
-    "kg": "log knowledge gradient",
-    "d-kg": "log knowledge gradient that counts on the next gradient",
-    "es": "log entropy search",
-    "pes": "log predictive entropy search",
-    "mes": "log max-value entropy search",
-    "jes": "log joint entropy search",
-    "lookahead": "log gain of two evaluations",
-    "ei_posterior_mean": "log expected improvement on the best posterior mean",
-    "ei_next_mean": "log expected improvement of the next posterior mean",
-    "ei_next_observation": "log expected improvement of the next observation",
-    "nehvi": "log noisy expected hypervolume improvement",
-    "random": "random search",
-    "own": "own acquisition",
-}
 
 
 @dataclass(frozen=True)
@@ -285,11 +259,42 @@ class Policy:
             what = "several objectives" if several else "outcome constraints"
             raise ValueError(f"batch='joint' does not support {what}; use batch='constant_liar'.")
 
-    def where_noise(self, varies: bool) -> "Policy":
-        """This policy with "auto" resolved where the noise varies."""
-        if not (varies and self.acquisition == "auto"):
-            return self
-        return replace(self, acquisition=_AUTO_WHERE_NOISE_VARIES)
+    def check_takes_varying_noise(self, role: Role | None = None) -> None:
+        """Raise ValueError where this policy cannot search under noise that varies."""
+        if role is not None:
+            raise ValueError(
+                "noise='heteroscedastic' is not supported where a parameter is "
+                f"{WITH_ARTICLE[role]}: use noise='auto', or leave its role out."
+            )
+        if self.hyperparameters == "slice":
+            raise ValueError(
+                "hyperparameters='slice' does not support noise='heteroscedastic'; use 'map' or "
+                "'mle'."
+            )
+        if self.acquisition in _OF_SAME_NOISE:
+            raise ValueError(
+                f"acquisition={self.acquisition!r} does not support noise='heteroscedastic'; use "
+                "'ei', 'noisy_ei', 'kgcp', 'kg' or 'nei'."
+            )
+
+    def check_takes_derivatives(self, role: Role | None = None) -> None:
+        """Raise ValueError where the model cannot learn from partial derivatives."""
+        if role is not None:
+            raise ValueError(
+                "Partial derivatives are not supported where a parameter is "
+                f"{WITH_ARTICLE[role]}: leave the gradient out."
+            )
+        if self.batch == "joint":
+            raise ValueError(
+                "batch='joint' does not support partial derivatives: use batch='constant_liar', or "
+                "leave the gradient out."
+            )
+        if self.acquisition != "random" and not self.process.takes_derivatives:
+            raise ValueError(
+                "Partial derivatives need a model with the kernel 'matern52' or 'rbf' and a "
+                f"constant mean, but the policy has a {self.process}. Change the model, or leave "
+                "the gradient out."
+            )
 
     def _check_takes_role(self, role: Role, several: bool) -> None:
         if several:
@@ -320,30 +325,18 @@ class Policy:
                 f"{WITH_ARTICLE[role]}; use 'map' or 'mle'."
             )
 
-    def check_takes_varying_noise(self, role: Role | None = None) -> None:
-        """Raise ValueError where this policy cannot search under noise that varies."""
-        if role is not None:
-            raise ValueError(
-                "noise='heteroscedastic' is not supported where a parameter is "
-                f"{WITH_ARTICLE[role]}: use noise='auto', or leave its role out."
-            )
-        if self.hyperparameters == "slice":
-            raise ValueError(
-                "hyperparameters='slice' does not support noise='heteroscedastic'; use 'map' or "
-                "'mle'."
-            )
-        if self.acquisition in _OF_SAME_NOISE:
-            raise ValueError(
-                f"acquisition={self.acquisition!r} does not support noise='heteroscedastic'; use "
-                "'ei', 'noisy_ei', 'kgcp', 'kg' or 'nei'."
-            )
-
     @property
     def process(self) -> GaussianProcess:
         """What the model is, with names resolved."""
         if isinstance(self.model, GaussianProcess):
             return self.model
         return GaussianProcess() if self.model == "auto" else GaussianProcess(self.model)
+
+    def where_noise(self, varies: bool) -> "Policy":
+        """This policy with "auto" resolved where the noise varies."""
+        if not (varies and self.acquisition == "auto"):
+            return self
+        return replace(self, acquisition=_AUTO_WHERE_NOISE_VARIES)
 
     @property
     def needs_region(self) -> bool:
@@ -364,65 +357,6 @@ class Policy:
         if self.acquisition == "nei":
             return constrained
         return self.acquisition in ("auto", "ei") and pending and self.batch != "constant_liar"
-
-    def check_takes_derivatives(self, role: Role | None = None) -> None:
-        """Raise ValueError where the model cannot learn from partial derivatives."""
-        if role is not None:
-            raise ValueError(
-                "Partial derivatives are not supported where a parameter is "
-                f"{WITH_ARTICLE[role]}: leave the gradient out."
-            )
-        if self.batch == "joint":
-            raise ValueError(
-                "batch='joint' does not support partial derivatives: use batch='constant_liar', or "
-                "leave the gradient out."
-            )
-        if self.acquisition != "random" and not self.process.takes_derivatives:
-            raise ValueError(
-                "Partial derivatives need a model with the kernel 'matern52' or 'rbf' and a "
-                f"constant mean, but the policy has a {self.process}. Change the model, or leave "
-                "the gradient out."
-            )
-
-    def described(
-        self, seen: Observations, sought: str | None = None, per_cost: bool = False
-    ) -> tuple[str, str]:
-        """Models and acquisition in words, with "auto" resolved for these observations.
-
-        Parameters
-        ----------
-        seen
-            All observations.
-        sought
-            What is sought where evaluations may be of something else, as parameters have a role.
-        per_cost
-            Whether costs differ.
-        """
-        if self.acquisition == "random":
-            return "no model", _SPOKEN["random"]
-        how = {
-            "map": "maximum a posteriori",
-            "mle": "maximum likelihood",
-            "slice": "slice sampling",
-        }
-        name = "own" if callable(self.acquisition) else str(self.acquisition)
-        if len(seen.objectives) > 1:
-            name = "nehvi"
-        elif name in ("auto", "ei"):
-            exact = bool((seen.objectives[0].Yvar == 0).all())
-            name = "ei" if exact else "augmented"
-        elif name == "kg" and seen.objectives[0].dY is not None:
-            name = "d-kg"
-        spoken = _SPOKEN[name]
-        if sought is not None and not callable(self.acquisition):
-            spoken = _SPOKEN_OF_ROLES[self.acquisition].format(sought)
-        if per_cost:
-            spoken += ", per unit cost"
-        if seen.constraints:
-            spoken += ", times the probability of feasibility"
-        if len(seen.X_failed) > 0:
-            spoken += ", times the probability of success"
-        return f"{self.process}, {how[self.hyperparameters]}", spoken
 
 
 def _check_builder(build: Builder) -> None:

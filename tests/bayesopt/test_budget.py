@@ -11,9 +11,9 @@ from threads import in_threads
 
 import bayesopt as bo
 from bayesopt import ask_tell
-from bayesopt.ask_tell import AskTell
 from bayesopt.budget import Account, BudgetSpent, CostBudget, KnownPrices, affordable
 from bayesopt.cost import Cost
+from bayesopt.data_exchange import DataExchange
 from bayesopt.execution.objective import Calling
 from bayesopt.execution.progress import Progress
 from bayesopt.execution.workers import workers_for
@@ -131,7 +131,7 @@ def asking(budget, store=None, cost=dear, noise=False):
     settings = Settings(
         space=SPACE, noise=noise, n_initial=1, seed=0, cost=cost, cost_budget=budget
     )
-    return AskTell(settings, Region(SPACE), Ledger(store))
+    return DataExchange(settings, Region(SPACE), Ledger(store))
 
 
 def searched(study, fun=lambda x: x, n_evals=None, given=(), n_parallel=1):
