@@ -3,13 +3,11 @@
 A policy only says what is to be used; `suggestion` uses it. No formula lives here.
 """
 
-import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Literal, get_args
 
-import torch
 from botorch.acquisition import AcquisitionFunction
 from botorch.models.model import Model
 from torch import Tensor
@@ -35,6 +33,7 @@ from bayesopt.models.derivatives.process import DerivativeGaussianProcess
 from bayesopt.models.gaussian_process import GaussianProcess, KernelName
 from bayesopt.models.joint.supported import check_process
 from bayesopt.models.surrogate import HyperparametersName
+from bayesopt.own_acquisition import built_by_user, check_builder
 from bayesopt.region import Region
 from bayesopt.roles import WITH_ARTICLE, Role
 from bayesopt.space import Space
@@ -172,7 +171,20 @@ class Policy:
         - "auto": "ei". None of the other expected improvements beats it at any noise; "kg" did
           on both noisy problems where they met, in ten times the time (`docs/benchmarks`). Where
           the noise varies "noisy_ei", which knows what it is at a candidate and when to repeat a
-          point. With several objectives "nehvi".
+          point. With several objectives "nehvi". Where parameters have a role "kg".
+
+        Where a parameter has a role "auto", "kg", "ei", "random" and callables are left, and what
+        is sought takes the place of the function: it at the target, or its mean or its bad cases.
+
+        - "kg", "auto": what the best posterior mean of that will gain, exactly (Frazier 2018,
+          Sections 5.4 and 5.5); where evaluations bring a `trace`, from all of it (Wu et al. 2019).
+        - "ei": in two steps, the design by expected improvement, then the value of the role by what
+          an evaluation there tells of it (Lam et al. 2015; Williams et al. 2000).
+        - A task with a target is evaluated alone: "ei", "kg" and "auto" are as without roles.
+
+        A fidelity or a source is also asked at its target, when others have cost as much or ten of
+        them were asked. Where costs differ every acquisition is per unit cost; "random" is not, nor
+        are points that are chosen together ("joint").
 
         Under outcome constraints each of them is that over feasible points, times the probability
         of feasibility; "nei" and "nehvi" know what the constraints may be at the same points.
@@ -213,7 +225,7 @@ class Policy:
             check_name("model", self.model, _KNOWN_MODELS, "or a bayesopt.GaussianProcess(...)")
         check_name("hyperparameters", self.hyperparameters, get_args(HyperparametersName))
         if callable(self.acquisition):
-            _check_builder(self.acquisition)
+            check_builder(self.acquisition)
         else:
             known = get_args(AcquisitionName)
             check_name("acquisition", self.acquisition, known, "or a callable of your own")
@@ -346,7 +358,7 @@ class Policy:
     def builder(self, region: Region) -> Builder:
         """What makes the acquisition in a region, with "auto" resolved; not for "random"."""
         if callable(self.acquisition):
-            return partial(_built_by_user, self.acquisition)
+            return partial(built_by_user, self.acquisition)
         if self.needs_region:
             return partial(_IN_A_REGION[self.acquisition], region=region)
         return _BUILDERS[_AUTO if self.acquisition == "auto" else self.acquisition]
@@ -357,39 +369,3 @@ class Policy:
         if self.acquisition == "nei":
             return constrained
         return self.acquisition in ("auto", "ei") and pending and self.batch != "constant_liar"
-
-
-def _check_builder(build: Builder) -> None:
-    try:
-        inspect.signature(build).bind(None, None, None)
-    except ValueError:  # some callables written in C do not tell
-        return
-    except TypeError as error:
-        raise TypeError(
-            f"An acquisition of your own is called as (model, data, X_pending), but {error}."
-        ) from None
-
-
-def _built_by_user(
-    build: Builder, model: Model, data: Dataset, X_pending: Tensor | None
-) -> AcquisitionFunction:
-    acquisition = build(model, data, X_pending)
-    _check_own(acquisition, data.X[:1].unsqueeze(-2))
-    return acquisition
-
-
-def _check_own(acquisition: object, X: Tensor) -> None:
-    """Raise TypeError when what the user's builder returned cannot score X (1, 1, d)."""
-    if not callable(acquisition):
-        raise TypeError(
-            "Your acquisition must return an AcquisitionFunction, which scores candidates "
-            f"(b, 1, d) by a tensor (b,), but it returned {acquisition!r}."
-        )
-    with torch.no_grad():
-        value = acquisition(X)
-    if not isinstance(value, Tensor) or value.shape != (1,):
-        came = tuple(value.shape) if isinstance(value, Tensor) else repr(value)
-        raise TypeError(
-            f"Your acquisition must score candidates (b, 1, d) by a tensor (b,), but for b = 1 it "
-            f"gave {came}."
-        )
