@@ -325,12 +325,6 @@ class Policy:
                 f"batch='joint' does not support a parameter that is {WITH_ARTICLE[role]}; use "
                 "batch='constant_liar'."
             )
-        learnt = {"matern": "nu", "power_exponential": "power"}.get(self.process.kernel)
-        if learnt is not None and self.process.shape is None:
-            raise ValueError(
-                f"Where a parameter is {WITH_ARTICLE[role]}, the shape of a kernel is not learnt: "
-                f"set `{learnt}` of {self.process.kernel!r}."
-            )
         if self.hyperparameters == "slice":
             raise ValueError(
                 f"hyperparameters='slice' does not support a parameter that is "

@@ -1,7 +1,9 @@
 """From what was seen to the next point: fits the policy's models, maximises its acquisition.
 
-Before the models know enough points fill the space; in between the best posterior mean is tried;
-several points at once are chosen one by one, or together where the policy says so.
+Before the models know enough points fill the space; in between the best posterior mean is tried,
+and the target of cheap approximations; several points at once are chosen one by one, or together
+where the policy says so. Where the noise varies a point may be repeated. What a budget does not pay
+for is not chosen.
 
 Asking is a pure function of the settings of the study, the trials and the trial's number.
 No formula lives here.

@@ -4,10 +4,11 @@ Notation
 --------
 x, r        design and role columns of a candidate
 F           the target, a linear functional of f over the role columns
-A           (m, d) designs that may be reported
-mu^F        posterior mean of F
+A           (m, d) designs that may be reported;    p one of them
+mu^F, Cov   posterior mean of F, posterior covariance
 lambda      variance of the noise of the next observation at (x, r)
 v           Var f(x, r) + lambda
+Z           a standard normal number
 
     mu^F_{n+1}(p) = mu^F(p) + s(p) Z,   s(p) = Cov(F(p), f(x, r)) / sqrt(v)
     KG(x, r)      = E[max over A of mu^F_{n+1}] - max over A of mu^F
