@@ -83,8 +83,9 @@ def picture(found: dict[str, list[OptimizeResult]], path: Path) -> None:
         seen = [trial.value for trial in results[0].study.trials]
         ax.plot(np.array(results[0].x_iters)[:, 0], seen, "o", color="black", ms=3, label="runs")
         again = repeats > 1
-        style = {"width": 1.0, "bottom": 22.0, "color": "#d1495b"}
-        ax.bar(heat[again], repeats[again], **style, label="how often repeated")
+        if again.any():
+            style = {"width": 1.0, "bottom": 22.0, "color": "#d1495b"}
+            ax.bar(heat[again], repeats[again], **style, label="how often repeated")
         best = results[0].params["heat"]
         ax.plot(best, true_yield(best), "*", color="#d1495b", mec="white", ms=16, label="chosen")
         ax.set(xlabel="temperature (°C)", ylabel="yield (%)", title=name, ylim=(22, 112))
