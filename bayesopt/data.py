@@ -251,7 +251,7 @@ def dataset(
 def _limits(
     raw: Array, c: Array, allowed: NDArray[np.bool_] | None, group: NDArray[np.int64] | None
 ) -> Array:
-    """Below which scores (n,) are poor, among those of their group, of what is allowed in it too."""
+    """Below which scores (n,) are poor, among those of a group, of what is allowed in it too."""
     limit = np.empty_like(raw)
     for one in [None] if group is None else np.unique(group):
         rows = np.ones(len(raw), dtype=np.bool_) if one is None else group == one

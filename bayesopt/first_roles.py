@@ -7,7 +7,10 @@ v       a coordinate of a role column, as the space-filling design has it
 
     fidelity      two of a default start at the target, the others far from it: at the distance
                   1 - v^3 of the largest one
-    source, task  two at the target, the others by turns; by turns where there is no target
+    source        two at the target, the others by turns
+    both          none at the target where that is known to cost more than twice as much as others:
+                  it is asked where the first models expect most of it
+    task          by turns, where there is no target
     environment   at the node of the law that v stands for
 """
 
@@ -19,6 +22,7 @@ from bayesopt.settings import Settings
 from bayesopt.target import Target, target_of
 
 _LEAST_APART = 4
+_DEAR = 2.0
 
 
 def in_roles(X: Array, region: Region, settings: Settings, number: int) -> Array:
@@ -52,7 +56,10 @@ def _by_turns(v: Array, settings: Settings, sought: Target, number: int) -> Arra
         return np.full_like(v, parameter.unit_of(np.array(number % parameter.size)))
     target = float(sought.nodes)
     every = max(_LEAST_APART, settings.n_initial // 2)
-    if number % every == 0:
+    if _is_dear(settings, target):
+        every = settings.n_initial + 1
+        number += 1
+    elif number % every == 0:
         return np.full_like(v, target)
     if isinstance(parameter, Categorical):
         units = parameter.unit_of(np.arange(parameter.size))
@@ -61,3 +68,15 @@ def _by_turns(v: Array, settings: Settings, sought: Target, number: int) -> Arra
         return np.full_like(v, others[turn % len(others)]) if len(others) > 0 else v
     far = 0.0 if target >= 0.5 else 1.0
     return parameter.snap(target + (far - target) * (1.0 - v**3))
+
+
+def _is_dear(settings: Settings, target: float) -> bool:
+    """Whether the target is known to cost much more than what is farthest from it."""
+    space, cost = settings.space, settings.cost
+    if cost.is_constant or cost.is_learnt:
+        return False
+    (column,) = space.role_columns
+    x = space.snap(np.full((2, len(space)), 0.5))
+    x[:, column] = target, 0.0 if target >= 0.5 else 1.0
+    at_target, elsewhere = (cost.of_params(space.from_unit(row)) for row in x)
+    return at_target > _DEAR * elsewhere

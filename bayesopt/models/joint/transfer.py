@@ -13,6 +13,8 @@ its length-scales. With few observations there is nothing to compare, and what i
 all there is.
 """
 
+from dataclasses import replace
+
 import torch
 
 from bayesopt.data import Dataset
@@ -48,8 +50,24 @@ def transferred(
     rows = data.X[:, column] == sought.nodes[0, 0]
     if int(rows.sum()) < _ENOUGH:
         return joint, theta
-    alone, _ = fit(data.at(rows), process, method=method)
+    alone = _alone(data.at(rows), process, method)
     with torch.no_grad():
         by_joint = leave_one_out(joint).log_density[rows].sum()
         by_itself = leave_one_out(alone).log_density.sum()
     return (alone if by_itself > by_joint else joint), theta
+
+
+def _alone(data: Dataset, process: GaussianProcess, method: Method) -> ExactGaussianProcess:
+    """The process of one task, whose scores are standardised for its fit and come back after it."""
+    shift, spread = data.Y.mean(), data.Y.std(correction=0)
+    scale = spread if bool(spread > 0.0) else torch.ones_like(spread)
+    own = replace(data, Y=(data.Y - shift) / scale, Yvar=data.Yvar / scale.square())
+    fitted, _ = fit(own, process, method=method)
+    h, square = fitted.hyperparameters, float(scale.square())
+    h = replace(
+        h,
+        signal=h.signal * square,
+        noise=h.noise * square,
+        mean=float(shift + scale * h.mean),
+    )
+    return ExactGaussianProcess(data.X, data.Y, data.Yvar, h, data.categories)
