@@ -2,11 +2,11 @@
 
 The hotter a reactor runs, the more it yields, up to a limit; and the closer to that limit, the
 more one run differs from the next. Below 150 °C a run tells the yield to half a percent or so; at
-the best temperature it is off by four. A model with one noise for all calls the cold runs noisy and is
-too sure of the hot ones. With ``noise="heteroscedastic"`` a second process learns how noisy a
-run is at each temperature, and a run is repeated where that tells more than a run elsewhere. From
-forty runs it learns that but roughly: the band is still too wide where few runs were made, and
-single searches are too sure of the hot end.
+the best temperature it is off by four. A model with one noise for all takes the cold runs for
+noisy, and is too sure of the hot ones. With ``noise="heteroscedastic"`` a second process learns how
+noisy a run is at each temperature, and a run is repeated where that tells more than a run
+elsewhere. From forty runs it learns that but roughly: the band is still too wide where few runs
+were made, and single searches are too sure of the hot end.
 
     python examples/unsteady_reactor.py            # a few seconds
     python examples/unsteady_reactor.py --help
