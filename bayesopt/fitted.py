@@ -18,7 +18,7 @@ from bayesopt.target import Target, seeks_one_task, target_of
 from bayesopt.target_search import TargetSearch
 from bayesopt.trial import Trial
 
-_LATER_IN_TASKS = 4.0
+_LATER_IN_TASKS = 4.0  # times as far out, see `_of_roles`
 
 
 def fitted(

@@ -25,6 +25,7 @@ from bayesopt.fitted import fitted, fitted_with_roles
 from bayesopt.models.outcomes import Theta
 from bayesopt.parameter import Array
 from bayesopt.region import Region
+from bayesopt.repetition import as_evaluated, or_again
 from bayesopt.settings import Settings
 from bayesopt.space import Params, Space
 from bayesopt.spending import Spending
@@ -38,8 +39,6 @@ _LEAST_PROMISE = 1e-7  # in standard deviations of the observed scores
 # Where the best mean keeps away from a border that is not known yet, it is asked for in vain.
 _RARER_UNDER_CONSTRAINTS = 2
 _SOONER_WITH_HISTORY = 1  # another task has shown already where to look
-_AS_GOOD = 0.01  # of a logarithm: a repetition may be worth so much less
-_ROUNDING = 1e-12
 _NEGLIGIBLE_NOISE = 1e-6  # in the same unit, squared: repeating a point shows nothing new
 
 
@@ -191,38 +190,15 @@ def _by_models(
         acquisition = spending.affordable(spending.per_cost(acquisition))
         X, v = optimize.maximize(acquisition, region, incumbents, rng, effort=policy.search.effort)
         if settings.noise_varies and not callable(policy.acquisition):
-            X = _or_again(found, acquisition, X, float(v[0]))
+            X = or_again(found, acquisition, X, float(v[0]))
     if settings.noise == "auto" and found.shows_nothing_new(_NEGLIGIBLE_NOISE):
         everything = _taken(region, trials, False)
         if not everything.all_of_the_space():  # else a repetition is all that is left
             taken = everything
     params = taken.first_free(spending.payable(X, region, rng), rng)
     if settings.noise_varies:
-        params = _as_evaluated(params, space, trials)
+        params = as_evaluated(params, space, trials)
     return Suggestion(params, "acquisition", theta)
-
-
-def _or_again(
-    found: Composition, acquisition: optimize.Acquisition, X: Array, best: float
-) -> Array:
-    """X (k, d), after the evaluated point that is worth most, if that is as good as the best of X.
-
-    A search that climbs ends beside it, and what is observed at one point costs the models less.
-    """
-    again = np.unique(found.seen.X[found.inside()].numpy(), axis=0)
-    value = optimize.values(acquisition, again)
-    top = int(np.argmax(value))
-    if not value[top] >= best - _AS_GOOD:
-        return X
-    return np.concatenate((again[top : top + 1], X))
-
-
-def _as_evaluated(params: Params, space: Space, trials: Sequence[Trial]) -> Params:
-    """The same point as it was asked for before: the way to the unit cube and back may round."""
-    done = complete(trials)
-    apart = np.abs(space.to_units([trial.params for trial in done]) - space.to_unit(params))
-    same = np.flatnonzero((apart <= _ROUNDING).all(axis=1))
-    return dict(done[int(same[0])].params) if len(same) > 0 else params
 
 
 def _in_all_roles(

@@ -18,6 +18,7 @@ Where evaluations are made depends on the role:
     all others          at every node: no evaluation shows what is sought
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -58,6 +59,14 @@ class Target:
     def is_one(self) -> bool:
         """Whether it is f at one node."""
         return len(self.weights) == 1
+
+    def at_nodes(
+        self, X: Shaped[Tensor, "*b d"], columns: Sequence[int]
+    ) -> Shaped[Tensor, "*b K d"]:
+        """Designs at every node; `columns` are those with a role."""
+        full = X.unsqueeze(-2).repeat(*[1] * (X.dim() - 1), len(self.nodes), 1)
+        full[..., columns] = self.nodes
+        return full
 
     @property
     def has_closed_forms(self) -> bool:

@@ -38,7 +38,7 @@ from bayesopt.region import Region
 from bayesopt.spending import Spending
 from bayesopt.target import Target, has_approximations
 
-_MOST_ELSEWHERE = 10
+_MOST_ELSEWHERE = 10  # evaluations in a row
 _N_ROLES = 33  # values of a Float that are compared
 _MOST_ROLES = 100  # of another parameter
 

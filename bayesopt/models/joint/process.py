@@ -252,10 +252,7 @@ class TargetProcess(Regression):
 
     def at_nodes(self, X: Shaped[Tensor, "*b d"]) -> Shaped[Tensor, "*b K d"]:
         """Designs at every node of the target."""
-        nodes = self.joint.sought.nodes
-        full = X.unsqueeze(-2).repeat(*[1] * (X.dim() - 1), len(nodes), 1)
-        full[..., self.columns.role] = nodes
-        return full
+        return self.joint.sought.at_nodes(X, self.columns.role)
 
     def noise_at(self, X: Shaped[Tensor, "*b d"]) -> Shaped[Tensor, "*b"]:
         """Noise variance of the next observation, where the target is f at one node; else none."""

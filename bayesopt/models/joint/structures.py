@@ -56,8 +56,32 @@ _INACCURACY = Learnt(-2.0, 2.0, -12.0, 4.0)
 _ENVIRONMENT = Learnt(math.log(0.35), 1.0, math.log(0.01), math.log(100.0))
 
 
+class _Choices(Plain):
+    """Role columns with one of `size` choices, each with a noise of its own."""
+
+    size: int
+
+    @property
+    def n_noises(self) -> int:  # type: ignore[override]
+        """Each has its own."""
+        return self.size
+
+    @property
+    def values(self) -> tuple[float, ...]:  # type: ignore[override]
+        """Of all of them."""
+        return tuple(i / max(self.size - 1, 1) for i in range(self.size))
+
+    def index(self, r: Tensor) -> Tensor:
+        """The choice."""
+        return torch.round(r[..., 0] * max(self.size - 1, 1)).long()
+
+    def group(self, r: Tensor) -> Tensor:
+        """The choice."""
+        return self.index(r)
+
+
 @dataclass(frozen=True)
-class Sources(Plain):
+class Sources(_Choices):
     """Sources of information with independent biases.
 
     Parameters
@@ -87,24 +111,6 @@ class Sources(Plain):
     def n_terms(self) -> int:
         """The truth and every bias."""
         return 1 + len(self._sets)
-
-    @property
-    def n_noises(self) -> int:  # type: ignore[override]
-        """Each has its own."""
-        return self.size
-
-    @property
-    def values(self) -> tuple[float, ...]:  # type: ignore[override]
-        """Of all of them."""
-        return tuple(i / max(self.size - 1, 1) for i in range(self.size))
-
-    def index(self, r: Tensor) -> Tensor:
-        """The source."""
-        return torch.round(r[..., 0] * max(self.size - 1, 1)).long()
-
-    def group(self, r: Tensor) -> Tensor:
-        """The source."""
-        return self.index(r)
 
     def factors(self, h: Tensor, r1: Tensor, r2: Tensor) -> list[Tensor]:
         """1, and 1 where both have the bias."""
@@ -216,7 +222,7 @@ class Accuracy(Plain):
 
 
 @dataclass(frozen=True)
-class Tasks(Plain):
+class Tasks(_Choices):
     """Tasks with any correlations.
 
     Parameters
@@ -251,24 +257,6 @@ class Tasks(Plain):
     @property
     def _n_shifts(self) -> int:
         return 0 if self.sought is None else (self.size - 1) * self.n_shifted
-
-    @property
-    def n_noises(self) -> int:  # type: ignore[override]
-        """Each has its own."""
-        return self.size
-
-    @property
-    def values(self) -> tuple[float, ...]:  # type: ignore[override]
-        """Of all of them."""
-        return tuple(i / max(self.size - 1, 1) for i in range(self.size))
-
-    def index(self, r: Tensor) -> Tensor:
-        """The task."""
-        return torch.round(r[..., 0] * max(self.size - 1, 1)).long()
-
-    def group(self, r: Tensor) -> Tensor:
-        """The task."""
-        return self.index(r)
 
     def covariance(self, h: Tensor) -> Tensor:
         """D C D (*b, size, size) from h (*b, p)."""
