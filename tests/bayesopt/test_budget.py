@@ -78,7 +78,7 @@ def test_learnt_costs_are_those_told_else_what_is_expected():
     account = cost.account(1e4, told + silent)
     assert account.spent == pytest.approx(sum(7.0 * t.params["x"] for t in told) + 70.0, rel=0.05)
     assert 35.0 < account.held < 60.0
-    again = expected_cost(Cost.of("learn", SPACE), SPACE, told, start=cost.theta)
+    again = expected_cost(Cost.of("learn", SPACE), SPACE, told)
     assert again.prices.upper({"x": 5.0}) == pytest.approx(account.held, rel=0.1)
 
 
