@@ -112,6 +112,7 @@ def fitted_with_roles(
         rng,
         _last_fit(trials),
         with_roles=(space, sought),
+        truncate=truncate,
         each_task=each_task,
     )
     reports = region.at_target

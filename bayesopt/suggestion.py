@@ -22,6 +22,7 @@ from bayesopt.data import Noise, complete
 from bayesopt.design import SpaceExhausted, Taken, start, uniform
 from bayesopt.first_roles import in_roles
 from bayesopt.fitted import fitted, fitted_with_roles
+from bayesopt.models.joint.process import TargetProcess
 from bayesopt.models.outcomes import Theta
 from bayesopt.parameter import Array
 from bayesopt.region import Region
@@ -242,7 +243,7 @@ def _is_turn_to_exploit(found: Composition, n_ended: int, pending: Tensor) -> bo
     every = found.policy.search.exploit_every
     if every is None or callable(found.policy.acquisition) or len(found.seen.objectives) > 1:
         return False
-    if found.counting is not None:
+    if found.counting is not None and isinstance(found.models.objectives[0], TargetProcess):
         every = max(every - _SOONER_WITH_HISTORY, 1)
     if found.seen.constraints:
         every *= _RARER_UNDER_CONSTRAINTS
