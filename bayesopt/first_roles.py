@@ -14,19 +14,28 @@ v       a coordinate of a role column, as the space-filling design has it
     environment   at the node of the law that v stands for
 """
 
+from collections import Counter
+from collections.abc import Sequence
+
 import numpy as np
 
 from bayesopt.parameter import Array, Categorical
 from bayesopt.region import Region
 from bayesopt.settings import Settings
 from bayesopt.target import Target, target_of
+from bayesopt.trial import Trial, TrialState
 
 _LEAST_APART = 4  # evaluations, from one at the target to the next
 _DEAR = 2.0  # times what the others cost
 
 
-def in_roles(X: Array, region: Region, settings: Settings, number: int) -> Array:
-    """Points with the role columns that suit the trial of this number, where they may be so."""
+def in_roles(
+    X: Array, region: Region, settings: Settings, number: int, trials: Sequence[Trial] = ()
+) -> Array:
+    """Points with the role columns that suit the trial of this number, where they may be so.
+
+    A source or task whose evaluations in `trials` have only failed, twice or more, has no turn.
+    """
     space = settings.space
     columns = list(space.role_columns)
     sought = target_of(space, settings.environment)
@@ -34,7 +43,7 @@ def in_roles(X: Array, region: Region, settings: Settings, number: int) -> Array
     if space.role == "environment":
         moved[:, columns] = _by_law(X[:, columns[0]], sought)
     else:
-        moved[:, columns[0]] = _by_turns(X[:, columns[0]], settings, sought, number)
+        moved[:, columns[0]] = _by_turns(X[:, columns[0]], settings, sought, number, trials)
     allowed: Array = moved[region.holds(moved)]
     return allowed if len(allowed) > 0 else X
 
@@ -47,13 +56,16 @@ def _by_law(v: Array, sought: Target) -> Array:
     return nodes
 
 
-def _by_turns(v: Array, settings: Settings, sought: Target, number: int) -> Array:
+def _by_turns(
+    v: Array, settings: Settings, sought: Target, number: int, trials: Sequence[Trial]
+) -> Array:
     """Coordinates (k,) of one role column."""
     space = settings.space
     parameter = space[space.names[space.role_columns[0]]]
     if not sought.is_one:
         assert isinstance(parameter, Categorical)
-        return np.full_like(v, parameter.unit_of(np.array(number % parameter.size)))
+        some = _that_succeed(parameter, space.names[space.role_columns[0]], trials)
+        return np.full_like(v, some[number % len(some)])
     target = float(sought.nodes)
     every = max(_LEAST_APART, settings.n_initial // 2)
     if _is_dear(settings, target):
@@ -62,12 +74,21 @@ def _by_turns(v: Array, settings: Settings, sought: Target, number: int) -> Arra
     elif number % every == 0:
         return np.full_like(v, target)
     if isinstance(parameter, Categorical):
-        units = parameter.unit_of(np.arange(parameter.size))
+        units = _that_succeed(parameter, space.names[space.role_columns[0]], trials)
         others = units[units != target]
         turn = number - 1 - number // every  # of those that are not at the target
-        return np.full_like(v, others[turn % len(others)]) if len(others) > 0 else v
+        return np.full_like(v, others[turn % len(others)] if len(others) > 0 else target)
     far = 0.0 if target >= 0.5 else 1.0
     return parameter.snap(target + (far - target) * (1.0 - v**3))
+
+
+def _that_succeed(parameter: Categorical, name: str, trials: Sequence[Trial]) -> Array:
+    """Coordinates (k,) of the values that have not failed alone; of all where each has."""
+    failed = Counter(t.params[name] for t in trials if t.state is TrialState.FAILED)
+    succeeded = {t.params[name] for t in trials if t.state is TrialState.COMPLETE}
+    hopeful = [value in succeeded or failed[value] < _IN_VAIN for value in parameter.choices]
+    units = parameter.unit_of(np.arange(parameter.size))
+    return units[np.array(hopeful)] if any(hopeful) else units
 
 
 def _is_dear(settings: Settings, target: float) -> bool:

@@ -150,7 +150,7 @@ def _one(settings: Settings, trials: Sequence[Trial], number: int, region: Regio
         known = _points(settings.space, trials, *TrialState).numpy()
         X = start(region, known, seed, number)
         if settings.space.role is not None:
-            X = in_roles(X, region, settings, number)
+            X = in_roles(X, region, settings, number, trials)
         X = Spending.of(settings, trials).payable(X, region, rng)
         return Suggestion(taken.first_free(X, rng), "initial")
     with torch.random.fork_rng(devices=[]):  # for acquisitions that draw samples of their own
