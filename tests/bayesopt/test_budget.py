@@ -213,6 +213,17 @@ def test_points_chosen_together_are_paid_together(monkeypatch, batch):
     assert [t.params["x"] for t in study.ask(6)] == [2.0, 2.1, 2.2]
 
 
+def test_learnt_costs_of_points_chosen_together_are_held(monkeypatch):
+    monkeypatch.setattr(
+        "bayesopt.composition.maximize_jointly",
+        lambda model, data, q, *args, **kwargs: np.linspace(0.1, 0.9, q)[:, None],
+    )
+    policy = bo.Policy(batch="joint", acquisition="ei")
+    study = bo.Study(SPACE, cost="learn", cost_budget=5.5, policy=policy, n_initial=2, seed=0)
+    study.add([{"x": x} for x in (2.0, 5.0, 8.0)], [Evaluation(x, cost=1.0) for x in (3, 1, 2)])
+    assert len(study.ask(4)) == 2
+
+
 def test_a_cost_that_is_none_ends_the_search_with_its_point(drawn):
     study = asking(10.0, cost=lambda x: -x)
     with pytest.raises(ValueError, match=r"`cost` at \{'x': .*must be positive"):
