@@ -7,6 +7,7 @@ from importlib import import_module
 
 _ROOM_OF = {
     "AllEvaluationsFailed": "execution.objective",
+    "BudgetSpent": "budget",
     "CVaR": "environment",
     "Categorical": "parameter",
     "Environment": "environment",

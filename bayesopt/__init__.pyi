@@ -1,3 +1,4 @@
+from bayesopt.budget import BudgetSpent as BudgetSpent
 from bayesopt.constraints import Simplex as Simplex
 from bayesopt.design import SpaceExhausted as SpaceExhausted
 from bayesopt.environment import CVaR as CVaR

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any, overload
 
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from bayesopt.arguments import whole_number
 from bayesopt.budget import BudgetSpent, CostBudget
@@ -16,7 +16,6 @@ from bayesopt.data import Noise
 from bayesopt.design import SpaceExhausted
 from bayesopt.environment import Environment
 from bayesopt.execution.objective import Failure
-from bayesopt.given_results import given_results
 from bayesopt.ledger import Ledger
 from bayesopt.outcome_constraints import OutcomeConstraints
 from bayesopt.policy import Policy
@@ -30,8 +29,6 @@ from bayesopt.trial import Evaluation, NotFinite, Trial, TrialState, as_seen, co
 from bayesopt.trial_rules import Claim
 
 Point = Mapping[str, Any] | Sequence[Any] | NDArray[Any]
-Gradients = ArrayLike | Sequence[Mapping[str, float] | None]
-ByName = Mapping[str, ArrayLike] | Sequence[Mapping[str, Any] | None]
 _PATIENCE_WITH_READING = 15.0  # seconds
 _LONGEST_REASON = 10_000  # characters; some exceptions show whole arrays
 _LONGEST_TRACEBACK = 100_000
@@ -341,69 +338,6 @@ class AskTell:
         evaluation = fields.get("evaluation")
         said = fields.get("reason") if evaluation is None else evaluation.value
         _log.info("Trial %d %s: %s", number, state, said, extra={"trial": number, "result": result})
-
-    def add(
-        self,
-        X: Sequence[Point] | NDArray[Any],
-        y: ArrayLike | Sequence[Evaluation],
-        sd: ArrayLike | None = None,
-        *,
-        gradient: Gradients | None = None,
-        gradient_sd: Gradients | float | None = None,
-        constraints: ByName | None = None,
-        constraint_sd: ByName | None = None,
-        once: bool = False,
-    ) -> None:
-        """Add results from elsewhere; NaN and infinite values become failed trials.
-
-        They may violate constraints: the model learns from them, but none of them is recommended.
-
-        Parameters
-        ----------
-        X
-            (n, d) array or a list of dicts.
-        y
-            (n,) values in the user's units, (n, m) for m objectives; or n Evaluations, which bring
-            all that follows themselves.
-        sd
-            Standard errors, a scalar or of the shape of y; None or NaN where one is not known.
-        gradient
-            (n, d) array of partial derivatives, or a list of dicts (see `bayesopt.Evaluation`);
-            NaN where there is none.
-        gradient_sd
-            Their standard errors, one for all or likewise.
-        constraints
-            Values of the `outcome_constraints`: (n,) by their names, or a list of dicts. One that
-            is NaN or None makes a failed trial.
-        constraint_sd
-            Their standard errors, likewise, or a scalar by name; NaN or None: not known.
-        once
-            Only those that the study does not hold already, so that a script can be run again.
-
-        Raises
-        ------
-        ValueError, TypeError
-            If shapes differ, a constraint is missing or a point is not in the space; then nothing
-            is added.
-        StorageError
-            If they cannot be saved; then nothing is added.
-        """
-        points = self._checked(X)
-        ended = given_results(
-            len(points),
-            y,
-            sd,
-            gradient,
-            gradient_sd,
-            n_values=self._settings.n_values,
-            constraints=constraints,
-            constraint_sd=constraint_sd,
-        )
-        for fields in ended:
-            if "evaluation" in fields:
-                fields["evaluation"] = self._checked_evaluation(fields["evaluation"])
-        with self._lock:
-            self._ledger.add(points, ended, once)
 
     def _checked(self, points: Sequence[Point] | NDArray[Any]) -> list[Params]:
         if isinstance(points, Mapping):

@@ -1,18 +1,88 @@
-"""What a study takes from elsewhere, and what others can read: tables, files, earlier studies."""
+"""What a study takes from elsewhere: results, files, earlier studies; and what others can read."""
 
+from collections.abc import Mapping, Sequence
 from os import PathLike
 from typing import Any
 
-from bayesopt.ask_tell import AskTell
+from numpy.typing import ArrayLike, NDArray
+
+from bayesopt.ask_tell import AskTell, Point
 from bayesopt.csv_results import read_csv
 from bayesopt.earlier_study import results_for
+from bayesopt.given_results import given_results
 from bayesopt.study_file import write_study
 from bayesopt.trial import Evaluation, TrialState
 from bayesopt.trial_table import to_dataframe
 
+Gradients = ArrayLike | Sequence[Mapping[str, float] | None]
+ByName = Mapping[str, ArrayLike] | Sequence[Mapping[str, Any] | None]
+
 
 class DataExchange(AskTell):
     """A study that brings in results of others, and writes its own."""
+
+    def add(
+        self,
+        X: Sequence[Point] | NDArray[Any],
+        y: ArrayLike | Sequence[Evaluation],
+        sd: ArrayLike | None = None,
+        *,
+        gradient: Gradients | None = None,
+        gradient_sd: Gradients | float | None = None,
+        constraints: ByName | None = None,
+        constraint_sd: ByName | None = None,
+        once: bool = False,
+    ) -> None:
+        """Add results from elsewhere; NaN and infinite values become failed trials.
+
+        They may violate constraints: the model learns from them, but none of them is recommended.
+
+        Parameters
+        ----------
+        X
+            (n, d) array or a list of dicts.
+        y
+            (n,) values in the user's units, (n, m) for m objectives; or n Evaluations, which bring
+            all that follows themselves.
+        sd
+            Standard errors, a scalar or of the shape of y; None or NaN where one is not known.
+        gradient
+            (n, d) array of partial derivatives, or a list of dicts (see `bayesopt.Evaluation`);
+            NaN where there is none.
+        gradient_sd
+            Their standard errors, one for all or likewise.
+        constraints
+            Values of the `outcome_constraints`: (n,) by their names, or a list of dicts. One that
+            is NaN or None makes a failed trial.
+        constraint_sd
+            Their standard errors, likewise, or a scalar by name; NaN or None: not known.
+        once
+            Only those that the study does not hold already, so that a script can be run again.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If shapes differ, a constraint is missing or a point is not in the space; then nothing
+            is added.
+        StorageError
+            If they cannot be saved; then nothing is added.
+        """
+        points = self._checked(X)
+        ended = given_results(
+            len(points),
+            y,
+            sd,
+            gradient,
+            gradient_sd,
+            n_values=self._settings.n_values,
+            constraints=constraints,
+            constraint_sd=constraint_sd,
+        )
+        for fields in ended:
+            if "evaluation" in fields:
+                fields["evaluation"] = self._checked_evaluation(fields["evaluation"])
+        with self._lock:
+            self._ledger.add(points, ended, once)
 
     def to_dataframe(self) -> Any:
         """A pandas DataFrame, one row for each trial, indexed by its number.

@@ -18,7 +18,7 @@ from bayesopt.acquisition.per_cost import LogCost
 from bayesopt.budget import Account, KnownPrices, Prices
 from bayesopt.cost import Cost
 from bayesopt.known_log_cost import KnownLogCost
-from bayesopt.models.log_cost import LearntCost, Theta, learn_cost
+from bayesopt.models.log_cost import LearntCost, learn_cost
 from bayesopt.parameter import Array
 from bayesopt.region import Region
 from bayesopt.space import Space
@@ -74,15 +74,12 @@ class ExpectedCost:
         For the account of a budget.
     known
         Whether costs are known.
-    theta
-        Where the next fit may start; None where nothing was fitted.
     """
 
     log_cost: LogCost
     log_upper: LogCost
     prices: Prices
     known: bool
-    theta: Theta | None = None
 
     def account(self, budget: float, trials: Sequence[Trial]) -> Account:
         """What is spent, held and left of a budget."""
@@ -106,21 +103,17 @@ class ExpectedCost:
         return X[0], _exp(-float(v[0]))
 
 
-def expected_cost(
-    cost: Cost, space: Space, trials: Sequence[Trial], start: Theta | None = None
-) -> ExpectedCost:
+def expected_cost(cost: Cost, space: Space, trials: Sequence[Trial]) -> ExpectedCost:
     """What is known of costs, or learnt of them from the trials.
 
     Parameters
     ----------
     cost, space, trials
         What the user says of costs, the parameters, and what is known.
-    start
-        `theta` of an earlier call for this study.
     """
     if not cost.is_learnt:
         log_cost = KnownLogCost(cost, space)
         return ExpectedCost(log_cost, log_cost, KnownPrices(cost), known=True)
-    learnt, theta = learn_cost(space, trials, start)
+    learnt, _ = learn_cost(space, trials)
     prices = LearntPrices(learnt, space)
-    return ExpectedCost(learnt.log_mean, learnt.log_upper, prices, known=False, theta=theta)
+    return ExpectedCost(learnt.log_mean, learnt.log_upper, prices, known=False)

@@ -10,7 +10,7 @@ y_i, m_i, s_i   observation i, and its mean and standard deviation predicted fro
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
@@ -234,7 +234,7 @@ def _of_outcome(
     assert not isinstance(model, TargetProcess | PointProcess)
     alone = space.role is not None and not isinstance(model, JointGaussianProcess)
     if alone:  # a task that is not learnt from others (see `models.joint.transfer`)
-        data = _of_target_only(data, space)
+        data = replace(_of_target_only(data, space), Y=model.Y)  # poor ones as it counts them
     exact = bool((data.Yvar == 0).all())
     noise = model.new_noise if data.noise_is_inferred else data.Yvar.median()
     sd = np.array([float(noise.sqrt())])

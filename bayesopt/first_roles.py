@@ -21,8 +21,8 @@ from bayesopt.region import Region
 from bayesopt.settings import Settings
 from bayesopt.target import Target, target_of
 
-_LEAST_APART = 4
-_DEAR = 2.0
+_LEAST_APART = 4  # evaluations, from one at the target to the next
+_DEAR = 2.0  # times what the others cost
 
 
 def in_roles(X: Array, region: Region, settings: Settings, number: int) -> Array:

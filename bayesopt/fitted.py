@@ -14,11 +14,11 @@ from bayesopt.observations import observations
 from bayesopt.region import Region
 from bayesopt.settings import Settings
 from bayesopt.spending import Spending
-from bayesopt.target import Target, target_of
+from bayesopt.target import Target, seeks_one_task, target_of
 from bayesopt.target_search import TargetSearch
 from bayesopt.trial import Trial
 
-_LATER_IN_TASKS = 4.0
+_LATER_IN_TASKS = 4.0  # times as far out, see `_of_roles`
 
 
 def fitted(
@@ -112,6 +112,7 @@ def fitted_with_roles(
         rng,
         _last_fit(trials),
         with_roles=(space, sought),
+        truncate=truncate,
         each_task=each_task,
     )
     reports = region.at_target
@@ -124,7 +125,7 @@ def fitted_with_roles(
         reports,
         of_trials.moved(X, at_target),
         models.target,
-        counting=at_target if space.role == "task" and sought.is_one else None,
+        counting=at_target if seeks_one_task(space) else None,
     )
     spending = Spending.of(settings, trials)
     return TargetSearch(target, models, seen, region, sought, spending), theta

@@ -14,6 +14,7 @@ from bayesopt.composition import Composition
 from bayesopt.data import Dataset, complete
 from bayesopt.explanation import Explanation, explain
 from bayesopt.fitted import fitted, fitted_with_roles
+from bayesopt.in_words import described
 from bayesopt.models.outcomes import OutcomeModels
 from bayesopt.observations import Observations, observations
 from bayesopt.parameter import Array
@@ -22,7 +23,7 @@ from bayesopt.recommend import Recommendation, Rule, recommend
 from bayesopt.region import Region
 from bayesopt.settings import Settings
 from bayesopt.space import Params
-from bayesopt.target import target_of
+from bayesopt.target import is_evaluated_elsewhere, target_of
 from bayesopt.torch_settings import own_torch_settings
 from bayesopt.trial import Trial, TrialState
 
@@ -61,7 +62,7 @@ class Insight:
             )
         if rule == "auto":
             rule = self._automatic_rule()
-        if rule == "best_observed" and self._seeks_elsewhere:
+        if rule == "best_observed" and is_evaluated_elsewhere(self.settings.space):
             raise ValueError(
                 "The rule 'best_observed' is for observations of what is sought, but those of a "
                 f"{self.settings.space.role} are of something else; use 'best_mean' or "
@@ -72,14 +73,8 @@ class Insight:
             best = recommend(found, complete(self.trials), rule, self.settings.seed)
         return replace(best, params=self.settings.space.reported(best.params))
 
-    @property
-    def _seeks_elsewhere(self) -> bool:
-        """Whether evaluations are also made of something else than what is sought."""
-        space = self.settings.space
-        return space.role is not None and not (space.role == "task" and target_of(space).is_one)
-
     def _automatic_rule(self) -> Rule:
-        if self._seeks_elsewhere:
+        if is_evaluated_elsewhere(self.settings.space):
             return "best_mean"
         done = complete(self.trials)
         X = self.settings.space.to_units([trial.params for trial in done])
@@ -192,23 +187,7 @@ class Insight:
             settings.noise,
             settings.outcome_constraints,
         )
-        return ", ".join(self._described(seen))
-
-    def _described(self, seen: Observations) -> tuple[str, str]:
-        varies = self.settings.noise_varies
-        policy = self.settings.policy.where_noise(varies)
-        sought = self._sought_in_words() if self._seeks_elsewhere else None
-        model, acquisition = policy.described(seen, sought, not self.settings.cost.is_constant)
-        if varies and policy.acquisition != "random":
-            model += ", heteroscedastic noise"
-        return model, acquisition
-
-    def _sought_in_words(self) -> str:
-        environment, role = self.settings.environment, self.settings.space.role
-        if environment is not None:
-            level = environment.level
-            return f"the {'mean' if level is None else f'CVaR({level:g})'} over the environment"
-        return "the mean of all tasks" if role == "task" else f"the target {role}"
+        return ", ".join(described(settings, seen))
 
     def explain(self) -> Explanation:
         """What the models have learnt."""
@@ -220,7 +199,7 @@ class Insight:
                 self.settings.outcome_constraints.names,
                 self.settings.space,
                 list(self.trials),
-                self._described(seen),
+                described(self.settings, seen),
             )
 
     def _observed(self, truncate: float | None) -> tuple[Observations, OutcomeModels]:

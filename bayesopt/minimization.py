@@ -58,18 +58,22 @@ def minimize(
     fun
         Called with the parameters as keywords, or with one vector when `space` is a list of
         bounds. Returns a number, ``(mean, sd)`` with the standard error of the mean, or an
-        Evaluation, which may bring partial derivatives and brings the outcomes that are
-        constrained; for several objectives a sequence with a number for each, or an Evaluation.
+        Evaluation, which may bring partial derivatives, its cost and a trace of cheaper fidelities,
+        and brings the outcomes that are constrained; for several objectives a sequence with a
+        number for each, or an Evaluation.
         An exception, NaN or an unusable result is recorded as a failed trial.
     space
-        A Space, a list of (low, high) pairs, or `scipy.optimize.Bounds`.
+        A Space, a list of (low, high) pairs, or `scipy.optimize.Bounds`. A parameter of a Space may
+        have a role: cheap approximations, random conditions or related tasks (see
+        `bayesopt.Float`, `bayesopt.Categorical`).
     n_evals
         Number of evaluations in all: failed ones, those in `y0` and those that the storage holds
         already included. None: as many as the `cost_budget` allows.
     noise
         "auto": inferred, the same everywhere; "heteroscedastic": inferred, another one from place
-        to place; False: deterministic, no point is tried twice; a number: the known standard
-        deviation of one value.
+        to place, and points are repeated where that is worth most (without gradients, roles and
+        drawn hyperparameters); False: the function is deterministic and no point is tried twice; a
+        number: the known standard deviation of one value, in its own units.
     constraints
         On the parameters: `scipy.optimize.LinearConstraint`, `NonlinearConstraint`,
         `bayesopt.Simplex` or a list of them; every point that is tried satisfies them (see
@@ -89,10 +93,14 @@ def minimize(
         `bayesopt.Environment`, in their worst cases.
     cost
         What an evaluation costs: a number; a dict by the values of the parameter that has a role; a
-        function, called as `fun` is; or "learn", from ``Evaluation(value, cost=...)``. None: each
-        costs 1.
+        cheap function, called as the objective is; or "learn", from what evaluations bring,
+        ``Evaluation(value, cost=...)``. None: each costs 1. Where costs differ, points are chosen
+        by what they show per unit cost.
     cost_budget
-        What all evaluations may cost together: the search ends before more is spent.
+        What all evaluations may cost together: failed, running and added ones count. The search
+        ends when what is left does not pay for the cheapest evaluation, or not for the target of a
+        fidelity or a source that has not been asked for long. The sum of known costs never exceeds
+        it; costs that are learnt are foreseen by their 95 % quantile. None: there is no limit.
     policy
         How points are chosen (see `bayesopt.Policy`).
     n_initial

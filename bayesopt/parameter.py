@@ -233,7 +233,7 @@ class Categorical(WithRole):
     target
         The source, or the task, for which the best point is sought. With it no other task is ever
         asked for: the others bring earlier results. Tasks without it: the best point for their
-        sum is sought.
+        mean is sought.
 
     Raises
     ------

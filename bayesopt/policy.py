@@ -3,13 +3,11 @@
 A policy only says what is to be used; `suggestion` uses it. No formula lives here.
 """
 
-import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Literal, get_args
 
-import torch
 from botorch.acquisition import AcquisitionFunction
 from botorch.models.model import Model
 from torch import Tensor
@@ -35,7 +33,7 @@ from bayesopt.models.derivatives.process import DerivativeGaussianProcess
 from bayesopt.models.gaussian_process import GaussianProcess, KernelName
 from bayesopt.models.joint.supported import check_process
 from bayesopt.models.surrogate import HyperparametersName
-from bayesopt.observations import Observations
+from bayesopt.own_acquisition import built_by_user, check_builder
 from bayesopt.region import Region
 from bayesopt.roles import WITH_ARTICLE, Role
 from bayesopt.space import Space
@@ -96,31 +94,6 @@ _AUTO_WHERE_NOISE_VARIES: AcquisitionName = "noisy_ei"
 _JOINT = ("auto", *get_args(JointName))
 _OF_SEVERAL = ("auto", "nehvi", "random")
 _OF_ROLES = ("auto", "kg", "ei", "random")
-_SPOKEN_OF_ROLES = {
-    "auto": "log knowledge gradient of {}",
-    "kg": "log knowledge gradient of {}",
-    "ei": "log expected improvement of {}, then what an evaluation tells of it",
-}
-_SPOKEN = {
-    "ei": "log expected improvement",
-    "augmented": "log expected improvement (augmented for noise)",
-    "noisy_ei": "log noisy expected improvement (decision-theoretic)",
-    "kgcp": "log knowledge gradient for the evaluated points",
-    "nei": "log noisy expected improvement (Letham)",
-    "kg": "log knowledge gradient",
-    "d-kg": "log knowledge gradient that counts on the next gradient",
-    "es": "log entropy search",
-    "pes": "log predictive entropy search",
-    "mes": "log max-value entropy search",
-    "jes": "log joint entropy search",
-    "lookahead": "log gain of two evaluations",
-    "ei_posterior_mean": "log expected improvement on the best posterior mean",
-    "ei_next_mean": "log expected improvement of the next posterior mean",
-    "ei_next_observation": "log expected improvement of the next observation",
-    "nehvi": "log noisy expected hypervolume improvement",
-    "random": "random search",
-    "own": "own acquisition",
-}
 
 
 @dataclass(frozen=True)
@@ -198,7 +171,20 @@ class Policy:
         - "auto": "ei". None of the other expected improvements beats it at any noise; "kg" did
           on both noisy problems where they met, in ten times the time (`docs/benchmarks`). Where
           the noise varies "noisy_ei", which knows what it is at a candidate and when to repeat a
-          point. With several objectives "nehvi".
+          point. With several objectives "nehvi". Where parameters have a role "kg".
+
+        Where a parameter has a role "auto", "kg", "ei", "random" and callables are left, and what
+        is sought takes the place of the function: it at the target, or its mean or its bad cases.
+
+        - "kg", "auto": what the best posterior mean of that will gain, exactly (Frazier 2018,
+          Sections 5.4 and 5.5); where evaluations bring a `trace`, from all of it (Wu et al. 2019).
+        - "ei": in two steps, the design by expected improvement, then the value of the role by what
+          an evaluation there tells of it (Lam et al. 2015; Williams et al. 2000).
+        - A task with a target is evaluated alone: "ei", "kg" and "auto" are as without roles.
+
+        A fidelity or a source is also asked at its target, when others have cost as much or ten of
+        them were asked. Where costs differ every acquisition is per unit cost; "random" is not, nor
+        are points that are chosen together ("joint").
 
         Under outcome constraints each of them is that over feasible points, times the probability
         of feasibility; "nei" and "nehvi" know what the constraints may be at the same points.
@@ -239,7 +225,7 @@ class Policy:
             check_name("model", self.model, _KNOWN_MODELS, "or a bayesopt.GaussianProcess(...)")
         check_name("hyperparameters", self.hyperparameters, get_args(HyperparametersName))
         if callable(self.acquisition):
-            _check_builder(self.acquisition)
+            check_builder(self.acquisition)
         else:
             known = get_args(AcquisitionName)
             check_name("acquisition", self.acquisition, known, "or a callable of your own")
@@ -285,41 +271,6 @@ class Policy:
             what = "several objectives" if several else "outcome constraints"
             raise ValueError(f"batch='joint' does not support {what}; use batch='constant_liar'.")
 
-    def where_noise(self, varies: bool) -> "Policy":
-        """This policy with "auto" resolved where the noise varies."""
-        if not (varies and self.acquisition == "auto"):
-            return self
-        return replace(self, acquisition=_AUTO_WHERE_NOISE_VARIES)
-
-    def _check_takes_role(self, role: Role, several: bool) -> None:
-        if several:
-            raise ValueError(
-                f"Several objectives are not supported where a parameter is {WITH_ARTICLE[role]}: "
-                "leave its role out, or give one `direction`."
-            )
-        if not callable(self.acquisition) and self.acquisition not in _OF_ROLES:
-            raise ValueError(
-                f"Where a parameter is {WITH_ARTICLE[role]}, acquisition is one of "
-                f"{', '.join(map(repr, _OF_ROLES))} or a callable of your own, not "
-                f"{self.acquisition!r}."
-            )
-        if self.batch == "joint":
-            raise ValueError(
-                f"batch='joint' does not support a parameter that is {WITH_ARTICLE[role]}; use "
-                "batch='constant_liar'."
-            )
-        learnt = {"matern": "nu", "power_exponential": "power"}.get(self.process.kernel)
-        if learnt is not None and self.process.shape is None:
-            raise ValueError(
-                f"Where a parameter is {WITH_ARTICLE[role]}, the shape of a kernel is not learnt: "
-                f"set `{learnt}` of {self.process.kernel!r}."
-            )
-        if self.hyperparameters == "slice":
-            raise ValueError(
-                f"hyperparameters='slice' does not support a parameter that is "
-                f"{WITH_ARTICLE[role]}; use 'map' or 'mle'."
-            )
-
     def check_takes_varying_noise(self, role: Role | None = None) -> None:
         """Raise ValueError where this policy cannot search under noise that varies."""
         if role is not None:
@@ -337,33 +288,6 @@ class Policy:
                 f"acquisition={self.acquisition!r} does not support noise='heteroscedastic'; use "
                 "'ei', 'noisy_ei', 'kgcp', 'kg' or 'nei'."
             )
-
-    @property
-    def process(self) -> GaussianProcess:
-        """What the model is, with names resolved."""
-        if isinstance(self.model, GaussianProcess):
-            return self.model
-        return GaussianProcess() if self.model == "auto" else GaussianProcess(self.model)
-
-    @property
-    def needs_region(self) -> bool:
-        """Whether the acquisition looks for other points than the candidate, and is told where."""
-        return self.acquisition in _IN_A_REGION
-
-    def builder(self, region: Region) -> Builder:
-        """What makes the acquisition in a region, with "auto" resolved; not for "random"."""
-        if callable(self.acquisition):
-            return partial(_built_by_user, self.acquisition)
-        if self.needs_region:
-            return partial(_IN_A_REGION[self.acquisition], region=region)
-        return _BUILDERS[_AUTO if self.acquisition == "auto" else self.acquisition]
-
-    def samples_outcomes(self, pending: bool, constrained: bool) -> bool:
-        """Whether improvement is averaged over what the outcomes may be at points that are running,
-        or measured with noise, and not measured from one value."""
-        if self.acquisition == "nei":
-            return constrained
-        return self.acquisition in ("auto", "ei") and pending and self.batch != "constant_liar"
 
     def check_takes_derivatives(self, role: Role | None = None) -> None:
         """Raise ValueError where the model cannot learn from partial derivatives."""
@@ -384,78 +308,58 @@ class Policy:
                 "the gradient out."
             )
 
-    def described(
-        self, seen: Observations, sought: str | None = None, per_cost: bool = False
-    ) -> tuple[str, str]:
-        """Models and acquisition in words, with "auto" resolved for these observations.
+    def _check_takes_role(self, role: Role, several: bool) -> None:
+        if several:
+            raise ValueError(
+                f"Several objectives are not supported where a parameter is {WITH_ARTICLE[role]}: "
+                "leave its role out, or give one `direction`."
+            )
+        if not callable(self.acquisition) and self.acquisition not in _OF_ROLES:
+            raise ValueError(
+                f"Where a parameter is {WITH_ARTICLE[role]}, acquisition is one of "
+                f"{', '.join(map(repr, _OF_ROLES))} or a callable of your own, not "
+                f"{self.acquisition!r}."
+            )
+        if self.batch == "joint":
+            raise ValueError(
+                f"batch='joint' does not support a parameter that is {WITH_ARTICLE[role]}; use "
+                "batch='constant_liar'."
+            )
+        if self.hyperparameters == "slice":
+            raise ValueError(
+                f"hyperparameters='slice' does not support a parameter that is "
+                f"{WITH_ARTICLE[role]}; use 'map' or 'mle'."
+            )
 
-        Parameters
-        ----------
-        seen
-            All observations.
-        sought
-            What is sought where evaluations may be of something else, as parameters have a role.
-        per_cost
-            Whether costs differ.
-        """
-        if self.acquisition == "random":
-            return "no model", _SPOKEN["random"]
-        how = {
-            "map": "maximum a posteriori",
-            "mle": "maximum likelihood",
-            "slice": "slice sampling",
-        }
-        name = "own" if callable(self.acquisition) else str(self.acquisition)
-        if len(seen.objectives) > 1:
-            name = "nehvi"
-        elif name in ("auto", "ei"):
-            exact = bool((seen.objectives[0].Yvar == 0).all())
-            name = "ei" if exact else "augmented"
-        elif name == "kg" and seen.objectives[0].dY is not None:
-            name = "d-kg"
-        spoken = _SPOKEN[name]
-        if sought is not None and not callable(self.acquisition):
-            spoken = _SPOKEN_OF_ROLES[self.acquisition].format(sought)
-        if per_cost:
-            spoken += ", per unit cost"
-        if seen.constraints:
-            spoken += ", times the probability of feasibility"
-        if len(seen.X_failed) > 0:
-            spoken += ", times the probability of success"
-        return f"{self.process}, {how[self.hyperparameters]}", spoken
+    @property
+    def process(self) -> GaussianProcess:
+        """What the model is, with names resolved."""
+        if isinstance(self.model, GaussianProcess):
+            return self.model
+        return GaussianProcess() if self.model == "auto" else GaussianProcess(self.model)
 
+    def where_noise(self, varies: bool) -> "Policy":
+        """This policy with "auto" resolved where the noise varies."""
+        if not (varies and self.acquisition == "auto"):
+            return self
+        return replace(self, acquisition=_AUTO_WHERE_NOISE_VARIES)
 
-def _check_builder(build: Builder) -> None:
-    try:
-        inspect.signature(build).bind(None, None, None)
-    except ValueError:  # some callables written in C do not tell
-        return
-    except TypeError as error:
-        raise TypeError(
-            f"An acquisition of your own is called as (model, data, X_pending), but {error}."
-        ) from None
+    @property
+    def needs_region(self) -> bool:
+        """Whether the acquisition looks for other points than the candidate, and is told where."""
+        return self.acquisition in _IN_A_REGION
 
+    def builder(self, region: Region) -> Builder:
+        """What makes the acquisition in a region, with "auto" resolved; not for "random"."""
+        if callable(self.acquisition):
+            return partial(built_by_user, self.acquisition)
+        if self.needs_region:
+            return partial(_IN_A_REGION[self.acquisition], region=region)
+        return _BUILDERS[_AUTO if self.acquisition == "auto" else self.acquisition]
 
-def _built_by_user(
-    build: Builder, model: Model, data: Dataset, X_pending: Tensor | None
-) -> AcquisitionFunction:
-    acquisition = build(model, data, X_pending)
-    _check_own(acquisition, data.X[:1].unsqueeze(-2))
-    return acquisition
-
-
-def _check_own(acquisition: object, X: Tensor) -> None:
-    """Raise TypeError when what the user's builder returned cannot score X (1, 1, d)."""
-    if not callable(acquisition):
-        raise TypeError(
-            "Your acquisition must return an AcquisitionFunction, which scores candidates "
-            f"(b, 1, d) by a tensor (b,), but it returned {acquisition!r}."
-        )
-    with torch.no_grad():
-        value = acquisition(X)
-    if not isinstance(value, Tensor) or value.shape != (1,):
-        came = tuple(value.shape) if isinstance(value, Tensor) else repr(value)
-        raise TypeError(
-            f"Your acquisition must score candidates (b, 1, d) by a tensor (b,), but for b = 1 it "
-            f"gave {came}."
-        )
+    def samples_outcomes(self, pending: bool, constrained: bool) -> bool:
+        """Whether improvement is averaged over what the outcomes may be at points that are running,
+        or measured with noise, and not measured from one value."""
+        if self.acquisition == "nei":
+            return constrained
+        return self.acquisition in ("auto", "ei") and pending and self.batch != "constant_liar"

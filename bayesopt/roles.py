@@ -3,8 +3,10 @@
 "fidelity"      how exact an evaluation is; the best point is sought at the target
 "source"        which of several models or machines evaluates; sought for the target
 "task"          which of several related problems is evaluated; sought for the target, or, when
-                there is none, for the sum of all
-"environment"   what nobody will control later; sought for its mean or its bad cases
+                there is none, for the mean of all
+"environment"   what nobody will control later; sought for the mean over it or its bad cases
+
+What that is in formulas, and where evaluations are made, says `bayesopt.target`.
 """
 
 import difflib

@@ -44,14 +44,16 @@ class Study(DataExchange):
     Parameters
     ----------
     space
-        A Space, a list of (low, high) pairs, or `scipy.optimize.Bounds`.
+        A Space, a list of (low, high) pairs, or `scipy.optimize.Bounds`. A parameter of a Space may
+        have a role: cheap approximations, random conditions or related tasks (see
+        `bayesopt.Float`, `bayesopt.Categorical`).
     direction
         "minimize" or "maximize"; for several objectives a list with one for each.
     noise
-        "auto": inferred from the data, the same everywhere; "heteroscedastic": inferred, another
-        one from place to place, and points are repeated where that is worth most; False: the
-        function is deterministic and no point is ever tried twice; a number: the known standard
-        deviation of a value, in its own units.
+        "auto": inferred, the same everywhere; "heteroscedastic": inferred, another one from place
+        to place, and points are repeated where that is worth most (without gradients, roles and
+        drawn hyperparameters); False: the function is deterministic and no point is tried twice; a
+        number: the known standard deviation of one value, in its own units.
     constraints
         `scipy.optimize.LinearConstraint`, `NonlinearConstraint`, `bayesopt.Simplex` or a list of
         them, on the parameters in the user's units. Every suggestion satisfies them: linear ones
@@ -65,15 +67,19 @@ class Study(DataExchange):
         For several objectives a value for each: what is worse in one of them counts for nothing.
         None: chosen from what was observed.
     environment
-        Laws of the parameters with ``role="environment"``, ``{"wind": scipy.stats.norm(3, 1)}`` or
-        ``{"fold": {0: 0.5, 1: 0.5}}``: the mean over them is sought. Or a `bayesopt.Environment`,
-        which may ask for the worst cases instead.
+        Laws of the parameters with ``role="environment"``: ``{"wind": scipy.stats.norm(3, 1)}``,
+        ``{"fold": {0: 0.5, 1: 0.5}}``. What is best on average over them is sought, or, with a
+        `bayesopt.Environment`, in their worst cases.
     cost
         What an evaluation costs: a number; a dict by the values of the parameter that has a role; a
-        function, called as the objective is; or "learn", from the costs that evaluations bring.
-        None: each costs 1.
+        cheap function, called as the objective is; or "learn", from what evaluations bring,
+        ``Evaluation(value, cost=...)``. None: each costs 1. Where costs differ, points are chosen
+        by what they show per unit cost.
     cost_budget
-        What all evaluations may cost together.
+        What all evaluations may cost together: failed, running and added ones count. The search
+        ends when what is left does not pay for the cheapest evaluation, or not for the target of a
+        fidelity or a source that has not been asked for long. The sum of known costs never exceeds
+        it; costs that are learnt are foreseen by their 95 % quantile. None: there is no limit.
     policy
         How points are chosen (see `bayesopt.Policy`).
     n_initial

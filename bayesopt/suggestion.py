@@ -1,7 +1,9 @@
 """From what was seen to the next point: fits the policy's models, maximises its acquisition.
 
-Before the models know enough points fill the space; in between the best posterior mean is tried;
-several points at once are chosen one by one, or together where the policy says so.
+Before the models know enough points fill the space; in between the best posterior mean is tried,
+and the target of cheap approximations; several points at once are chosen one by one, or together
+where the policy says so. Where the noise varies a point may be repeated. What a budget does not pay
+for is not chosen.
 
 Asking is a pure function of the settings of the study, the trials and the trial's number.
 No formula lives here.
@@ -21,13 +23,15 @@ from bayesopt.data import Noise, complete
 from bayesopt.design import SpaceExhausted, Taken, start, uniform
 from bayesopt.first_roles import in_roles
 from bayesopt.fitted import fitted, fitted_with_roles
+from bayesopt.models.joint.process import TargetProcess
 from bayesopt.models.outcomes import Theta
 from bayesopt.parameter import Array
 from bayesopt.region import Region
+from bayesopt.repetition import as_evaluated, or_again
 from bayesopt.settings import Settings
 from bayesopt.space import Params, Space
 from bayesopt.spending import Spending
-from bayesopt.target import target_of
+from bayesopt.target import has_approximations, is_evaluated_elsewhere, seeks_one_task
 from bayesopt.target_search import TargetSearch
 from bayesopt.trial import Trial, TrialState
 
@@ -37,8 +41,6 @@ _LEAST_PROMISE = 1e-7  # in standard deviations of the observed scores
 # Where the best mean keeps away from a border that is not known yet, it is asked for in vain.
 _RARER_UNDER_CONSTRAINTS = 2
 _SOONER_WITH_HISTORY = 1  # another task has shown already where to look
-_AS_GOOD = 0.01  # of a logarithm: a repetition may be worth so much less
-_ROUNDING = 1e-12
 _NEGLIGIBLE_NOISE = 1e-6  # in the same unit, squared: repeating a point shows nothing new
 
 
@@ -141,8 +143,8 @@ def _is_modelled(settings: Settings, trials: Sequence[Trial]) -> bool:
 def _one(settings: Settings, trials: Sequence[Trial], number: int, region: Region) -> Suggestion:
     seed = settings.seed
     rng = np.random.default_rng([seed, number])
-    if settings.space.role == "task" and target_of(settings.space).is_one:
-        region = region.at_target  # what is known of other tasks is all there is
+    if seeks_one_task(settings.space):
+        region = region.at_target
     taken = _free(region, trials, settings.noise)
     if settings.policy.acquisition == "random":
         X = Spending.of(settings, trials).payable(uniform(region, rng), region, rng)
@@ -178,7 +180,7 @@ def _by_models(
     rng: np.random.Generator,
 ) -> Suggestion:
     policy, space = settings.policy, settings.space
-    if space.role is not None and region is not region.at_target:
+    if is_evaluated_elsewhere(space):
         return _in_all_roles(settings, trials, region, taken, rng)
     found, theta = fitted(settings, trials, region, policy.search.truncate, rng)
     incumbents = _incumbents(found)
@@ -192,38 +194,15 @@ def _by_models(
         acquisition = spending.affordable(spending.per_cost(acquisition))
         X, v = optimize.maximize(acquisition, region, incumbents, rng, effort=policy.search.effort)
         if settings.noise_varies and not callable(policy.acquisition):
-            X = _or_again(found, acquisition, X, float(v[0]))
+            X = or_again(found, acquisition, X, float(v[0]))
     if settings.noise == "auto" and found.shows_nothing_new(_NEGLIGIBLE_NOISE):
         everything = _taken(region, trials, False)
         if not everything.all_of_the_space():  # else a repetition is all that is left
             taken = everything
     params = taken.first_free(spending.payable(X, region, rng), rng)
     if settings.noise_varies:
-        params = _as_evaluated(params, space, trials)
+        params = as_evaluated(params, space, trials)
     return Suggestion(params, "acquisition", theta)
-
-
-def _or_again(
-    found: Composition, acquisition: optimize.Acquisition, X: Array, best: float
-) -> Array:
-    """X (k, d), after the evaluated point that is worth most, if that is as good as the best of X.
-
-    A search that climbs ends beside it, and what is observed at one point costs the models less.
-    """
-    again = np.unique(found.seen.X[found.inside()].numpy(), axis=0)
-    value = optimize.values(acquisition, again)
-    top = int(np.argmax(value))
-    if not value[top] >= best - _AS_GOOD:
-        return X
-    return np.concatenate((again[top : top + 1], X))
-
-
-def _as_evaluated(params: Params, space: Space, trials: Sequence[Trial]) -> Params:
-    """The same point as it was asked for before: the way to the unit cube and back may round."""
-    done = complete(trials)
-    apart = np.abs(space.to_units([trial.params for trial in done]) - space.to_unit(params))
-    same = np.flatnonzero((apart <= _ROUNDING).all(axis=1))
-    return dict(done[int(same[0])].params) if len(same) > 0 else params
 
 
 def _in_all_roles(
@@ -241,7 +220,7 @@ def _in_all_roles(
     incumbents = _incumbents(found)
     pending = _points(settings.space, trials, TrialState.RUNNING)
     X = None
-    if settings.space.role in ("fidelity", "source"):
+    if has_approximations(settings.space):
         best, _ = optimize.maximize(
             found.mean(), found.region, incumbents, rng, effort=_EFFORT_FOR_THE_MEAN
         )
@@ -257,7 +236,7 @@ def _costs_since_target(search: TargetSearch, trials: Sequence[Trial]) -> list[f
     """What the evaluations since the last one at the target cost."""
     costs: list[float] = []
     for trial in sorted(trials, key=lambda trial: trial.number):
-        at_target = trial.params == search.everywhere.space.reported(trial.params)
+        at_target = search.everywhere.space.is_at_target(trial.params)
         costs = [] if at_target else [*costs, search.spending.paid(trial)]
     return costs
 
@@ -267,7 +246,7 @@ def _is_turn_to_exploit(found: Composition, n_ended: int, pending: Tensor) -> bo
     every = found.policy.search.exploit_every
     if every is None or callable(found.policy.acquisition) or len(found.seen.objectives) > 1:
         return False
-    if found.counting is not None:
+    if found.counting is not None and isinstance(found.models.objectives[0], TargetProcess):
         every = max(every - _SOONER_WITH_HISTORY, 1)
     if found.seen.constraints:
         every *= _RARER_UNDER_CONSTRAINTS

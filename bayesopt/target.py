@@ -10,8 +10,15 @@ w_k     its weight, of sum 1
     F(x) = sum_k w_k f(x, r_k)              the mean over tasks or random conditions
     F(x) = CVaR of f(x, r_k) under w        where an environment asks for it, see
                                             `bayesopt.models.joint.tail`
+
+Where evaluations are made depends on the role:
+
+    fidelity, source    anywhere: the others are approximations of the target
+    task with a target  there alone; what is known of other tasks is history (transfer)
+    all others          at every node: no evaluation shows what is sought
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -53,6 +60,14 @@ class Target:
         """Whether it is f at one node."""
         return len(self.weights) == 1
 
+    def at_nodes(
+        self, X: Shaped[Tensor, "*b d"], columns: Sequence[int]
+    ) -> Shaped[Tensor, "*b K d"]:
+        """Designs at every node; `columns` are those with a role."""
+        full = X.unsqueeze(-2).repeat(*[1] * (X.dim() - 1), len(self.nodes), 1)
+        full[..., columns] = self.nodes
+        return full
+
     @property
     def has_closed_forms(self) -> bool:
         """Whether it is a mean under independent normal or uniform laws alone."""
@@ -86,6 +101,21 @@ def target_of(space: Space, environment: Environment | None = None) -> Target:
         raise ValueError(f"`environment` must have the law of {names}.")
     nodes = _nodes_of_role(space)
     return _target(nodes, np.full(len(nodes), 1.0 / len(nodes)))
+
+
+def has_approximations(space: Space) -> bool:
+    """Whether other values of a role are evaluated in the place of the target."""
+    return space.role in ("fidelity", "source")
+
+
+def seeks_one_task(space: Space) -> bool:
+    """Whether one task alone is evaluated, and what is known of others is history."""
+    return space.role == "task" and target_of(space).is_one
+
+
+def is_evaluated_elsewhere(space: Space) -> bool:
+    """Whether evaluations are also made of something else than what is sought."""
+    return space.role is not None and not seeks_one_task(space)
 
 
 def _nodes_of_role(space: Space) -> Array:

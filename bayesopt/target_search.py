@@ -36,9 +36,9 @@ from bayesopt.observations import Observations
 from bayesopt.parameter import Array, Parameter
 from bayesopt.region import Region
 from bayesopt.spending import Spending
-from bayesopt.target import Target
+from bayesopt.target import Target, has_approximations
 
-_MOST_ELSEWHERE = 10
+_MOST_ELSEWHERE = 10  # evaluations in a row
 _N_ROLES = 33  # values of a Float that are compared
 _MOST_ROLES = 100  # of another parameter
 
@@ -98,7 +98,7 @@ class TargetSearch:
             If it was asked long ago, and cannot be paid any more: what is learnt elsewhere could
             not be checked.
         """
-        if self.everywhere.space.role not in ("fidelity", "source"):
+        if not has_approximations(self.everywhere.space):
             return False
         if self.spending.can_pay(x):
             return len(since) >= _MOST_ELSEWHERE or sum(since) >= self.spending.cost(x)

@@ -5,7 +5,7 @@ random: 30 % more or less from day to day. What is left over is lost. The day is
 nobody sets, ``role="environment"``, with its law in `environment=`; every evaluation plays one
 day, which the search chooses, since it is a simulation.
 
-The best recipe on average bakes much, and loses on quiet days. ``goal=bo.CVaR(0.9)`` seeks the
+The best choice on average bakes much, and loses on quiet days. ``goal=bo.CVaR(0.9)`` seeks the
 largest mean of the worst tenth of the days. The picture shows what either choice brings.
 
     python examples/bakery.py            # half a minute
@@ -66,7 +66,7 @@ def picture(found: dict[str, OptimizeResult], path: Path) -> None:
     for name, result in found.items():
         color, outcome = COLORS[name], profit(**result.params, demand=days(1000))
         left.plot(demand, profit(**result.params, demand=demand), color=color, lw=2, label=name)
-        style = {"bins": np.arange(-80.0, 320.0, 16.0), "color": color, "alpha": 0.5}
+        style = {"bins": np.arange(-160.0, 352.0, 16.0), "color": color, "alpha": 0.5}
         middle.hist(outcome, weights=np.full(1000, 0.1), label=name, **style)
         middle.axvline(worst(outcome), color=color, linestyle="--")
         star = {"color": color, "mec": "white", "ms": 18, "label": name, "zorder": 3}

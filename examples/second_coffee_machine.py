@@ -7,7 +7,7 @@ is sour here. The machine becomes a parameter with ``role="task"``, whose `targe
 only cups of that one are asked for. `add_study` brings the old cups in, and the search learns how
 much the two machines have in common. Beside it a search that starts anew.
 
-    python examples/second_coffee_machine.py            # half a minute
+    python examples/second_coffee_machine.py            # a quarter of a minute
     python examples/second_coffee_machine.py --help
 """
 

@@ -1,11 +1,12 @@
 """A reactor that is best where it is unsteady: noise that is not the same everywhere.
 
 The hotter a reactor runs, the more it yields, up to a limit; and the closer to that limit, the
-more one run differs from the next. Below 150 °C a single run tells the yield to half a percent;
-at the best temperature it may be off by five. A model with one noise for all calls the cold runs
-noisy and the hot ones too sure. With ``noise="heteroscedastic"`` a second process learns how noisy
-a run is at each temperature. What to expect of the next run is then right at both ends, and a run
-is repeated where that tells more than a run elsewhere.
+more one run differs from the next. Below 150 °C a run tells the yield to half a percent or so; at
+the best temperature it is off by four. A model with one noise for all takes the cold runs for
+noisy, and is too sure of the hot ones. With ``noise="heteroscedastic"`` a second process learns how
+noisy a run is at each temperature, and a run is repeated where that tells more than a run
+elsewhere. From forty runs it learns that but roughly: the band is still too wide where few runs
+were made, and single searches are too sure of the hot end.
 
     python examples/unsteady_reactor.py            # a few seconds
     python examples/unsteady_reactor.py --help
@@ -83,8 +84,9 @@ def picture(found: dict[str, list[OptimizeResult]], path: Path) -> None:
         seen = [trial.value for trial in results[0].study.trials]
         ax.plot(np.array(results[0].x_iters)[:, 0], seen, "o", color="black", ms=3, label="runs")
         again = repeats > 1
-        style = {"width": 1.0, "bottom": 22.0, "color": "#d1495b"}
-        ax.bar(heat[again], repeats[again], **style, label="how often repeated")
+        if again.any():
+            style = {"width": 1.0, "bottom": 22.0, "color": "#d1495b"}
+            ax.bar(heat[again], repeats[again], **style, label="how often repeated")
         best = results[0].params["heat"]
         ax.plot(best, true_yield(best), "*", color="#d1495b", mec="white", ms=16, label="chosen")
         ax.set(xlabel="temperature (°C)", ylabel="yield (%)", title=name, ylim=(22, 112))

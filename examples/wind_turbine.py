@@ -135,7 +135,8 @@ def picture(found: dict[str, list[Found]], path: Path) -> None:
             left.step(one.spent, one.power, "o-", ms=4, where="post", color=color, label=label)
     left.set(xlabel="spent, in evaluations on the fine mesh", ylabel="true power of the best (%)")
     left.set_title("each line is one search")
-    left.legend(frameon=False, loc="lower right")
+    left.set_ylim(top=51.0)
+    left.legend(frameon=False, loc="upper left")
     first = found["all meshes"][0]
     _meshes(first.study, middle)
     _blade(first.study.recommend().params, right)

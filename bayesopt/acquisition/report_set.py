@@ -85,25 +85,55 @@ def report_set(
     with_slopes
         The hypothetical observations, where they have slopes; None: some quantiles of the values.
     """
-    if region.size is not None and region.size <= LARGEST_GRID:
-        return torch.from_numpy(region.grid())
+
+    def after(P: Tensor, A: Tensor) -> Tensor:
+        W = with_slopes(P) if with_slopes else one_by_one(model, noise, P)
+        return extended(model, P, W, region, A, slopes=with_slopes is not None)
+
+    return found_in_rounds(model, data.X, region, region, of_reports, after)
+
+
+def found_in_rounds(
+    model: Model,
+    X: Shaped[Tensor, "n d"],
+    reports: Region,
+    everywhere: Region,
+    of_reports: OfReports,
+    after: Callable[[Tensor, Tensor], Tensor],
+) -> Shaped[Tensor, "m d"]:
+    """A report set by rounds of looking for candidates and for the reports they may lead to.
+
+    Parameters
+    ----------
+    model
+        A botorch Model of what is reported, with one output.
+    X
+        Evaluated points, which are looked around first.
+    reports, everywhere
+        Where reportable points lie, all of them reported where they are few; and candidates.
+    of_reports
+        What tells promising candidates, over a report set.
+    after
+        Maps candidates (p, d) and a report set to one with those that they may lead to.
+    """
+    if reports.size is not None and reports.size <= LARGEST_GRID:
+        return torch.from_numpy(reports.grid())
     rng = np.random.default_rng(0)
     mean = PosteriorMeanWithGradient(model)
-    incumbents = best_by_mean(model, data.X, _N_INCUMBENTS)
-    X, v = optimize.maximize(mean, region, incumbents, rng, effort=EFFORT_FOR_THE_MEAN)
-    A = torch.from_numpy(X[optimize.spread_out(X, v, N_OF_MEAN)])
+    incumbents = best_by_mean(model, X, _N_INCUMBENTS)
+    starts = incumbents if reports is everywhere else reports.space.snap(incumbents)
+    found, v = optimize.maximize(mean, reports, starts, rng, effort=EFFORT_FOR_THE_MEAN)
+    A = torch.from_numpy(found[optimize.spread_out(found, v, N_OF_MEAN)])
     # The first candidates are judged by many rough reports, or all would be next to known ones.
-    rough = optimize.candidates(region, A.numpy(), EFFORT_FOR_ROUGH, rng)
+    rough = optimize.candidates(reports, A.numpy(), EFFORT_FOR_ROUGH, rng)
     over = torch.cat((A, torch.from_numpy(rough)))
-    effort = EFFORT_UNDER_CONSTRAINTS if region.constrained else EFFORT_FOR_CANDIDATES
+    effort = EFFORT_UNDER_CONSTRAINTS if everywhere.constrained else EFFORT_FOR_CANDIDATES
     for _ in range(N_ROUNDS):
-        X, v = optimize.maximize(of_reports(over), region, incumbents, rng, effort=effort)
-        rows = optimize.spread_out(X, v, N_CANDIDATES)
+        found, v = optimize.maximize(of_reports(over), everywhere, incumbents, rng, effort=effort)
+        rows = optimize.spread_out(found, v, N_CANDIDATES)
         if not rows:  # nothing is worth anything
             break
-        P = torch.from_numpy(X[rows])
-        W = with_slopes(P) if with_slopes else one_by_one(model, noise, P)
-        A = over = extended(model, P, W, region, A, slopes=with_slopes is not None)
+        A = over = after(torch.from_numpy(found[rows]), A)
     return A
 
 

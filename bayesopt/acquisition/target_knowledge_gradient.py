@@ -4,10 +4,11 @@ Notation
 --------
 x, r        design and role columns of a candidate
 F           the target, a linear functional of f over the role columns
-A           (m, d) designs that may be reported
-mu^F        posterior mean of F
+A           (m, d) designs that may be reported;    p one of them
+mu^F, Cov   posterior mean of F, posterior covariance
 lambda      variance of the noise of the next observation at (x, r)
 v           Var f(x, r) + lambda
+Z           a standard normal number
 
     mu^F_{n+1}(p) = mu^F(p) + s(p) Z,   s(p) = Cov(F(p), f(x, r)) / sqrt(v)
     KG(x, r)      = E[max over A of mu^F_{n+1}] - max over A of mu^F
@@ -28,26 +29,15 @@ from botorch.models.model import Model
 from jaxtyping import Float as Shaped
 from torch import Tensor
 
-from bayesopt import optimize
 from bayesopt.acquisition.expected_max import log_gain_and_partials
 from bayesopt.acquisition.observed import FunctionOfMoments, Observed
-from bayesopt.acquisition.posterior_mean import PosteriorMeanWithGradient, best_by_mean
 from bayesopt.acquisition.report_set import (
-    EFFORT_FOR_CANDIDATES,
-    EFFORT_FOR_ROUGH,
-    EFFORT_FOR_THE_MEAN,
-    EFFORT_UNDER_CONSTRAINTS,
-    LARGEST_GRID,
-    N_CANDIDATES,
-    N_OF_MEAN,
-    N_ROUNDS,
     OfReports,
     extended_by,
+    found_in_rounds,
     one_by_one,
 )
 from bayesopt.region import Region
-
-_N_INCUMBENTS = 5
 
 
 @runtime_checkable  # the tests check types as they run
@@ -119,29 +109,13 @@ def target_report_set(
     of_reports
         What tells promising evaluations, over a report set.
     """
-    if reports.size is not None and reports.size <= LARGEST_GRID:
-        return torch.from_numpy(reports.grid())
-    rng = np.random.default_rng(0)
     target = model.target
-    mean = PosteriorMeanWithGradient(target)
-    incumbents = best_by_mean(target, X, _N_INCUMBENTS)
-    at_target = reports.space.snap(incumbents)
-    found, v = optimize.maximize(mean, reports, at_target, rng, effort=EFFORT_FOR_THE_MEAN)
-    A = torch.from_numpy(found[optimize.spread_out(found, v, N_OF_MEAN)])
-    rough = optimize.candidates(reports, A.numpy(), EFFORT_FOR_ROUGH, rng)
-    over = torch.cat((A, torch.from_numpy(rough)))
-    effort = EFFORT_UNDER_CONSTRAINTS if everywhere.constrained else EFFORT_FOR_CANDIDATES
-    for _ in range(N_ROUNDS):
-        acquisition = of_reports(over)
-        found, v = optimize.maximize(acquisition, everywhere, incumbents, rng, effort=effort)
-        rows = optimize.spread_out(found, v, N_CANDIDATES)
-        if not rows:  # nothing is worth anything
-            break
-        P = torch.from_numpy(found[rows])
-        W = one_by_one(model, None, P)
+
+    def after(P: Tensor, A: Tensor) -> Tensor:
         observed = Observed(target, P, beside=target.beside_values(P))
-        A = over = extended_by(observed, W, reports, A)
-    return A
+        return extended_by(observed, one_by_one(model, None, P), reports, A)
+
+    return found_in_rounds(target, X, reports, everywhere, of_reports, after)
 
 
 def build(

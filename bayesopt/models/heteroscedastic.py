@@ -6,6 +6,7 @@ n, d        distinct points that were observed, columns
 c           (n,) how often each of them was (see `replicates`)
 lambda(x)   variance of the noise of one observation at x (see `noise_law`)
 u           (k,) standard normal: log lambda = m + B u where the noise is not known
+Y, K        (n,) means of what was observed, (n, n) covariance of f at the points
 theta       logarithms of the hyperparameters of f, and the level m
 F           (k, k) expected information on log lambda
 
@@ -14,7 +15,7 @@ F           (k, k) expected information on log lambda
     F             =  1/2 D ((K + D)^-1)^2 D + 1/2 diag(c - 1),   the square entry by entry
 
 The variances are latent variables, found together with theta from the likelihood of all replicates:
-Binois, Gramacy & Ludkovski (2018), Section 3. Their prior is the same from the first observation
+Binois, Gramacy & Ludkovski (2018). Their prior is the same from the first observation
 on: with few of them u stays near 0, and the noise near the same everywhere.
 
 lambda(x) counts the uncertainty that is left by Laplace's method, and is the noise of the process

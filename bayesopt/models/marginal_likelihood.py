@@ -16,16 +16,16 @@ r           Y - H beta,    alpha = K^-1 r
     log p(Y | theta, beta) = -1/2 r' alpha - 1/2 log|K| - n/2 log 2 pi  Frazier (2018), Section 3.2
     d log p / d K          = 1/2 (alpha alpha' - K^-1)                  R&W (2006), Eq. (5.9)
     A                      = H' K^-1 H + B^-1
-    beta                   = A^-1 H' K^-1 Y                             R&W, Eq. (2.42)
+    beta                   = A^-1 H' K^-1 Y                             R&W, Eq. (2.41)
 
 This beta maximises log p(Y | theta, beta) - 1/2 beta' B^-1 beta for its theta, so that the gradient
 in theta is that at a fixed beta. With a constant mean it is c = 1' K^-1 Y / 1' K^-1 1. A sampler
 integrates beta out instead: log p(Y | theta) = the above - 1/2 log|A| + a constant.
 
 Of repeated points the means are observations with the noise lambda / c, and the likelihood of all
-rows is that of the means times a factor         Binois, Gramacy & Ludkovski (2018), Eq. (7)
+rows is that of the means times a factor              Binois, Gramacy & Ludkovski (2018)
 
-    log p(all) = log p(means) - 1/2 sum (c - 1) log(2 pi lambda) + log c + s / lambda
+    log p(all) = log p(means) - 1/2 sum [(c - 1) log(2 pi lambda) + log c + s / lambda]
 """
 
 import math
@@ -218,7 +218,7 @@ class MarginalLikelihood:
     def _best_beta(
         self, solved: Shaped[Tensor, "S n m"]
     ) -> tuple[Shaped[Tensor, "S k"], Shaped[Tensor, " S"] | float]:
-        """A^-1 H' K^-1 Y, R&W Eq. (2.42), and minus the logarithm of its prior."""
+        """A^-1 H' K^-1 Y, R&W Eq. (2.41), and minus the logarithm of its prior."""
         if self.H.shape[1] == 1:
             sums = solved.sum(-2)
             return sums[:, :1] / sums[:, 1:], 0.0

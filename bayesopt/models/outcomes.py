@@ -6,6 +6,7 @@ failed, a classifier learns where they do.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -21,7 +22,7 @@ from bayesopt.models.success_of_target import SuccessOfTarget
 from bayesopt.models.surrogate import HyperparametersName, Surrogate, surrogate
 from bayesopt.observations import Observations
 from bayesopt.space import Space
-from bayesopt.target import Target
+from bayesopt.target import Target, seeks_one_task
 
 Process = Surrogate | JointGaussianProcess | TargetProcess | PointProcess
 Theta = tuple[tuple[float, ...], ...]
@@ -102,6 +103,7 @@ def fit_outcomes(
     noise_varies: bool = False,
     with_roles: tuple[Space, Target] | None = None,
     each_task: bool = False,
+    truncate: float | None = None,
 ) -> tuple[OutcomeModels, Theta]:
     """Fit all models.
 
@@ -123,6 +125,8 @@ def fit_outcomes(
     each_task
         Whether other tasks than the target are asked about, too: a process of the target alone
         (see `models.joint.transfer`) says nothing of them.
+    truncate
+        How poor values of an objective count where a task is learnt alone.
 
     Returns
     -------
@@ -139,12 +143,15 @@ def fit_outcomes(
         ]
     else:
         assert hyperparameters != "slice"
-        space, sought = with_roles
-        one_task = space.role == "task" and sought.is_one
-        of_roles = transferred if one_task and not each_task else joint_surrogate
+        m, of_roles = len(seen.objectives), [joint_surrogate] * len(everything)
+        if seeks_one_task(with_roles[0]) and not each_task:
+            of_roles = [
+                partial(transferred, truncate=truncate if i < m else None)
+                for i in range(len(everything))
+            ]
         fitted = [
-            of_roles(data, *with_roles, process, hyperparameters, begin)
-            for data, begin in zip(everything, starts, strict=True)
+            of_one(data, *with_roles, process, hyperparameters, begin)
+            for of_one, data, begin in zip(of_roles, everything, starts, strict=True)
         ]
     models, theta = [model for model, _ in fitted], [found for _, found in fitted]
     success = None

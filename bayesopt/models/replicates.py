@@ -7,7 +7,7 @@ c, s        (n,) how often each point was observed, and sum of squares around it
 lambda      (n,) variance of the noise of one observation
 
     p(all) = p(means) prod (2 pi lambda)^-((c - 1) / 2) c^-1/2 exp(-s / (2 lambda))
-                                                        Binois, Gramacy & Ludkovski (2018), Eq. (7)
+                                                        Binois, Gramacy & Ludkovski (2018)
 
 where a mean has noise of variance lambda / c: the cost is that of n observations.
 """

@@ -40,7 +40,8 @@ class SuccessOfTarget:
 
     def log_probability(self, X: Shaped[Tensor, "*b d"]) -> Shaped[Tensor, "*b"]:
         """Its logarithm, differentiable."""
-        weighted = self.success.log_probability(self._at_nodes(X)) + self.sought.weights.log()
+        at_nodes = self.sought.at_nodes(X, self.role)
+        weighted = self.success.log_probability(at_nodes) + self.sought.weights.log()
         return torch.logsumexp(weighted, dim=-1)
 
     def log_probability_and_gradient(
@@ -48,16 +49,10 @@ class SuccessOfTarget:
     ) -> tuple[Shaped[Tensor, " b"], Shaped[Tensor, "b d"]]:
         """Its logarithm and the gradient of that, in closed form."""
         b, d = X.shape
-        log_p, slope = self.success.log_probability_and_gradient(self._at_nodes(X).reshape(-1, d))
+        at_nodes = self.sought.at_nodes(X, self.role).reshape(-1, d)
+        log_p, slope = self.success.log_probability_and_gradient(at_nodes)
         weighted = log_p.reshape(b, -1) + self.sought.weights.log()
         share = torch.softmax(weighted, dim=-1).unsqueeze(-1)
         gradient = (share * slope.reshape(b, -1, d)).sum(-2)
         gradient[:, self.role] = 0.0
         return torch.logsumexp(weighted, dim=-1), gradient
-
-    def _at_nodes(self, X: Tensor) -> Tensor:
-        """(*b, K, d)."""
-        nodes = self.sought.nodes
-        at = X.unsqueeze(-2).repeat(*[1] * (X.dim() - 1), len(nodes), 1)
-        at[..., self.role] = nodes
-        return at

@@ -11,9 +11,9 @@ from threads import in_threads
 
 import bayesopt as bo
 from bayesopt import ask_tell
-from bayesopt.ask_tell import AskTell
 from bayesopt.budget import Account, BudgetSpent, CostBudget, KnownPrices, affordable
 from bayesopt.cost import Cost
+from bayesopt.data_exchange import DataExchange
 from bayesopt.execution.objective import Calling
 from bayesopt.execution.progress import Progress
 from bayesopt.execution.workers import workers_for
@@ -80,7 +80,7 @@ def test_learnt_costs_are_those_told_else_what_is_expected():
     account = cost.account(1e4, told + silent)
     assert account.spent == pytest.approx(sum(7.0 * t.params["x"] for t in told) + 70.0, rel=0.05)
     assert 35.0 < account.held < 60.0
-    again = expected_cost(Cost.of("learn", SPACE), SPACE, told, start=cost.theta)
+    again = expected_cost(Cost.of("learn", SPACE), SPACE, told)
     assert again.prices.upper({"x": 5.0}) == pytest.approx(account.held, rel=0.1)
 
 
@@ -141,7 +141,7 @@ def asking(budget, store=None, cost=dear, noise=False):
     settings = Settings(
         space=SPACE, noise=noise, n_initial=1, seed=0, cost=cost, cost_budget=budget
     )
-    return AskTell(settings, Region(SPACE), Ledger(store))
+    return DataExchange(settings, Region(SPACE), Ledger(store))
 
 
 def searched(study, fun=lambda x: x, n_evals=None, given=(), n_parallel=1):

@@ -267,6 +267,6 @@ def test_known_noise_is_carried_over_by_the_slope_of_the_warp():
 @pytest.mark.parametrize("kernel, shape", [("matern", "nu"), ("power_exponential", "power")])
 def test_the_shape_of_a_kernel_is_to_be_given(kernel, shape):
     space = bo.Space(x=bo.Float(0, 1), s=bo.Categorical(["t", "c"], role="source", target="t"))
-    with pytest.raises(ValueError, match=f"the shape of a kernel is not learnt: set `{shape}`"):
+    with pytest.raises(ValueError, match=f"needs a given '{shape}' where a parameter is a source"):
         bo.Study(space, policy=bo.Policy(model=GaussianProcess(kernel)))
     bo.Study(space, policy=bo.Policy(model=GaussianProcess(kernel, **{shape: 1.5})))

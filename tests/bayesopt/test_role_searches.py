@@ -10,7 +10,7 @@ from role_spaces import DESIGN, MIXED, QUICK, ROLES, function_of, history, space
 from scipy.optimize import LinearConstraint
 
 import bayesopt as bo
-from bayesopt.acquisition import many_functions, report_set, target_knowledge_gradient
+from bayesopt.acquisition import many_functions, report_set
 from bayesopt.acquisition.pending import believe
 from bayesopt.models.exact import ExactGaussianProcess
 from bayesopt.policy import Policy
@@ -27,8 +27,8 @@ COSTS = {"fast": 0.5, "fair": 1.0, "exact": 4.0}
 def _light_report_sets(monkeypatch):
     """What knowledge gradients look for beforehand takes most of their time."""
     for name in ("EFFORT_FOR_THE_MEAN", "EFFORT_FOR_ROUGH", "EFFORT_FOR_CANDIDATES"):
-        monkeypatch.setattr(target_knowledge_gradient, name, LIGHT)
-    monkeypatch.setattr(target_knowledge_gradient, "N_ROUNDS", 1)
+        monkeypatch.setattr(report_set, name, LIGHT)
+    monkeypatch.setattr(report_set, "N_ROUNDS", 1)
     monkeypatch.setattr(report_set, "_EFFORT_FOR_POOL", LIGHT)
     monkeypatch.setattr(many_functions, "_MAX_CALLS", 4)
 

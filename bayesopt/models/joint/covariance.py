@@ -4,6 +4,8 @@ Notation
 --------
 n, m, K     sites, sites, nodes of the target
 x, r        design columns and role columns of a site
+a_t, k_t    prior variance and correlation of the design columns in term t
+G_t         factor of the role columns in term t (see `structures`)
 P           (1, K) or (*b, n, K) weights of the nodes, the same for all targets or of each
 
     F(x)                    = sum_k P_k f(x, r_k)                        Frazier (2018), Section 5.5

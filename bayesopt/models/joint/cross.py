@@ -6,6 +6,7 @@ b, N, T     sites that move, sites that stay, terms of the covariance
 L           number of values of the role columns, where these are few
 F           number of features of the design columns
 k_t, k_t'   (b, N) correlations of a term, and their slopes in s_t (see `bayesopt.models.kernels`)
+a_t, s_t    prior variance of a term, scaled squared distances of its features
 G_t         (b, N) or (1, N) factors of the role columns
 P           (b, N) derivatives of a function in the covariances
 

@@ -7,9 +7,11 @@ theta       (S, p): for every term the logarithms of its length-scales and of it
             the hyperparameters of the structure, and the logarithms of the noise variances
 H, beta     (n, k) basis of the prior mean, the constant first, and its coefficients (S, k)
 B           prior covariance of beta, infinite for the constant
+K           (S, n, n) covariance of the observations, noise included
+r, alpha    (S, n) Y - H beta,    K^-1 r
 
     log p(Y | theta, beta) = -1/2 r' alpha - 1/2 log|K| - n/2 log 2 pi  Frazier (2018), Section 3.2
-    beta                   = (H' K^-1 H + B^-1)^-1 H' K^-1 Y            R&W (2006), Eq. (2.42)
+    beta                   = (H' K^-1 H + B^-1)^-1 H' K^-1 Y            R&W (2006), Eq. (2.41)
 
 The gradient in K is in closed form, W = 1/2 (K^-1 - alpha alpha'), that of K in theta by automatic
 differentiation. Length-scales have the prior of other processes here (see `gaussian_process`);

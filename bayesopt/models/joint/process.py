@@ -4,7 +4,7 @@ Notation
 --------
 n, d, K     observations, columns, nodes of the target
 X, Y        (n, d), (n, 1) points, and what was observed there
-K, L        covariance of the observations, noise included, and its Cholesky factor
+C, L        covariance of the observations, noise included, and its Cholesky factor
 w           (K,) or (*b, K) weights of the nodes
 
 The target is a linear functional of f, so that both are one process (see `regression`). Of one that
@@ -47,7 +47,7 @@ class JointGaussianProcess(Regression):
     Raises
     ------
     SingularCovariance
-        If K is not positive definite, whatever the jitter.
+        If C is not positive definite, whatever the jitter.
     """
 
     def __init__(
@@ -65,8 +65,8 @@ class JointGaussianProcess(Regression):
         self.observed = columns.points(X)
         of = hyperparameters.covariance
         noise = torch.where(Yvar.isnan().squeeze(-1), self.noise_at(X), Yvar.squeeze(-1))
-        K = of.between(self.observed, self.observed) + torch.diag_embed(noise)
-        self.L = cholesky(K, of.variance(self.observed))
+        C = of.between(self.observed, self.observed) + torch.diag_embed(noise)
+        self.L = cholesky(C, of.variance(self.observed))
         residual = Y - self._prior_mean(self.observed).unsqueeze(-1)
         self.alpha = torch.cholesky_solve(residual, self.L).squeeze(-1)
         eye = torch.eye(len(X), dtype=X.dtype)
@@ -252,10 +252,7 @@ class TargetProcess(Regression):
 
     def at_nodes(self, X: Shaped[Tensor, "*b d"]) -> Shaped[Tensor, "*b K d"]:
         """Designs at every node of the target."""
-        nodes = self.joint.sought.nodes
-        full = X.unsqueeze(-2).repeat(*[1] * (X.dim() - 1), len(nodes), 1)
-        full[..., self.columns.role] = nodes
-        return full
+        return self.joint.sought.at_nodes(X, self.columns.role)
 
     def noise_at(self, X: Shaped[Tensor, "*b d"]) -> Shaped[Tensor, "*b"]:
         """Noise variance of the next observation, where the target is f at one node; else none."""

@@ -3,10 +3,13 @@
 Notation
 --------
 n, b, r     observations, sites asked for, other sites
-L           Cholesky factor of the covariance of the observations, noise included
+m(s)        prior mean of a site s
+Cov_0       prior covariance of sites
+A           other sites
+X, Y        sites that were observed, (n,) what was observed there
+K           (n, n) covariance of the observations, noise included, = L L'
 alpha       (n,) = K^-1 (Y - m(X))
-s, A        a site, other sites
-k(s)        (n,) its prior covariances with the observations
+k(s)        (n,) prior covariances of a site with the observations
 V           (b, n) = k(s)' L^-T
 
     mean(s)    = m(s) + k(s)' alpha                                     Frazier (2018), Section 3

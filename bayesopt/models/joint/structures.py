@@ -2,10 +2,15 @@
 
 Notation
 --------
-x, r        design columns, role columns of a point;    r_0 the target
+x, r        design columns, role columns of a point
 n, m, c     points, points, role columns
 S, T        hyperparameter vectors that are evaluated together, terms of the sum
 G_t         (*S, n, m) factor of the role columns in term t, positive semidefinite
+k_t         covariance of the design columns in term t
+u           distance of r from the target, 1 at the farthest
+p, l        learnt: a power, length-scales of role columns
+lambda, c   learnt: variance of the noise at the target, and what it gains far from it
+d_t         learnt: shift of the designs of task t, 0 for the task that is sought, 0 for categories
 
     Cov(f(x, r), f(x', r')) = sum_t G_t(r, r') k_t(x, x')
 
@@ -14,14 +19,14 @@ G_t         (*S, n, m) factor of the role columns in term t, positive semidefini
                  and G_g = 1{r and r' in g} for groups g of sources whose biases are alike
     increments   G_0 = 1,  G_j = 1{both at least j steps from the target}
                                                      Frazier (2018), Section 5.4, model (B)
-    decay        G_0 = 1,  G_1 = (u u')^p exp(-(r - r')^2 / 2 l^2),  u the distance from the target
-                 the same for a fidelity of many levels: the bias is gone at the target
+    decay        G_0 = 1,  G_1 = (u u')^p exp(-(r - r')^2 / 2 l^2)
+                 for a fidelity of many levels: the bias is gone at the target
     accuracy     G_0 = 1;  observations have the more noise, the farther r is from the target:
                  lambda(r) = lambda + c u^2                        ibid., model (A)
     tasks        G_0 = D C D,  C the correlations of tasks and D their scales: the intrinsic model
                  of coregionalisation                              Bonilla, Chai & Williams (2008)
-                 k_0(x + d_t, x' + d_t'): where one is sought, the designs of the others are shifted
-                 to its by d, as a machine that was set up again
+                 where one is sought with k_0(x + d_t, x' + d_t'): the designs of the others are
+                 shifted to its, as of a machine that was set up again
                                                      after the displaced kernels of Boyle & Frean
                                                      (2005)
     environment  G_0 = exp(-sum_j (r_j - r'_j)^2 / 2 l_j^2)
@@ -51,8 +56,32 @@ _INACCURACY = Learnt(-2.0, 2.0, -12.0, 4.0)
 _ENVIRONMENT = Learnt(math.log(0.35), 1.0, math.log(0.01), math.log(100.0))
 
 
+class _Choices(Plain):
+    """Role columns with one of `size` choices, each with a noise of its own."""
+
+    size: int
+
+    @property
+    def n_noises(self) -> int:  # type: ignore[override]
+        """Each has its own."""
+        return self.size
+
+    @property
+    def values(self) -> tuple[float, ...]:  # type: ignore[override]
+        """Of all of them."""
+        return tuple(i / max(self.size - 1, 1) for i in range(self.size))
+
+    def index(self, r: Tensor) -> Tensor:
+        """The choice."""
+        return torch.round(r[..., 0] * max(self.size - 1, 1)).long()
+
+    def group(self, r: Tensor) -> Tensor:
+        """The choice."""
+        return self.index(r)
+
+
 @dataclass(frozen=True)
-class Sources(Plain):
+class Sources(_Choices):
     """Sources of information with independent biases.
 
     Parameters
@@ -82,24 +111,6 @@ class Sources(Plain):
     def n_terms(self) -> int:
         """The truth and every bias."""
         return 1 + len(self._sets)
-
-    @property
-    def n_noises(self) -> int:  # type: ignore[override]
-        """Each has its own."""
-        return self.size
-
-    @property
-    def values(self) -> tuple[float, ...]:  # type: ignore[override]
-        """Of all of them."""
-        return tuple(i / max(self.size - 1, 1) for i in range(self.size))
-
-    def index(self, r: Tensor) -> Tensor:
-        """The source."""
-        return torch.round(r[..., 0] * max(self.size - 1, 1)).long()
-
-    def group(self, r: Tensor) -> Tensor:
-        """The source."""
-        return self.index(r)
 
     def factors(self, h: Tensor, r1: Tensor, r2: Tensor) -> list[Tensor]:
         """1, and 1 where both have the bias."""
@@ -211,7 +222,7 @@ class Accuracy(Plain):
 
 
 @dataclass(frozen=True)
-class Tasks(Plain):
+class Tasks(_Choices):
     """Tasks with any correlations.
 
     Parameters
@@ -246,24 +257,6 @@ class Tasks(Plain):
     @property
     def _n_shifts(self) -> int:
         return 0 if self.sought is None else (self.size - 1) * self.n_shifted
-
-    @property
-    def n_noises(self) -> int:  # type: ignore[override]
-        """Each has its own."""
-        return self.size
-
-    @property
-    def values(self) -> tuple[float, ...]:  # type: ignore[override]
-        """Of all of them."""
-        return tuple(i / max(self.size - 1, 1) for i in range(self.size))
-
-    def index(self, r: Tensor) -> Tensor:
-        """The task."""
-        return torch.round(r[..., 0] * max(self.size - 1, 1)).long()
-
-    def group(self, r: Tensor) -> Tensor:
-        """The task."""
-        return self.index(r)
 
     def covariance(self, h: Tensor) -> Tensor:
         """D C D (*b, size, size) from h (*b, p)."""

@@ -17,7 +17,7 @@ from dataclasses import replace
 
 import torch
 
-from bayesopt.data import Dataset
+from bayesopt.data import Dataset, poor_from
 from bayesopt.models.calibration import leave_one_out
 from bayesopt.models.exact import ExactGaussianProcess
 from bayesopt.models.fit import Method, fit
@@ -37,6 +37,7 @@ def transferred(
     process: GaussianProcess,
     method: Method = "map",
     start: tuple[float, ...] | None = None,
+    truncate: float | None = None,
 ) -> tuple[JointGaussianProcess | ExactGaussianProcess, tuple[float, ...]]:
     """Fit both and return the better one, with the theta of the joint process.
 
@@ -44,17 +45,25 @@ def transferred(
     ----------
     data, space, sought, process, method, start
         As in `bayesopt.models.joint.of_space.joint_surrogate`; the target is one task.
+    truncate
+        How poor values count where the task is alone (see `bayesopt.data.dataset`).
     """
     joint, theta = joint_surrogate(data, space, sought, process, method, start)
     (column,) = space.role_columns
     rows = data.X[:, column] == sought.nodes[0, 0]
     if int(rows.sum()) < _ENOUGH:
         return joint, theta
-    alone = _alone(data.at(rows), process, method)
+    own = data.at(rows)
+    alone = _alone(own, process, method)
     with torch.no_grad():
         by_joint = leave_one_out(joint).log_density[rows].sum()
         by_itself = leave_one_out(alone).log_density.sum()
-    return (alone if by_itself > by_joint else joint), theta
+    if by_itself <= by_joint:
+        return joint, theta
+    if truncate is None:
+        return alone, theta
+    limit = float(poor_from(own.Y.numpy(), truncate))
+    return _alone(replace(own, Y=own.Y.clamp_min(limit)), process, method), theta
 
 
 def _alone(data: Dataset, process: GaussianProcess, method: Method) -> ExactGaussianProcess:
