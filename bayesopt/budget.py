@@ -19,6 +19,14 @@ from bayesopt.trial import Trial, TrialState
 _ROUNDING = 1e-12  # of the budget: ten times 0.1 can be paid from 1
 
 
+def _total(costs: Iterable[float]) -> float:
+    """Their sum, infinite where it is beyond the largest float64."""
+    try:
+        return math.fsum(costs)
+    except OverflowError:
+        return math.inf
+
+
 class BudgetSpent(Exception):
     """What is left of the cost budget does not pay for the next evaluation."""
 
@@ -86,7 +94,7 @@ class Account:
                 running.append(prices.upper(trial.params))
             else:
                 ended.append(prices.paid(trial))
-        return cls(budget, math.fsum(ended), math.fsum(running))
+        return cls(budget, _total(ended), _total(running))
 
     @property
     def left(self) -> float:
@@ -101,7 +109,7 @@ class Account:
 
     def affords(self, *costs: float) -> bool:
         """Whether evaluations of these costs can all be paid."""
-        total = math.fsum((self.spent, self.held, *costs))
+        total = _total((self.spent, self.held, *costs))
         return total <= self.budget * (1.0 + _ROUNDING)
 
     def used_up(self, cost: float, *, cheapest: bool = True, known: bool = True) -> BudgetSpent:

@@ -75,11 +75,19 @@ class Scaling:
 
     def value(self, score: Array) -> Array:
         """Values in the user's units."""
-        return (self.sign * score * self.scale + self.shift) * self.unit
+        with np.errstate(over="ignore"):
+            return _finite((self.sign * score * self.scale + self.shift) * self.unit)
 
     def value_sd(self, sd: Array) -> Array:
         """Standard deviations in the user's units."""
-        return sd * self.scale * self.unit
+        with np.errstate(over="ignore"):
+            return _finite(sd * self.scale * self.unit)
+
+
+def _finite(value: Array) -> Array:
+    """What is beyond the largest float64 is as large as that."""
+    largest = np.finfo(np.float64).max
+    return np.clip(value, -largest, largest)
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,11 @@ from bayesopt.space import Space
 from bayesopt.trial import Trial
 
 _ROUNDING = 1e-12  # of a logarithm
+_LARGEST = 700.0  # of an exponent: beyond it a float64 is infinite
+
+
+def _exp(value: float) -> float:
+    return math.exp(min(value, _LARGEST))
 
 
 class LearntPrices:
@@ -52,7 +57,7 @@ class LearntPrices:
     def _at(self, log_cost: LogCost, params: Mapping[str, Any]) -> float:
         with torch.no_grad():
             value = float(log_cost(torch.from_numpy(self.space.to_unit(params))[None]))
-        return math.exp(min(value, 700.0))  # beyond it a float64 is infinite
+        return _exp(value)
 
 
 @dataclass(frozen=True)
@@ -95,7 +100,7 @@ class ExpectedCost:
 
         centre = region.space.snap(np.full((1, len(region.space)), 0.5))
         X, v = optimize.maximize(negative, region, centre, rng)
-        return X[0], math.exp(-v[0])
+        return X[0], _exp(-float(v[0]))
 
 
 def expected_cost(cost: Cost, space: Space, trials: Sequence[Trial]) -> ExpectedCost:

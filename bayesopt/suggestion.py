@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from bayesopt import optimize
+from bayesopt.budget import BudgetSpent
 from bayesopt.composition import Composition
 from bayesopt.data import Noise, complete
 from bayesopt.design import SpaceExhausted, Taken, start, uniform
@@ -118,12 +119,14 @@ def _together(
     beside = list(trials)
     for number, x in zip(numbers, X, strict=True):
         params = settings.space.from_unit(x)
+        spending = Spending.of(settings, beside)
         try:
-            if _free(region, beside, settings.noise).holds(settings.space.to_unit(params)):
+            taken = _free(region, beside, settings.noise).holds(settings.space.to_unit(params))
+            if taken or not spending.can_pay(x):
                 one = _one(settings, beside, number, region)
             else:
                 one = Suggestion(region.must_hold(params), "acquisition", theta)
-        except SpaceExhausted:
+        except (SpaceExhausted, BudgetSpent):
             break
         chosen.append(one)
         beside.append(Trial(number, one.params))

@@ -21,6 +21,8 @@ from bayesopt.expected_cost import LearntPrices, expected_cost
 from bayesopt.ledger import Ledger
 from bayesopt.loop_of_study import LoopOfStudy
 from bayesopt.models.log_cost import LearntCost
+from bayesopt.optimize import Effort
+from bayesopt.policy import Search
 from bayesopt.region import Region
 from bayesopt.search_loop import run_until_done
 from bayesopt.settings import Settings
@@ -86,6 +88,14 @@ def test_before_any_cost_was_told_each_evaluation_costs_one():
     prices = LearntPrices(LearntCost(None), SPACE)
     account = Account.of(10.0, [trial(0, 3.0), trial(1, 9.0, RUNNING)], prices)
     assert (account.spent, account.held) == (1.0, 1.0)
+
+
+def test_costs_beyond_the_largest_number_are_infinite():
+    trials = [trial(i, 1.0, cost=1.7e308) for i in range(3)]
+    account = Account.of(1.7e308, trials, KnownPrices(Cost.of(1.7e308, SPACE)))
+    assert account.spent == math.inf and account.left == 0.0 and not account.affords(1e-9)
+    learnt = expected_cost(Cost.of("learn", SPACE), SPACE, trials)
+    assert 1e300 < learnt.cheapest(Region(SPACE), np.random.default_rng(0))[1] < math.inf
 
 
 def test_the_cheapest_point_of_a_region():
@@ -211,6 +221,18 @@ def test_points_chosen_together_are_paid_together(monkeypatch, batch):
     study = asking(7.0)
     study._settings = replace(study._settings, policy=bo.Policy(batch=batch))
     assert [t.params["x"] for t in study.ask(6)] == [2.0, 2.1, 2.2]
+
+
+def test_learnt_costs_of_points_chosen_together_are_held(monkeypatch):
+    monkeypatch.setattr(
+        "bayesopt.composition.maximize_jointly",
+        lambda model, data, q, *args, **kwargs: np.linspace(0.1, 0.9, q)[:, None],
+    )
+    search = Search(effort=Effort(n_global=16, n_local=8, n_starts=1, max_calls=2))
+    policy = bo.Policy(batch="joint", acquisition="ei", search=search)
+    study = bo.Study(SPACE, cost="learn", cost_budget=4.5, policy=policy, n_initial=2, seed=0)
+    study.add([{"x": x} for x in (2.0, 5.0, 8.0)], [Evaluation(x, cost=1.0) for x in (3, 1, 2)])
+    assert len(study.ask(3)) == 1
 
 
 def test_a_cost_that_is_none_ends_the_search_with_its_point(drawn):

@@ -156,3 +156,10 @@ def test_a_dataset_is_checked():
         Dataset(X, Y[:1], Y, (), scaling)
     with pytest.raises(ValueError, match="finite"):
         Dataset(X, Y.log(), Y, (), scaling)
+
+
+def test_what_is_beyond_the_largest_number_comes_back_as_that():
+    data = Scaling(-1.0, 1.7e308, 0.2, 0.9)
+    largest = np.finfo(np.float64).max
+    assert data.value(np.array([3.0, -3.0, 0.0])).tolist() == [-largest, largest, 0.2 * 1.7e308]
+    assert data.value_sd(np.array([9.0])).tolist() == [largest]
