@@ -26,7 +26,8 @@ from bayesopt.target import Target, target_of
 from bayesopt.trial import Trial, TrialState
 
 _LEAST_APART = 4  # evaluations, from one at the target to the next
-_DEAR = 2.0  # times what the others cost
+_DEAR = 2.0
+_IN_VAIN = 3  # failures
 
 
 def in_roles(
@@ -34,7 +35,7 @@ def in_roles(
 ) -> Array:
     """Points with the role columns that suit the trial of this number, where they may be so.
 
-    A source or task whose evaluations in `trials` have only failed, twice or more, has no turn.
+    A source or task that has only failed in `trials`, three times or more, has no turn.
     """
     space = settings.space
     columns = list(space.role_columns)

@@ -83,6 +83,14 @@ class Spending:
             return True
         return bool(self.costs.can_be_paid(x[None], self.account)[0])
 
+    def pays_for_both(self, x: Array, other: Array) -> bool:
+        """Whether two points (d,) can be paid, one after the other."""
+        if self.costs is None or self.account is None:
+            return True
+        with torch.no_grad():
+            upper = self.costs.log_upper(torch.from_numpy(np.stack((x, other))).unsqueeze(-2))
+        return self.account.affords(*upper.exp().tolist())
+
     def too_dear(self, x: Array) -> BudgetSpent:
         """The exception for one point (d,) that cannot be paid."""
         assert self.costs is not None and self.account is not None

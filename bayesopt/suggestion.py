@@ -154,7 +154,10 @@ def _one(settings: Settings, trials: Sequence[Trial], number: int, region: Regio
         X = start(region, known, seed, number)
         if settings.space.role is not None:
             X = in_roles(X, region, settings, number, trials)
-        X = Spending.of(settings, trials).payable(X, region, rng)
+        spending = Spending.of(settings, trials)
+        if has_approximations(settings.space):
+            X = _keep_back(settings.space, trials, spending, X, region.at_target.space.snap(X))
+        X = spending.payable(X, region, rng)
         return Suggestion(taken.first_free(X, rng), "initial")
     with torch.random.fork_rng(devices=[]):  # for acquisitions that draw samples of their own
         torch.default_generator.manual_seed(int(rng.integers(2**63)))
@@ -228,8 +231,20 @@ def _in_all_roles(
             X = best
     if X is None:
         X = search.candidates(pending if len(pending) > 0 else None, incumbents, rng)
+    if has_approximations(settings.space):
+        X = _keep_back(settings.space, trials, search.spending, X, best)
     X = search.spending.payable(X, region, rng)
     return Suggestion(taken.first_free(X, rng), "acquisition", theta)
+
+
+def _keep_back(
+    space: Space, trials: Sequence[Trial], spending: Spending, X: Array, at_target: Array
+) -> Array:
+    """X (k, d); or the target, not asked yet, where nothing would be left for it after X."""
+    asked = any(space.is_at_target(t.params) for t in trials if t.state is not TrialState.FAILED)
+    if asked or len(X) == 0 or not spending.can_pay(at_target[0]):
+        return X
+    return X if spending.pays_for_both(X[0], at_target[0]) else at_target
 
 
 def _costs_since_target(search: TargetSearch, trials: Sequence[Trial]) -> list[float]:

@@ -229,3 +229,13 @@ def test_a_callable_of_ones_own_gets_the_process_over_all_columns():
     ((model, data, X_pending),) = seen
     assert model is search.models.objectives[0] and X_pending is None
     assert torch.equal(data.X, search.seen.X)
+
+
+@pytest.mark.parametrize("budget", [10.0, 15.0])
+def test_what_one_evaluation_at_the_target_costs_is_kept_back(budget):
+    space = bo.Space(
+        x=bo.Float(0, 1), m=bo.Categorical(["exact", "fast"], role="source", target="exact")
+    )
+    study = bo.Study(space, noise=False, seed=0, cost={"exact": 10, "fast": 1}, cost_budget=budget)
+    study.run(lambda x, m: (x - 0.3) ** 2 + 0.1 * (m == "fast"), progress=False)
+    assert sum(t.params["m"] == "exact" for t in study.trials) == 1
