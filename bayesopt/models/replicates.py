@@ -56,7 +56,7 @@ class Replicates:
         factor: Tensor = 0.5 * (repeated + self.count.log())[:, self.count > 1].sum(-1)
         return factor
 
-    def slope_of_factor(self, noise: Shaped[Tensor, "S #n"]) -> Shaped[Tensor, "S n"]:
+    def slope_of_factor(self, noise: Shaped[Tensor, "S _"]) -> Shaped[Tensor, "S n"]:
         """Its derivatives in log lambda, 0 where that is known."""
         slope = 0.5 * (self.count - 1.0 - self.within / (noise + JITTER)) * noise / (noise + JITTER)
         return torch.where(self.data.Yvar.squeeze(-1).isnan(), slope, 0.0)
