@@ -19,7 +19,7 @@ from benchmarks import asynchronous, crash_problems, crashes, run, several_objec
 from benchmarks import constrained_problems as constrained
 from benchmarks import outcome_tables as tables
 from benchmarks import outcome_traces as traces
-from benchmarks.crashes import CrashRun
+from benchmarks.crash_runs import CrashRun
 from benchmarks.many_runs import play_all, read_all
 from benchmarks.outcome_peers import BUDGETS, CONSTRAINED, SEVERAL, get
 from benchmarks.outcome_traces import OutcomeRun

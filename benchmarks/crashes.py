@@ -4,7 +4,6 @@ All searches of a problem and a seed have the same starting points, the crashed 
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from time import process_time
 from typing import Protocol, TypeAlias
 
@@ -14,6 +13,7 @@ import torch
 from optuna.trial import TrialState, create_trial
 
 from benchmarks import crash_problems
+from benchmarks.crash_runs import CrashRun
 from benchmarks.problems import Problem
 from benchmarks.solvers import OURS, Spec
 from benchmarks.solvers.bayesopt import OurStudy
@@ -24,29 +24,6 @@ OPTUNA = "Optuna GPSampler"
 RANDOM = "random"
 N_EVALS = 60
 Task: TypeAlias = tuple[str, str, int, int]  # problem, method, evaluations in all, seed
-
-
-@dataclass(frozen=True)
-class CrashRun:
-    """One run done: `values` has a number for every evaluation, ``None`` for one that crashed."""
-
-    problem: str
-    solver: str
-    seed: int
-    version: str
-    n_initial: int
-    optimum: float
-    values: list[float | None] = field(default_factory=list)
-    seconds: list[float] = field(default_factory=list)
-    error: str = ""
-
-    @property
-    def regret(self) -> float:
-        return min(v for v in self.values if v is not None) - self.optimum
-
-    def failed(self, n_last: int) -> int:
-        """How many of the last so many evaluations crashed."""
-        return sum(v is None for v in self.values[-n_last:])
 
 
 class CrashSolver(Protocol):

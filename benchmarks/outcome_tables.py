@@ -6,7 +6,7 @@ from typing import Protocol
 import numpy as np
 
 from benchmarks import constrained_problems, several_objectives_problems
-from benchmarks.crashes import CrashRun
+from benchmarks.crash_runs import CrashRun
 from benchmarks.outcome_traces import OutcomeRun
 from benchmarks.paired_differences import interval
 from benchmarks.record import Run
