@@ -12,7 +12,8 @@ the role that tells most of all outcomes. Where evaluations fail is learnt over 
 
 A fidelity or a source is asked at the target, at the best design that is foreseen, at the latest
 when the evaluations elsewhere have cost as much, or are ten: without that a bias that cheap ones do
-not show would never be seen (`docs/benchmarks`). No formula lives here.
+not show would never be seen (`docs/benchmarks`). Until it was asked once, what that costs is kept
+back (see `bayesopt.suggestion`). No formula lives here.
 """
 
 from collections.abc import Sequence
@@ -78,7 +79,7 @@ class TargetSearch:
         feasible = search._something_feasible()
         if name == "ei" or not feasible:
             return search._two_steps(search._of_design(feasible), incumbents, rng)
-        acquisition = search.spending.affordable(search._acquisition(X_pending))
+        acquisition = search.spending.affordable(search._acquisition())
         X, v = optimize.maximize(acquisition, self.everywhere, incumbents, rng, effort=effort)
         return X[np.isfinite(v)]
 
@@ -132,7 +133,7 @@ class TargetSearch:
             return True
         return bool((self.target.inside() & self.target.feasible()).any())
 
-    def _acquisition(self, X_pending: Tensor | None) -> AcquisitionFunction:
+    def _acquisition(self) -> AcquisitionFunction:
         model = self.models.objectives[0]
         if callable(self.target.policy.acquisition):
             build = self.target.policy.builder(self.everywhere)
