@@ -330,8 +330,8 @@ def test_one_report_alone_gains_nothing():
 def test_the_search_finds_the_best_point_of_a_dense_grid():
     search = traced(n=6)
     model, region = search.models.objectives[0], search.everywhere
-    assert isinstance(search._acquisition(None), TraceKnowledgeGradient)
-    assert not isinstance(search_of(FIDELITY)._acquisition(None), TraceKnowledgeGradient)
+    assert isinstance(search._acquisition(), TraceKnowledgeGradient)
+    assert not isinstance(search_of(FIDELITY)._acquisition(), TraceKnowledgeGradient)
     where = model, search.seen.of_trials.X, region.at_target, region
     acquisition = build(*where, search._curve())
     found, v = optimize.maximize(acquisition, region, model.X.numpy(), np.random.default_rng(0))
