@@ -114,6 +114,6 @@ def expected_cost(cost: Cost, space: Space, trials: Sequence[Trial]) -> Expected
     if not cost.is_learnt:
         log_cost = KnownLogCost(cost, space)
         return ExpectedCost(log_cost, log_cost, KnownPrices(cost), known=True)
-    learnt, _ = learn_cost(space, trials)
+    learnt = learn_cost(space, trials)
     prices = LearntPrices(learnt, space)
     return ExpectedCost(learnt.log_mean, learnt.log_upper, prices, known=False)

@@ -15,7 +15,7 @@ m, s^2      (*b,) posterior mean and variance of the log cost of another evaluat
     beta ~ N(0, v),   b ~ GP(0, k_b),   g ~ GP(0, a k),   k, k_b Matern-5/2, k_b as it is
     cov(y, y') = h(x)' diag(v) h(x') + k_b(r, r') + a k(x, x') + lambda 1{same}
                                                                          R&W (2006), Eq. (2.40)
-    median c = exp(m),   mean c = exp(m + s^2 / 2),   95 % quantile = exp(m + t s)
+    mean c = exp(m + s^2 / 2),   95 % quantile = exp(m + t s)
     t: 95 % quantile of Student's law of n + 2 degrees of freedom, since theta is a mode
 
 Costs of fidelities and sources differ by factors of ten to a thousand, more or less as powers. The
@@ -45,8 +45,6 @@ from bayesopt.parameter import Array
 from bayesopt.quasi_newton import minimize_from
 from bayesopt.space import Space
 from bayesopt.trial import Trial
-
-Theta = tuple[float, ...]
 
 _PROBABILITY = 0.95
 _LEVEL_SD = 3.0  # around the mean of what was paid
@@ -167,30 +165,23 @@ class LogStatistic:
 
 
 class LearntCost:
-    """Costs that were learnt: logarithms of their median, mean and 95 % quantile.
+    """Costs that were learnt: logarithms of their mean and 95 % quantile.
 
     Parameters
     ----------
     process
-        None: nothing was paid yet. Then nothing can be said, and all of them are those of 1.
+        None: nothing was paid yet. Then nothing can be said, and both are those of 1.
 
     Attributes
     ----------
-    log_median, log_mean, log_upper
+    log_mean, log_upper
         LogStatistic: (*b, 1, d) points of the unit cube to (*b,), and ``value_and_gradient``.
     """
 
     def __init__(self, process: LogCostProcess | None) -> None:
-        self.process = process
-        self.log_median = LogStatistic(process)
         self.log_mean = LogStatistic(process, by_variance=0.5)
         n = 0 if process is None else len(process.X)
         self.log_upper = LogStatistic(process, by_sd=float(stdtrit(n + 2, _PROBABILITY)))
-
-    @property
-    def is_known(self) -> bool:
-        """Whether anything was paid."""
-        return self.process is not None
 
 
 class _NegativeLogPosterior:
@@ -232,8 +223,7 @@ def fit_log_cost(
     log_cost: Shaped[Tensor, " n"],
     categories: tuple[tuple[int, int], ...] = (),
     role_columns: tuple[int, ...] = (),
-    start: Theta | None = None,
-) -> tuple[LogCostProcess, Theta]:
+) -> LogCostProcess:
     """Learn from at least one evaluation that was paid.
 
     Parameters
@@ -244,23 +234,15 @@ def fit_log_cost(
         (column, number of choices) of the categorical columns.
     role_columns
         Columns that costs depend on most.
-    start
-        theta of an earlier fit of this study: where the search for the next one begins too.
-
-    Returns
-    -------
-    process, theta
-        The process, and the logarithms of its d length-scales, of a and of lambda.
     """
     n, mean = len(X), float(log_cost.mean())
     columns = _Columns(Features(X.shape[-1], categories), role_columns)
     y = log_cost - mean
     rows = torch.linspace(0, n - 1, min(n, _LARGEST_FIT)).round().long()
     objective = _NegativeLogPosterior(X[rows], y[rows], columns)
-    starts = [objective.prior.centre] + ([] if start is None else [np.array(start)])
-    found, value = minimize_from(
+    found, _ = minimize_from(
         objective,
-        np.array(starts),
+        objective.prior.centre[None],
         objective.low,
         objective.high,
         first_step=1.0,
@@ -268,26 +250,16 @@ def fit_log_cost(
         value_tolerance=1e-2,
         gradient_tolerance=2e-2,
     )
-    theta = found[int(np.argmin(value))]
-    return LogCostProcess(X, y, columns, mean, theta), tuple(theta.tolist())
+    return LogCostProcess(X, y, columns, mean, found[0])
 
 
-def learn_cost(
-    space: Space, trials: Iterable[Trial], start: Theta | None = None
-) -> tuple[LearntCost, Theta | None]:
+def learn_cost(space: Space, trials: Iterable[Trial]) -> LearntCost:
     """Learn what evaluations cost from the complete trials that brought their cost.
 
     Parameters
     ----------
     space, trials
         The study.
-    start
-        What an earlier call for this study returned as `theta`.
-
-    Returns
-    -------
-    cost, theta
-        What is to be expected, and where the next fit may start; None where nothing was paid.
     """
     paid = [
         (trial.params, trial.evaluation.cost)
@@ -295,8 +267,7 @@ def learn_cost(
         if trial.evaluation is not None and trial.evaluation.cost is not None
     ]
     if not paid:
-        return LearntCost(None), None
+        return LearntCost(None)
     X = torch.from_numpy(space.to_units([params for params, _ in paid]))
     log_cost = torch.tensor([math.log(cost) for _, cost in paid], dtype=torch.float64)
-    process, theta = fit_log_cost(X, log_cost, space.categories, space.role_columns, start)
-    return LearntCost(process), theta
+    return LearntCost(fit_log_cost(X, log_cost, space.categories, space.role_columns))

@@ -77,17 +77,6 @@ def expected_tail(
     return Tail((w * f).sum(-1).mean(-1), w.mean(-2))
 
 
-def tail_mean(
-    f: Shaped[Tensor, "*b K"], p: Shaped[Tensor, " K"], level: float | None
-) -> Shaped[Tensor, "*b"]:
-    """The mean of the worst scores of known ones (*b, K), differentiable; the mean for None."""
-    if not level:
-        return f @ p
-    with torch.no_grad():
-        w = tail_weights(f, p, level)
-    return (w * f).sum(-1)
-
-
 def tail_weights(
     f: Shaped[Tensor, "*b K"], p: Shaped[Tensor, " K"], level: float
 ) -> Shaped[Tensor, "*b K"]:
