@@ -133,26 +133,6 @@ class Account:
         )
 
 
-def affordable(
-    budget: float, trials: Iterable[Trial], prices: Prices, *points: Mapping[str, Any]
-) -> bool:
-    """Whether a budget pays for new evaluations beside all trials of a study.
-
-    Parameters
-    ----------
-    budget
-        All there is.
-    trials
-        Those that have ended and those that are running.
-    prices
-        What evaluations cost.
-    *points
-        Parameters of what is to begin.
-    """
-    account = Account.of(budget, trials, prices)
-    return account.affords(*(prices.upper(params) for params in points))
-
-
 @dataclass(frozen=True)
 class CostBudget:
     """What a search may pay for evaluations.
@@ -180,10 +160,13 @@ class CostBudget:
         object.__setattr__(self, "known", known)
 
     def admits(self, trials: Iterable[Trial], params: Mapping[str, Any]) -> bool:
-        """Whether an evaluation may begin; of costs that are learnt nobody knows, and it may."""
+        """Whether an evaluation may begin beside all trials of a study, ended and running.
+
+        Of costs that are learnt nobody knows, and it may.
+        """
         if self.known is None:
             return True
-        return affordable(self.total, trials, self.known, params)
+        return Account.of(self.total, trials, self.known).affords(self.known.upper(params))
 
     def check(self, trials: Iterable[Trial], params: Mapping[str, Any]) -> None:
         """Raise BudgetSpent where `admits` says no."""

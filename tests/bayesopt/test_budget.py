@@ -11,7 +11,7 @@ from threads import in_threads
 
 import bayesopt as bo
 from bayesopt import ask_tell
-from bayesopt.budget import Account, BudgetSpent, CostBudget, KnownPrices, affordable
+from bayesopt.budget import Account, BudgetSpent, CostBudget, KnownPrices
 from bayesopt.cost import Cost
 from bayesopt.data_exchange import DataExchange
 from bayesopt.execution.objective import Calling
@@ -65,11 +65,12 @@ def test_what_others_have_overspent_leaves_nothing():
 
 @pytest.mark.parametrize("cost, n", [(0.1, 3), (0.1, 10), (1 / 3, 3), (0.7, 1000), (1e-300, 7)])
 def test_rounding_takes_no_evaluation_away(cost, n):
-    prices = KnownPrices(Cost.of(cost, SPACE))
+    budget = CostBudget(n * cost, Cost.of(cost, SPACE))
     trials = [trial(i, 1.0) for i in range(n - 1)]
-    assert affordable(n * cost, trials, prices, {"x": 1.0})
-    assert math.exp(Account.of(n * cost, trials, prices).log_left) >= cost * (1 - 1e-9)
-    assert not affordable(n * cost, [*trials, trial(n, 1.0)], prices, {"x": 1.0})
+    assert budget.admits(trials, {"x": 1.0})
+    log_left = Account.of(budget.total, trials, budget.known).log_left
+    assert math.exp(log_left) >= cost * (1 - 1e-9)
+    assert not budget.admits([*trials, trial(n, 1.0)], {"x": 1.0})
 
 
 def test_learnt_costs_are_those_told_else_what_is_expected():
