@@ -3,8 +3,7 @@
 The sum of known costs never exceeds the budget, whatever is running and however many processes
 share a study: `CostBudget` says what may begin, and is asked again where a point becomes a trial
 (`bayesopt.trial_rules.commit`). Costs that are learnt are known only when they were paid; running
-trials then count with what they hardly exceed (`bayesopt.expected_cost`). What a search makes of it
-is in `bayesopt.spending`.
+trials then count with what they hardly exceed. What a search makes of it is in `bayesopt.spending`.
 """
 
 import math

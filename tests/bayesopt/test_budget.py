@@ -17,7 +17,6 @@ from bayesopt.data_exchange import DataExchange
 from bayesopt.execution.objective import Calling
 from bayesopt.execution.progress import Progress
 from bayesopt.execution.workers import workers_for
-from bayesopt.expected_cost import LearntPrices, expected_cost
 from bayesopt.ledger import Ledger
 from bayesopt.loop_of_study import LoopOfStudy
 from bayesopt.models.log_cost import LearntCost
@@ -27,6 +26,7 @@ from bayesopt.region import Region
 from bayesopt.search_loop import run_until_done
 from bayesopt.settings import Settings
 from bayesopt.space import Space
+from bayesopt.spending import ExpectedCost, LearntPrices
 from bayesopt.storage.database import Database
 from bayesopt.storage.memory import Memory
 from bayesopt.suggestion import Suggestion
@@ -76,12 +76,12 @@ def test_rounding_takes_no_evaluation_away(cost, n):
 def test_learnt_costs_are_those_told_else_what_is_expected():
     told = [trial(i, x, cost=7.0 * x) for i, x in enumerate(np.linspace(0.5, 10.0, 12))]
     silent = [trial(12, 5.0), trial(13, 5.0, FAILED), trial(14, 5.0, RUNNING)]
-    cost = expected_cost(Cost.of("learn", SPACE), SPACE, told + silent)
+    cost = ExpectedCost.of(Cost.of("learn", SPACE), SPACE, told + silent)
     assert not cost.known and isinstance(cost.prices, LearntPrices)
     account = cost.account(1e4, told + silent)
     assert account.spent == pytest.approx(sum(7.0 * t.params["x"] for t in told) + 70.0, rel=0.05)
     assert 35.0 < account.held < 60.0
-    again = expected_cost(Cost.of("learn", SPACE), SPACE, told)
+    again = ExpectedCost.of(Cost.of("learn", SPACE), SPACE, told)
     assert again.prices.upper({"x": 5.0}) == pytest.approx(account.held, rel=0.1)
 
 
@@ -95,22 +95,22 @@ def test_costs_beyond_the_largest_number_are_infinite():
     trials = [trial(i, 1.0, cost=1.7e308) for i in range(3)]
     account = Account.of(1.7e308, trials, KnownPrices(Cost.of(1.7e308, SPACE)))
     assert account.spent == math.inf and account.left == 0.0 and not account.affords(1e-9)
-    learnt = expected_cost(Cost.of("learn", SPACE), SPACE, trials)
+    learnt = ExpectedCost.of(Cost.of("learn", SPACE), SPACE, trials)
     assert 1e300 < learnt.cheapest(Region(SPACE), np.random.default_rng(0))[1] < math.inf
 
 
 def test_the_cheapest_point_of_a_region():
     rng = np.random.default_rng(0)
     space = Space(x=bo.Float(0.0, 1.0), n=bo.Int(1, 9))
-    cost = expected_cost(Cost.of(lambda x, n: 2.0 + (x - 0.3) ** 2 + n, space), space, [])
+    cost = ExpectedCost.of(Cost.of(lambda x, n: 2.0 + (x - 0.3) ** 2 + n, space), space, [])
     x, least = cost.cheapest(Region(space), rng)
     assert space.from_unit(x)["n"] == 1 and least == pytest.approx(3.0, abs=1e-4)
-    same = expected_cost(Cost.of(4.0, space), space, [])
+    same = ExpectedCost.of(Cost.of(4.0, space), space, [])
     assert same.known and same.cheapest(Region(space), rng)[1] == pytest.approx(4.0)
 
 
 def test_which_points_can_be_paid():
-    cost = expected_cost(Cost.of(dear, SPACE), SPACE, [])
+    cost = ExpectedCost.of(Cost.of(dear, SPACE), SPACE, [])
     account = cost.account(10.0, [trial(0, 4.0), trial(1, 1.0, RUNNING)])
     X = SPACE.to_units([{"x": x} for x in (0.5, 4.999, 5.0, 5.001, 10.0)])
     assert cost.can_be_paid(X, account).tolist() == [True, True, True, False, False]
