@@ -32,7 +32,6 @@ from bayesopt.settings import Settings
 from bayesopt.space import Params, Space
 from bayesopt.spending import Spending
 from bayesopt.target import has_approximations, is_evaluated_elsewhere, seeks_one_task
-from bayesopt.target_search import TargetSearch
 from bayesopt.trial import Trial, TrialState
 
 _N_INCUMBENTS = 5
@@ -227,7 +226,7 @@ def _in_all_roles(
         best, _ = optimize.maximize(
             found.mean(), found.region, incumbents, rng, effort=_EFFORT_FOR_THE_MEAN
         )
-        if search.is_turn_of_target(_costs_since_target(search, trials), best[0]):
+        if search.is_turn_of_target(trials, best[0]):
             X = best
     if X is None:
         X = search.candidates(pending if len(pending) > 0 else None, incumbents, rng)
@@ -245,15 +244,6 @@ def _keep_back(
     if asked or len(X) == 0 or not spending.can_pay(at_target[0]):
         return X
     return X if spending.pays_for_both(X[0], at_target[0]) else at_target
-
-
-def _costs_since_target(search: TargetSearch, trials: Sequence[Trial]) -> list[float]:
-    """What the evaluations since the last one at the target cost."""
-    costs: list[float] = []
-    for trial in sorted(trials, key=lambda trial: trial.number):
-        at_target = search.everywhere.space.is_at_target(trial.params)
-        costs = [] if at_target else [*costs, search.spending.paid(trial)]
-    return costs
 
 
 def _is_turn_to_exploit(found: Composition, n_ended: int, pending: Tensor) -> bool:

@@ -38,6 +38,7 @@ from bayesopt.parameter import Array, Parameter
 from bayesopt.region import Region
 from bayesopt.spending import Spending
 from bayesopt.target import Target, has_approximations
+from bayesopt.trial import Trial
 
 _MOST_ELSEWHERE = 10  # evaluations in a row
 _N_ROLES = 33  # values of a Float that are compared
@@ -83,13 +84,13 @@ class TargetSearch:
         X, v = optimize.maximize(acquisition, self.everywhere, incumbents, rng, effort=effort)
         return X[np.isfinite(v)]
 
-    def is_turn_of_target(self, since: Sequence[float], x: Array) -> bool:
+    def is_turn_of_target(self, trials: Sequence[Trial], x: Array) -> bool:
         """Whether enough was spent elsewhere since the target was asked.
 
         Parameters
         ----------
-        since
-            The costs of the evaluations since then.
+        trials
+            All that are known.
         x
             (d,) what would be asked.
 
@@ -101,11 +102,20 @@ class TargetSearch:
         """
         if not has_approximations(self.everywhere.space):
             return False
+        since = self._costs_since_target(trials)
         if self.spending.can_pay(x):
             return len(since) >= _MOST_ELSEWHERE or sum(since) >= self.spending.cost(x)
         if len(since) >= _MOST_ELSEWHERE:
             raise self.spending.too_dear(x)
         return False
+
+    def _costs_since_target(self, trials: Sequence[Trial]) -> list[float]:
+        """What the evaluations since the last one at the target cost."""
+        costs: list[float] = []
+        for trial in sorted(trials, key=lambda trial: trial.number):
+            at_target = self.everywhere.space.is_at_target(trial.params)
+            costs = [] if at_target else [*costs, self.spending.paid(trial)]
+        return costs
 
     def _beside(self, X_pending: Tensor | None) -> "TargetSearch":
         """The same after the running evaluations have returned what is expected of them."""

@@ -97,29 +97,47 @@ def test_of_a_space_with_roles_what_is_sought_is_fitted():
 # -- the target's turn -----------------------------------------------------------------------------
 
 
+def ended_at(*sources):
+    """Trials of these values of s, in this order."""
+    values = enumerate(sources)
+    return [Trial(i, {"x": 0.5, "s": s}, TrialState.COMPLETE, Evaluation(0.0)) for i, s in values]
+
+
 def test_the_target_has_its_turn_when_others_have_cost_as_much_or_are_ten():
     x = np.array([0.4, TRUE])
     dear = search_of(cost=COSTS)
     assert not dear.is_turn_of_target([], x)
-    assert not dear.is_turn_of_target([1.0] * 9, x)
-    assert dear.is_turn_of_target([1.0] * 10, x)
-    assert dear.is_turn_of_target([25.0, 25.0], x)
-    assert not dear.is_turn_of_target([25.0, 24.0], x)
-    assert search_of().is_turn_of_target([1.0], x)  # without costs each is one
+    assert not dear.is_turn_of_target(ended_at(*["cheap"] * 9), x)
+    assert dear.is_turn_of_target(ended_at(*["cheap"] * 10), x)
+    half = search_of(cost={"true": 50.0, "cheap": 25.0})
+    assert not half.is_turn_of_target(ended_at("cheap"), x)
+    assert half.is_turn_of_target(ended_at("cheap", "cheap"), x)
+    assert search_of().is_turn_of_target(ended_at("cheap"), x)  # without costs each is one
+
+
+def test_its_turn_is_reckoned_from_the_last_trial_at_the_target():
+    x = np.array([0.4, TRUE])
+    search = search_of(cost={"true": 50.0, "cheap": 25.0})
+    trials = ended_at("cheap", "cheap", "true", "cheap")
+    assert not search.is_turn_of_target(trials, x)
+    trials = ended_at("cheap", "true", "cheap", "cheap")
+    assert search.is_turn_of_target(trials, x)
+    assert search.is_turn_of_target(trials[::-1], x)  # by their numbers, not as they come
 
 
 def test_it_has_none_where_the_budget_does_not_pay_it_nor_among_tasks():
     x = np.array([0.4, TRUE])
     poor = search_of(cost=COSTS, cost_budget=8 * 50.0)
     left = poor.spending.account.left
-    assert left > 50.0 and poor.is_turn_of_target([1.0] * 10, x)
+    assert left > 50.0 and poor.is_turn_of_target(ended_at(*["cheap"] * 10), x)
     poor = search_of(cost=COSTS, cost_budget=8 * 50.0 - left + 49.0)
-    assert not poor.is_turn_of_target([1.0] * 9, x)
+    assert not poor.is_turn_of_target(ended_at(*["cheap"] * 9), x)
     with pytest.raises(BudgetSpent, match="the next evaluation costs 50"):
-        poor.is_turn_of_target([1.0] * 10, x)  # what is learnt elsewhere could not be checked
-    assert not search_of(TASKS).is_turn_of_target([1.0] * 10, x)
+        # What is learnt elsewhere could not be checked.
+        poor.is_turn_of_target(ended_at(*["cheap"] * 10), x)
+    assert not search_of(TASKS).is_turn_of_target(ended_at(*["cheap"] * 10), x)
     one_task = {"s": bo.Categorical(["true", "cheap"], role="task", target="true")}
-    assert not search_of(one_task).is_turn_of_target([1.0] * 10, x)
+    assert not search_of(one_task).is_turn_of_target(ended_at(*["cheap"] * 10), x)
 
 
 # -- two steps -------------------------------------------------------------------------------------
