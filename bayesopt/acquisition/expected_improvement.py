@@ -9,8 +9,8 @@ phi, Phi    density and distribution function of the standard normal law
 
     EI = sd zeta(z),    zeta(z) = phi(z) + z Phi(z),    zeta' = Phi    Jones et al. (1998), Eq. (15)
 
-Under noise of variance tau^2 (at x, where it varies) the incumbent is a posterior mean, and what is
-to improve on it is
+Under noise of variance tau^2 (at x, where it varies) the incumbent is a posterior mean, and the
+infill criterion (Picheny et al. 2013) says what is to improve on it:
     "function"          f(x),                  variance sd^2
     "next_mean"         mu_{n+1}(x),           variance sd^4 / (sd^2 + tau^2)
     "next_observation"  y_{n+1},               variance sd^2 + tau^2     Frazier (2018), Section 5.1
@@ -39,7 +39,7 @@ from bayesopt.acquisition.pending import believe, noise_at, noise_of_next
 from bayesopt.data import Dataset
 from bayesopt.optimize import by_autograd
 
-Target = Literal["function", "next_mean", "next_observation", "augmented"]
+Criterion = Literal["function", "next_mean", "next_observation", "augmented"]
 
 _LOG_SQRT_2PI = 0.5 * math.log(2.0 * math.pi)
 _SQRT_HALF = math.sqrt(0.5)
@@ -121,21 +121,23 @@ def _augmentation_by_noise(variance: Tensor, noise: Tensor) -> Tensor:
     return -0.5 / (r * r) - 0.5 / (r * noise.sqrt())
 
 
-def _law(variance: Tensor, noise: float | Tensor, target: Target) -> tuple[Tensor, Tensor | float]:
+def _law(
+    variance: Tensor, noise: float | Tensor, criterion: Criterion
+) -> tuple[Tensor, Tensor | float]:
     """Variance of what is to improve on the incumbent, and its derivative in that of f(x)."""
-    if target == "next_mean":
+    if criterion == "next_mean":
         share = variance / (variance + noise)
         return variance * share, share * (2.0 - share)
-    if target == "next_observation":
+    if criterion == "next_observation":
         return variance + noise, 1.0
     return variance, 1.0
 
 
-def _law_by_noise(variance: Tensor, noise: Tensor, target: Target) -> Tensor | float:
+def _law_by_noise(variance: Tensor, noise: Tensor, criterion: Criterion) -> Tensor | float:
     """Derivative of the same variance in that of the noise."""
-    if target == "next_mean":
+    if criterion == "next_mean":
         return -(variance / (variance + noise)).square()
-    return 1.0 if target == "next_observation" else 0.0
+    return 1.0 if criterion == "next_observation" else 0.0
 
 
 class ExpectedImprovement(AcquisitionFunction):  # type: ignore[misc]
@@ -150,9 +152,9 @@ class ExpectedImprovement(AcquisitionFunction):  # type: ignore[misc]
     log
         Return the logarithm, which has the same maximiser and a usable gradient everywhere.
     noise
-        Variance of the noise of the next observation; at 0 all targets are one. None: it varies,
+        Variance of the noise of the next observation; at 0 all criteria are one. None: it varies,
         and the model says it (``noise_at``).
-    target
+    criterion
         What is to improve on the incumbent (see the top of this file).
     """
 
@@ -162,17 +164,17 @@ class ExpectedImprovement(AcquisitionFunction):  # type: ignore[misc]
         best: float,
         log: bool = True,
         noise: float | None = 0.0,
-        target: Target = "augmented",
+        criterion: Criterion = "augmented",
     ) -> None:
         super().__init__(model)
         self.best = best
         self.log = log
         self.noise = noise
-        self.target: Target = target
+        self.criterion: Criterion = criterion
 
     @property
     def _is_augmented(self) -> bool:
-        return self.target == "augmented" and self.noise != 0.0
+        return self.criterion == "augmented" and self.noise != 0.0
 
     def value_and_gradient(
         self, X: Shaped[Tensor, "b d"]
@@ -184,16 +186,16 @@ class ExpectedImprovement(AcquisitionFunction):  # type: ignore[misc]
         noise = self.noise
         if noise is None:
             noise, to_gradient = self.model.noise_with_pull_back(X)
-        of_target, factor = _law(variance, noise, self.target)
-        value, by_mean, by_target = log_ei_and_partials(mean, of_target, self.best)
-        by_variance = by_target * factor
+        of_law, factor = _law(variance, noise, self.criterion)
+        value, by_mean, by_law = log_ei_and_partials(mean, of_law, self.best)
+        by_variance = by_law * factor
         if self._is_augmented:
             augmentation, slope = log_augmentation(variance, noise)
             value, by_variance = value + augmentation, by_variance + slope
         gradient = by_mean.unsqueeze(-1) * mean_slope
         gradient.addcmul_(by_variance.unsqueeze(-1), variance_slope)
         if isinstance(noise, Tensor):
-            by_noise = by_target * _law_by_noise(variance, noise, self.target)
+            by_noise = by_law * _law_by_noise(variance, noise, self.criterion)
             if self._is_augmented:
                 by_noise = by_noise + _augmentation_by_noise(variance, noise)
             gradient += to_gradient(by_noise)
@@ -213,7 +215,7 @@ class ExpectedImprovement(AcquisitionFunction):  # type: ignore[misc]
         mean, variance = posterior.mean[..., 0, 0], posterior.variance[..., 0, 0]
         of = log_expected_improvement if self.log else expected_improvement
         noise = noise_at(self.model, self.noise, X.squeeze(-2))
-        value = of(mean, _law(variance, noise, self.target)[0], self.best)
+        value = of(mean, _law(variance, noise, self.criterion)[0], self.best)
         if not self._is_augmented:
             return value
         factor, _ = log_augmentation(variance, noise)
@@ -225,7 +227,7 @@ def build(
     data: Dataset,
     X_pending: Shaped[Tensor, "m d"] | None = None,
     *,
-    target: Target = "augmented",
+    criterion: Criterion = "augmented",
 ) -> ExpectedImprovement:
     """Log expected improvement on a fitted model.
 
@@ -239,7 +241,7 @@ def build(
     X_pending
         Points that are being evaluated. Each is taken to return its posterior mean, so that
         nothing can be gained by asking for it again.
-    target
+    criterion
         What is to improve on the incumbent under noise.
     """
     X, exact = data.X, bool((data.Yvar == 0).all())
@@ -252,14 +254,14 @@ def build(
             model = believe(model, data, X_pending)
             X = torch.cat((X, X_pending))
         best = float(model.posterior(X.unsqueeze(-2)).mean.max())
-    return ExpectedImprovement(model, best, noise=noise_of_next(model, data), target=target)
+    return ExpectedImprovement(model, best, noise=noise_of_next(model, data), criterion=criterion)
 
 
 Builder = Callable[[Model, Dataset, Tensor | None], AcquisitionFunction]
 
 AD_HOC: dict[str, Builder] = {
-    "ei_posterior_mean": partial(build, target="function"),
-    "ei_next_mean": partial(build, target="next_mean"),
-    "ei_next_observation": partial(build, target="next_observation"),
+    "ei_posterior_mean": partial(build, criterion="function"),
+    "ei_next_mean": partial(build, criterion="next_mean"),
+    "ei_next_observation": partial(build, criterion="next_observation"),
 }
 """The three ad hoc ways to save expected improvement under noise, Frazier (2018), Section 5.1."""

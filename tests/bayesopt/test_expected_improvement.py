@@ -202,21 +202,21 @@ def test_value_and_gradient_agree_with_autograd(augmented, log, categories, nois
 
 
 # What stands in for f(x), and its variance beside that of f(x), v, and the noise, t
-TARGETS = {
+CRITERIA = {
     "function": lambda v, t: v,
     "next_mean": lambda v, t: v**2 / (v + t),
     "next_observation": lambda v, t: v + t,
 }
 
 
-@pytest.mark.parametrize("target", TARGETS)
-def test_the_ad_hoc_variants_are_improvements_of_their_law(target):
+@pytest.mark.parametrize("criterion", CRITERIA)
+def test_the_ad_hoc_variants_are_improvements_of_their_law(criterion):
     """And with no noise they are all the plain one."""
     model, X = process(), points(30, 1, 2, seed=8)
     mean, variance = model.marginals(X.squeeze(1))
     for noise in (0.0, 0.3):
-        value = ExpectedImprovement(model, 0.4, log=False, noise=noise, target=target)(X)
-        expected = expected_improvement(mean, TARGETS[target](variance, noise), 0.4)
+        value = ExpectedImprovement(model, 0.4, log=False, noise=noise, criterion=criterion)(X)
+        expected = expected_improvement(mean, CRITERIA[criterion](variance, noise), 0.4)
         torch.testing.assert_close(value, expected, rtol=1e-12, atol=1e-15)
         if noise == 0.0:
             torch.testing.assert_close(value, ExpectedImprovement(model, 0.4, log=False)(X))
@@ -229,13 +229,13 @@ def test_the_next_mean_has_the_law_that_the_next_observation_gives_it():
     for x, v in zip(X, variance, strict=True):
         after = model.condition_on_observations(x.unsqueeze(0), tensor([0.0]))
         reduction = v - after.marginals(x.unsqueeze(0))[1]
-        assert float(reduction) == pytest.approx(float(TARGETS["next_mean"](v, 0.02)), rel=1e-7)
+        assert float(reduction) == pytest.approx(float(CRITERIA["next_mean"](v, 0.02)), rel=1e-7)
 
 
-@pytest.mark.parametrize("target", TARGETS)
-def test_gradients_of_the_ad_hoc_variants_agree_with_autograd(target):
+@pytest.mark.parametrize("criterion", CRITERIA)
+def test_gradients_of_the_ad_hoc_variants_agree_with_autograd(criterion):
     model = process(signal=1.3)
-    acquisition = ExpectedImprovement(model, 0.4, noise=0.2, target=target)
+    acquisition = ExpectedImprovement(model, 0.4, noise=0.2, criterion=criterion)
     X = points(20, 2, seed=10)
     value, gradient = acquisition.value_and_gradient(X)
     variable = X.clone().requires_grad_()
@@ -247,10 +247,10 @@ def test_gradients_of_the_ad_hoc_variants_agree_with_autograd(target):
 
 @pytest.mark.parametrize("name", AD_HOC)
 def test_the_ad_hoc_variants_by_name(name):
-    target = {"ei_posterior_mean": "function"}.get(name, name.removeprefix("ei_"))
+    criterion = {"ei_posterior_mean": "function"}.get(name, name.removeprefix("ei_"))
     model = process()
     acquisition = AD_HOC[name](model, data_of(model), None)
-    assert (acquisition.target, acquisition.noise) == (target, pytest.approx(0.02))
+    assert (acquisition.criterion, acquisition.noise) == (criterion, pytest.approx(0.02))
     assert acquisition.best == pytest.approx(float(model.marginals(model.X)[0].max()))
 
 
