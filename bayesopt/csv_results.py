@@ -32,8 +32,9 @@ def read_csv(
     The first row names the columns: one for each parameter (or "params." and its name), one of
     values and perhaps one of standard errors. Others are left aside, but for these: where `state`
     is "failed" a row is a failure, and `reason` says why; where it is "running" it is left out. A
-    value that is empty or NaN is a failure too. Partial derivatives are read from columns
-    "gradient." and the name of a parameter, their standard errors from "gradient_sd." and the name.
+    value that is empty or NaN is a failure too. What an evaluation has cost is read from a column
+    "cost", partial derivatives from columns "gradient." and the name of a parameter, their standard
+    errors from "gradient_sd." and the name.
     Cells are divided by comma, semicolon or tab; with semicolons numbers may have a decimal comma.
     The encoding is UTF-8.
 
@@ -102,7 +103,7 @@ class _Layout:
         Columns of the parameters.
     values, sds
         Columns of the values and of their standard errors; None where there is none.
-    state, reason
+    cost, state, reason
         Columns of these; None where there is none.
     constraints
         Columns of values of constraints and of their standard errors, by names.
@@ -119,6 +120,7 @@ class _Layout:
     params: dict[str, int]
     values: list[int | None]
     sds: list[int | None]
+    cost: int | None
     state: int | None
     reason: int | None
     constraints: dict[str, dict[str, int]]
@@ -163,7 +165,7 @@ class _Layout:
             else:
                 params[parameter] = at
         taken = (*ends, *params.values())
-        said = (find("state", taken), find("reason", taken))
+        said = (find("cost", taken), find("state", taken), find("reason", taken))
         real = gradient_columns(columns.space) if columns.n_values == 1 else []
         slopes = {kind: by_name(kind, real, taken) for kind in SLOPES}
         needed += of_constraints
@@ -253,6 +255,10 @@ def _outcome(
         if not 0.0 <= x < math.inf:
             why = f"a standard error must be finite and >= 0, but is {x}."
             raise layout.refuse(line, at, why)
+    cost = number(layout.cost)
+    if cost is not None and not 0.0 < cost < math.inf:
+        why = f"a cost must be positive and finite, but is {cost}."
+        raise layout.refuse(line, layout.cost, why)
     one = len(values) == 1
     value, sd = (values[0], sds[0]) if one else (values, sds)
     try:
@@ -263,6 +269,7 @@ def _outcome(
             errors or None,
             constraints or None,
             constraint_sd or None,
+            cost,
         )
     except NotFinite as error:
         return reason or str(error)

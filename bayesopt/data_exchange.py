@@ -90,7 +90,8 @@ class DataExchange(AskTell):
         Columns: state, value, sd, the parameters, origin, attempt, reason, started and ended (UTC),
         seconds. A parameter with the name of another column is ``params.<name>``. For several
         objectives they are value_0, sd_0, value_1 and so on; outcome constraints are in
-        ``constraint.<name>``, and ``constraint_sd.<name>`` where one has a standard error.
+        ``constraint.<name>``, and ``constraint_sd.<name>`` where one has a standard error. What
+        evaluations have cost is in ``cost`` where it was told.
 
         Raises
         ------
@@ -121,9 +122,9 @@ class DataExchange(AskTell):
 
         Rows without a value, or with the state "failed", become failed trials. Partial derivatives
         are read from columns "gradient." and the name of a parameter, their standard errors from
-        "gradient_sd." and the name. Other columns are ignored. What the study holds already is not
-        added again. Several objectives, outcome constraints and their standard errors are read from
-        columns with the names that `to_dataframe` gives them.
+        "gradient_sd." and the name. Several objectives, outcome constraints, their standard errors
+        and costs are read from columns with the names that `to_dataframe` gives them. Other columns
+        are ignored. What the study holds already is not added again.
 
         Parameters
         ----------

@@ -10,7 +10,7 @@ from bayesopt.space import Space
 from bayesopt.trial import Trial
 
 _OURS = (
-    *("number", "state", "value", "sd"),
+    *("number", "state", "value", "sd", "cost"),
     *("origin", "attempt", "reason", "started", "ended", "seconds"),
 )
 SLOPES = ("gradient", "gradient_sd")
@@ -67,10 +67,10 @@ def to_dataframe(
     The index is the number of the trial; `value` and `sd` are NaN and `reason` is None where there
     is none. A parameter with the name of another column gets "params." before its own. Where there
     are partial derivatives, they are in columns "gradient." and the name of the parameter, their
-    standard errors in "gradient_sd." and the name. Several objectives (`n_values` of them) are in
-    "value_0", "sd_0", "value_1" and so on, the values of outcome constraints (of the names
-    `constraints`) in "constraint." and the name, their standard errors, if any, in
-    "constraint_sd." and the name.
+    standard errors in "gradient_sd." and the name; costs that were told are in `cost`. Several
+    objectives (`n_values` of them) are in "value_0", "sd_0", "value_1" and so on, the values of
+    outcome constraints (of the names `constraints`) in "constraint." and the name, their standard
+    errors, if any, in "constraint_sd." and the name.
 
     Raises
     ------
@@ -115,7 +115,7 @@ def to_dataframe(
 
 
 def _outcomes(trials: Sequence[Trial], named: Columns) -> dict[str, list[float | None]]:
-    """Columns of values, of constraints and of their standard errors."""
+    """Columns of values, of constraints, of their standard errors and of costs."""
     columns: dict[str, list[float | None]] = {}
     evaluations = [trial.evaluation for trial in trials]
     both = zip(named.of_objectives("value"), named.of_objectives("sd"), strict=True)
@@ -127,6 +127,9 @@ def _outcomes(trials: Sequence[Trial], named: Columns) -> dict[str, list[float |
             of_trials = [getattr(e, attribute, None) or {} for e in evaluations]
             if kind == "constraint" or any(name in given for given in of_trials):
                 columns[f"{kind}.{name}"] = [given.get(name) for given in of_trials]
+    costs = [None if e is None else e.cost for e in evaluations]
+    if any(cost is not None for cost in costs):
+        columns["cost"] = costs
     return columns
 
 

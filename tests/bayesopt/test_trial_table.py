@@ -82,6 +82,24 @@ def test_choices_of_one_kind_have_its_type(choices, kind):
     assert str(frame["c"].dtype) == kind and frame["c"].tolist() == choices
 
 
+def test_costs_that_were_told_have_a_column(tmp_path):
+    space = Space(x=Float(0, 9), cost=Float(0, 9))
+    params = {"x": 1.0, "cost": 2.0}
+    told, silent = Evaluation(5.0, cost=0.1), Evaluation(6.0)
+    trials = [
+        Trial(0, params, TrialState.COMPLETE, told),
+        Trial(1, params, TrialState.COMPLETE, silent),
+        Trial(2, params, TrialState.FAILED, reason="diverged"),
+    ]
+    frame = to_dataframe(trials, space)
+    assert list(frame.columns[:6]) == ["state", "value", "sd", "cost", "x", "params.cost"]
+    np.testing.assert_array_equal(frame["cost"], [0.1, np.nan, np.nan])
+    assert "cost" not in to_dataframe(trials[1:], space)
+    frame.to_csv(tmp_path / "t.csv")
+    rows = [(params, told), (params, silent), (params, "diverged")]
+    assert read_csv(tmp_path / "t.csv", space) == rows
+
+
 def test_parameters_with_our_names_get_a_prefix(tmp_path):
     space = Space(**{name: Float(0, 1) for name in ("value", "number", "params.value", "sd", "x")})
     trial = Trial(0, dict(zip(space, (0.1, 0.2, 0.3, 0.4, 0.5), strict=True)))
@@ -175,7 +193,9 @@ choices = st.lists(
     max_size=6,
     unique_by=(lambda choice: choice, str),
 )
-names = st.sampled_from(["C", "value", "sd", "state", "reason", "größe; m", 'a,"b"', "params.sd"])
+names = st.sampled_from(
+    ["C", "value", "sd", "cost", "state", "reason", "größe; m", 'a,"b"', "params.sd"]
+)
 spaces = st.dictionaries(
     names, floats() | ints() | choices.map(Categorical), min_size=1, max_size=4
 ).map(lambda parameters: Space(**parameters))
@@ -189,7 +209,12 @@ def trials_of_a_space(draw):
     for row in rows:
         params = space.from_unit(space.snap(np.array(row)))
         ending = draw(
-            st.builds(Evaluation, st.floats(-1e308, 1e308), st.none() | st.floats(0, 1e308))
+            st.builds(
+                Evaluation,
+                st.floats(-1e308, 1e308),
+                st.none() | st.floats(0, 1e308),
+                cost=st.none() | st.floats(1e-308, 1e308),
+            )
             | texts.filter(bool)
             | st.none()
         )
@@ -256,6 +281,8 @@ def test_columns_of_values_by_name(tmp_path):
     assert read_csv(path, PLAIN, "loss", "err") == [({"x": 1.0, "n": 2}, Evaluation(3.0, 4.0))]
     assert read_csv(path, PLAIN, "loss", None) == [({"x": 1.0, "n": 2}, Evaluation(3.0))]
     assert read_csv(str(path), PLAIN, value="err", sd=None)[0][1] == Evaluation(4.0)
+    path = written(tmp_path, "x,n,cost\n1,2,-3\n")
+    assert read_csv(path, PLAIN, "cost") == [({"x": 1.0, "n": 2}, Evaluation(-3.0))]
 
 
 def test_a_header_alone_gives_nothing(tmp_path):
@@ -366,6 +393,8 @@ def test_a_choice_that_is_none_or_several_is_refused(tmp_path, choices, cell, te
         ("x,n,value,sd\n1,2,3,-1\n", "line 2, column 'sd': .*>= 0"),
         ("x,n,value,sd\n1,2,3,inf\n", "line 2, column 'sd': .*finite"),
         ("x,n,value,sd\n1,2,3,low\n", "line 2, column 'sd': 'low' is no number"),
+        ("x,n,value,cost\n1,2,3,0\n", "line 2, column 'cost': a cost must be positive"),
+        ("x,n,value,cost\n1,2,3,inf\n", "line 2, column 'cost': a cost must be .* finite"),
         ('x,n,value,note\n1,2,3,"a\nb"\n1,2,z,c\n', "line 4, column 'value': 'z'"),
         ('x,n,value,note\n1,2,3,"a\n1,2,3,b\n', "line 2: unexpected end of data"),
         (f"x,n,value,note\n1,2,3,{'a' * 200_000}\n", "line 2: field larger than"),
