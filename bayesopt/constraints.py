@@ -18,16 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import Bounds, LinearConstraint, NonlinearConstraint
 
-from bayesopt.parameter import (
-    Array,
-    Fixed,
-    Float,
-    Int,
-    is_number,
-    numeric_range,
-    whose_values,
-)
+from bayesopt.parameter import Array, Fixed, Float, is_number, numeric_range, whose_values
 from bayesopt.space import Params, Space
+from bayesopt.user_values import parameters_of
 
 _THIN = 1e-7  # a nonlinear gap of less, relative to the spread of the values, is an equality
 _N_SAMPLES = 32  # points where that spread is seen
@@ -233,57 +226,6 @@ def checked_constraints(space: Space, constraints: object) -> tuple[Constraint, 
         else:
             raise TypeError(f"{label} must be {_KINDS}, but is {constraint!r}.")
     return tuple(read)
-
-
-def user_values(space: Space, X: Array) -> Array:
-    """Values (n, d) in the user's units at points X (n, d); 0 in the columns of categories."""
-    Z = np.zeros_like(X)
-    for j, parameter in enumerate(space.parameters.values()):
-        if isinstance(parameter, Float):
-            low, high = parameter.low, parameter.high
-            if parameter.log:
-                low, high = math.log(low), math.log(high)
-            z = (1.0 - X[:, j]) * low + X[:, j] * high
-            Z[:, j] = np.clip(np.exp(z) if parameter.log else z, parameter.low, parameter.high)
-        elif isinstance(parameter, Int):
-            Z[:, j] = parameter.low + parameter.index_of(X[:, j])
-        elif isinstance(parameter, Fixed):
-            Z[:, j] = numeric_range(parameter)[0]
-    return Z
-
-
-def user_slopes(space: Space, Z: Array) -> Array:
-    """Derivatives (n, d) of the user's values in the coordinates of the cube; 0 on lattices."""
-    slope = np.zeros_like(Z)
-    for j, parameter in enumerate(space.parameters.values()):
-        if isinstance(parameter, Float):
-            if parameter.log:
-                slope[:, j] = Z[:, j] * (math.log(parameter.high) - math.log(parameter.low))
-            else:
-                slope[:, j] = parameter.high - parameter.low
-    return slope
-
-
-def parameters_of(space: Space, X: Array) -> list[Params]:
-    """`Space.from_unit` of every row of X (n, d), column by column because that is faster."""
-    columns: list[list[Any]] = []
-    for j, parameter in enumerate(space.parameters.values()):
-        if isinstance(parameter, Float):
-            columns.append([parameter.from_unit(unit) for unit in X[:, j].tolist()])
-        elif isinstance(parameter, Int):
-            columns.append((parameter.low + parameter.index_of(X[:, j])).tolist())
-        elif isinstance(parameter, Fixed):
-            columns.append([parameter.value] * len(X))
-        else:
-            columns.append([parameter.choices[i] for i in parameter.index_of(X[:, j]).tolist()])
-    return [dict(zip(space.names, row, strict=True)) for row in zip(*columns, strict=True)]
-
-
-def values_of(space: Space, params: Params) -> Array:
-    """Values z (d,) of checked parameters."""
-    numeric = [is_number(p) for p in space.parameters.values()]
-    pairs = zip(space.names, numeric, strict=True)
-    return np.array([float(params[name]) if is_number else 0.0 for name, is_number in pairs])
 
 
 def _simplex(space: Space, simplex: Simplex, label: str) -> Linear:

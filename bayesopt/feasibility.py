@@ -14,13 +14,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bayesopt.constraints import Constraint, Nonlinear, user_values
+from bayesopt.constraints import Constraint, Nonlinear
 from bayesopt.feasible_set import FeasibleSet
 from bayesopt.lattice import neighbours
 from bayesopt.parameter import Array, Float, Int
 from bayesopt.polytope import Polytope
 from bayesopt.sampling import sobol, thrown
 from bayesopt.space import Space
+from bayesopt.user_values import user_values
 
 _LARGEST_GRID = {False: 100_000, True: 10_000}  # without and with nonlinear constraints
 _FAIR_SHARE = {False: 0.05, True: 0.3}  # of the cube; where less is inside, points walk

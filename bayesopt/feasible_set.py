@@ -17,16 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
-from bayesopt.constraints import (
-    Constraint,
-    Linear,
-    Nonlinear,
-    parameters_of,
-    user_slopes,
-    user_values,
-)
+from bayesopt.constraints import Constraint, Linear, Nonlinear
 from bayesopt.parameter import Array
 from bayesopt.space import Params, Space
+from bayesopt.user_values import parameters_of, user_slopes, user_values
 
 Mask = NDArray[np.bool_]
 ValueAndGradient = Callable[[Array], tuple[float, Array]]

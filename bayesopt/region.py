@@ -14,13 +14,14 @@ from functools import cached_property
 
 import numpy as np
 
-from bayesopt.constraints import Constraint, checked_constraints, values_of
+from bayesopt.constraints import Constraint, checked_constraints
 from bayesopt.feasibility import seeds_of, why_empty
 from bayesopt.feasible_set import Mask, ValueAndGradient
 from bayesopt.lattice import coupled_moves, coupled_neighbours, neighbours
 from bayesopt.parameter import Array
 from bayesopt.sampling import around, thrown, walked
 from bayesopt.space import Params, Space
+from bayesopt.user_values import values_of
 
 _POOL = {False: (512, 100, 2), True: (96, 24, 8)}  # walkers, steps, states kept of each
 _N_FRESH_STEPS = {False: 3, True: 1}  # without and with nonlinear constraints, which cost more

@@ -5,7 +5,7 @@ import pytest
 from scipy.optimize import LinearConstraint, NonlinearConstraint
 
 from bayesopt import optimize
-from bayesopt.constraints import Simplex, checked_constraints, parameters_of, user_values
+from bayesopt.constraints import Simplex, checked_constraints
 from bayesopt.design import Taken, space_filling, start
 from bayesopt.fixed_value import Fixed
 from bayesopt.lattice import coupled_neighbours, neighbours
@@ -13,6 +13,7 @@ from bayesopt.parameter import Categorical, Float, Int
 from bayesopt.polytope import Polytope
 from bayesopt.region import Region
 from bayesopt.space import Space
+from bayesopt.user_values import parameters_of, user_values
 
 INSIDE = [
     (Float(1e-2, 1e2, log=True), 1.0, 0.5),

@@ -12,9 +12,9 @@ from scipy.optimize import LinearConstraint, NonlinearConstraint, linprog
 from strategies import fixed
 
 import bayesopt as bo
-from bayesopt.constraints import parameters_of, user_slopes, user_values
 from bayesopt.polytope import whole_moves
 from bayesopt.region import Region
+from bayesopt.user_values import parameters_of, user_slopes, user_values
 
 
 def worst(region, violation, X):
