@@ -185,6 +185,15 @@ def test_it_equals_that_of_botorch(correlation, noise):
     torch.testing.assert_close(ours, on_twin, rtol=1e-8, atol=1e-8)
 
 
+def agrees_with_autograd(acquisition, X):
+    value, gradient = acquisition.value_and_gradient(X)
+    variable = X.clone().requires_grad_()
+    plain = acquisition(variable.unsqueeze(-2))
+    (by_autograd,) = torch.autograd.grad(plain.sum(), variable)
+    torch.testing.assert_close(value, plain.detach(), rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(gradient, by_autograd, rtol=1e-9, atol=1e-12)
+
+
 @pytest.mark.parametrize("noise", NOISES)
 @pytest.mark.parametrize("categories", [(), MIXED], ids=["real", "mixed"])
 @pytest.mark.parametrize("log", [True, False])
@@ -192,13 +201,7 @@ def test_it_equals_that_of_botorch(correlation, noise):
 def test_value_and_gradient_agree_with_autograd(augmented, log, categories, noise):
     model = process(noise=noise, signal=1.3, categories=categories)
     acquisition = ExpectedImprovement(model, 0.4, log=log, noise=augmented)
-    X = points(20, model.X.shape[-1], categories=categories, seed=2)
-    value, gradient = acquisition.value_and_gradient(X)
-    variable = X.clone().requires_grad_()
-    plain = acquisition(variable.unsqueeze(-2))
-    (by_autograd,) = torch.autograd.grad(plain.sum(), variable)
-    torch.testing.assert_close(value, plain.detach(), rtol=1e-12, atol=1e-12)
-    torch.testing.assert_close(gradient, by_autograd, rtol=1e-9, atol=1e-12)
+    agrees_with_autograd(acquisition, points(20, model.X.shape[-1], categories=categories, seed=2))
 
 
 # What stands in for f(x), and its variance beside that of f(x), v, and the noise, t
@@ -236,13 +239,7 @@ def test_the_next_mean_has_the_law_that_the_next_observation_gives_it():
 def test_gradients_of_the_ad_hoc_variants_agree_with_autograd(criterion):
     model = process(signal=1.3)
     acquisition = ExpectedImprovement(model, 0.4, noise=0.2, criterion=criterion)
-    X = points(20, 2, seed=10)
-    value, gradient = acquisition.value_and_gradient(X)
-    variable = X.clone().requires_grad_()
-    plain = acquisition(variable.unsqueeze(-2))
-    (by_autograd,) = torch.autograd.grad(plain.sum(), variable)
-    torch.testing.assert_close(value, plain.detach(), rtol=1e-12, atol=1e-12)
-    torch.testing.assert_close(gradient, by_autograd, rtol=1e-9, atol=1e-12)
+    agrees_with_autograd(acquisition, points(20, 2, seed=10))
 
 
 @pytest.mark.parametrize("name", AD_HOC)

@@ -74,15 +74,23 @@ def searched(role, design=DESIGN, limited=False, fails=(), storage=None, n_alone
     if role == "transfer":
         history(study, f)
     n_before = len(study.trials)
-    for number in range(4 + n_alone):
+    run(lambda: study, f, 4 + n_alone, fails)
+    return study, n_before
+
+
+def run(opened, f, n, fails):
+    """Evaluate n points one by one, then two that run at once, on the study that is opened."""
+    for number in range(n):
+        study = opened()
         trial = study.ask()
         if number in fails:
             study.fail(trial, "it broke")
         else:
             study.tell(trial, f(**trial.params))
+    study = opened()
     for trial in reversed(study.ask(2)):
         study.tell(trial, f(**trial.params))
-    return study, n_before
+    return study
 
 
 @pytest.mark.parametrize(("role", "options"), SEARCHES)
@@ -406,17 +414,7 @@ def test_it_is_gone_on_with_from_a_file(role, options, tmp_path):
 
     if role == "transfer":
         history(opened(), f)
-    for number in range(4 + n_alone):
-        study = opened()
-        trial = study.ask()
-        if number in fails:
-            study.fail(trial, "it broke")
-        else:
-            study.tell(trial, f(**trial.params))
-    study = opened()
-    for trial in reversed(study.ask(2)):
-        study.tell(trial, f(**trial.params))
-    assert study.trials == whole.trials
+    assert run(opened, f, 4 + n_alone, fails).trials == whole.trials
 
 
 @pytest.mark.parametrize("role", ["levels", "joint law"])

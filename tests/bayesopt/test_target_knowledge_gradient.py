@@ -107,6 +107,25 @@ def test_an_exactly_known_point_of_the_target_teaches_nothing(name):
     assert float(kg(certain, A)(candidates(name, 1, seed=9))) > 1e-4
 
 
+def agrees_with_differences(acquisition, X, real, **tolerances):
+    """Value and gradient, in the columns that are real."""
+    value, gradient = optimize.value_and_gradient(acquisition, X)
+    same(value, acquisition(X.unsqueeze(-2)).detach(), atol=1e-12)
+    expected = central_differences(lambda X: acquisition(X.unsqueeze(-2)), X, real)
+    same(gradient[:, real].T, expected.detach(), **tolerances)
+
+
+def is_of_botorch(acquisition, X, atol):
+    """An acquisition function that takes batches X (2, 3, 1, d), differentiable."""
+    assert isinstance(acquisition, AcquisitionFunction)
+    X = X.requires_grad_(True)
+    value = acquisition(X)
+    assert value.shape == (2, 3)
+    same(value[1, 2], acquisition(X[1, 2]).squeeze(), atol=atol)
+    (gradient,) = torch.autograd.grad(value.sum(), X)
+    assert gradient.shape == X.shape and gradient.isfinite().all() and gradient.any()
+
+
 @pytest.mark.parametrize("name", CASES)
 def test_gradients_are_finite_differences(name):
     model, A, X = joint_process(name), candidates(name, 9, seed=3), candidates(name, 5, seed=4)
@@ -114,27 +133,18 @@ def test_gradients_are_finite_differences(name):
     for acquisition in (TargetKnowledgeGradient(model, A), LearntOfTarget([model, model])):
         if isinstance(acquisition, LearntOfTarget) and name not in LINEAR:
             continue  # the weights of F(x) move with x, but are held
-        value, gradient = optimize.value_and_gradient(acquisition, X)
-        same(value, acquisition(X.unsqueeze(-2)).detach(), atol=1e-12)
-        expected = central_differences(lambda X, of=acquisition: of(X.unsqueeze(-2)), X, real)
-        same(gradient[:, real].T, expected.detach(), rtol=1e-5, atol=2e-5)
+        agrees_with_differences(acquisition, X, real, rtol=1e-5, atol=2e-5)
 
 
 @pytest.mark.parametrize("name", CASES)
 def test_it_is_an_acquisition_of_botorch(name):
     model = joint_process(name)
     assert isinstance(model, WithTarget)
-    X = candidates(name, 2, 3, 1).requires_grad_(True)
     for acquisition in (
         TargetKnowledgeGradient(model, candidates(name, 5)),
         LearntOfTarget([model]),
     ):
-        assert isinstance(acquisition, AcquisitionFunction)
-        value = acquisition(X)
-        assert value.shape == (2, 3)
-        same(value[1, 2], acquisition(X[1, 2]).squeeze(), atol=1e-12)
-        (gradient,) = torch.autograd.grad(value.sum(), X)
-        assert gradient.shape == X.shape and gradient.isfinite().all() and gradient.any()
+        is_of_botorch(acquisition, candidates(name, 2, 3, 1), atol=1e-12)
     with pytest.raises(ValueError, match="one candidate at a time"):
         TargetKnowledgeGradient(model, candidates(name, 5))(candidates(name, 3, 2))
 
@@ -207,9 +217,8 @@ def test_reports_are_at_the_target_and_no_dense_grid_promises_more():
     assert (ours < dense + 1e-3 * dense.max()).all()
 
 
-@pytest.mark.parametrize("cost", [1.0, 0.02])
-def test_the_search_finds_the_best_point_of_a_dense_grid(cost):
-    model, region = fitted(bo.Space(**CONTINUOUS), wave, 9)
+def per_cost(log_cost):
+    """What divides an acquisition by a cost, of which points X (*b, 1, d) have the logarithm."""
 
     class PerCost(AcquisitionFunction):
         def __init__(self, inner):
@@ -217,9 +226,16 @@ def test_the_search_finds_the_best_point_of_a_dense_grid(cost):
             self.inner = inner
 
         def forward(self, X):
-            return self.inner(X) - np.log(cost) * X[..., 0, 1]
+            return self.inner(X) - log_cost(X)
 
-    acquisition = build(model, model.X, region.at_target, region, PerCost)
+    return PerCost
+
+
+@pytest.mark.parametrize("cost", [1.0, 0.02])
+def test_the_search_finds_the_best_point_of_a_dense_grid(cost):
+    model, region = fitted(bo.Space(**CONTINUOUS), wave, 9)
+    divided = per_cost(lambda X: np.log(cost) * X[..., 0, 1])
+    acquisition = build(model, model.X, region.at_target, region, divided)
     found, v = optimize.maximize(acquisition, region, model.X.numpy(), np.random.default_rng(0))
     x = torch.linspace(0, 1, 401, dtype=torch.float64)
     grid = torch.stack((x, torch.zeros_like(x)), dim=-1)
@@ -232,24 +248,11 @@ def test_the_search_finds_the_best_point_of_a_dense_grid(cost):
 
 def test_scaling_all_costs_leaves_the_choice():
     model, region = fitted(bo.Space(**CONTINUOUS), wave, 9)
-
-    class PerCost(AcquisitionFunction):
-        unit = 1.0
-
-        def __init__(self, inner):
-            super().__init__(inner.model)
-            self.inner = inner
-
-        def forward(self, X):
-            return (
-                self.inner(X)
-                - np.log(self.unit * 7.0) * (1.0 - X[..., 0, 1])
-                - (np.log(self.unit) * X[..., 0, 1])
-            )
-
     chosen = []
-    for PerCost.unit in (1.0, 1e4):
-        acquisition = build(model, model.X, region.at_target, region, PerCost)
+    for unit in (1.0, 1e4):
+        true, cheap = np.log(7.0 * unit), np.log(unit)
+        divided = per_cost(lambda X, a=true, b=cheap: a + (b - a) * X[..., 0, 1])
+        acquisition = build(model, model.X, region.at_target, region, divided)
         rng = np.random.default_rng(0)
         chosen.append(optimize.maximize(acquisition, region, model.X.numpy(), rng)[0][0])
     np.testing.assert_allclose(*chosen, atol=1e-4)

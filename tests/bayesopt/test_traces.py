@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 import torch
-from botorch.acquisition import AcquisitionFunction
 from hypothesis import given
 from hypothesis import strategies as st
 from joint_processes import candidates, joint_process, tensor
-from test_joint_process import central_differences, same
+from test_joint_process import same
+from test_target_knowledge_gradient import agrees_with_differences, is_of_botorch
 from test_target_search import chosen, search_of
 
 import bayesopt as bo
@@ -287,20 +287,12 @@ def test_few_samples_say_what_very_many_lines_do(name):
 def test_gradients_are_finite_differences(name):
     acquisition, X = trace_kg(name, log=True), candidates(name, 6, seed=4)
     real = [0, 2] if name == "increments" else [0, 1, 2]
-    value, gradient = optimize.value_and_gradient(acquisition, X)
-    same(value, acquisition(X.unsqueeze(-2)).detach(), atol=1e-12)
-    expected = central_differences(lambda X: acquisition(X.unsqueeze(-2)), X, real)
-    same(gradient[:, real].T, expected.detach(), rtol=1e-4, atol=1e-4)
+    agrees_with_differences(acquisition, X, real, rtol=1e-4, atol=1e-4)
 
 
 def test_it_is_an_acquisition_of_botorch():
-    acquisition, X = trace_kg("decay", log=True), candidates("decay", 2, 3, 1).requires_grad_(True)
-    assert isinstance(acquisition, AcquisitionFunction)
-    value = acquisition(X)
-    assert value.shape == (2, 3)
-    same(value[1, 2], acquisition(X[1, 2]).squeeze(), atol=1e-9)
-    (gradient,) = torch.autograd.grad(value.sum(), X)
-    assert gradient.shape == X.shape and gradient.isfinite().all() and gradient.any()
+    acquisition = trace_kg("decay", log=True)
+    is_of_botorch(acquisition, candidates("decay", 2, 3, 1), atol=1e-9)
     with pytest.raises(ValueError, match="one candidate at a time"):
         acquisition(candidates("decay", 3, 2))
 
