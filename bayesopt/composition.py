@@ -83,6 +83,11 @@ class Composition:
     reference_point: tuple[float, ...] | None = None
     counting: Tensor | None = None
 
+    @property
+    def X_counting(self) -> Tensor:
+        """(m, d) observed points that may be the best, wherever they lie."""
+        return self.seen.X if self.counting is None else self.seen.X[self.counting]
+
     def inside(self) -> Tensor:
         """Which observed points (n,) lie in the region; all of them where none does.
 

@@ -39,7 +39,8 @@ _EFFORT_FOR_THE_MEAN = optimize.Effort(n_global=128, n_local=128, n_starts=2)  #
 _LEAST_PROMISE = 1e-7  # in standard deviations of the observed scores
 # Where the best mean keeps away from a border that is not known yet, it is asked for in vain.
 _RARER_UNDER_CONSTRAINTS = 2
-_SOONER_WITH_HISTORY = 1  # another task has shown already where to look
+_SOONER_WHERE_LED = 2  # the model of all tasks has shown already where to look
+_SOONER_AFTERWARDS = 1  # it has misled: what was lost to it is to be made up for
 _NEGLIGIBLE_NOISE = 1e-6  # in the same unit, squared: repeating a point shows nothing new
 
 
@@ -188,6 +189,12 @@ def _by_models(
     incumbents = _incumbents(found)
     pending = _points(space, trials, TrialState.RUNNING)
     spending = Spending.of(settings, trials)
+    if _starts_anew(settings, found):
+        own = torch.cat((found.X_counting, pending)).numpy()
+        fresh = start(region, own, settings.seed, len(own))
+        return Suggestion(
+            taken.first_free(spending.payable(fresh, region, rng), rng), "initial", theta
+        )
     X = None
     if _is_turn_to_exploit(found, len(trials), pending):
         X = _promising(found, incumbents, rng)
@@ -246,13 +253,31 @@ def _keep_back(
     return X if spending.pays_for_both(X[0], at_target[0]) else at_target
 
 
+def _has_history(found: Composition) -> bool:
+    """Whether one task is sought and there are observations of others."""
+    return len(found.X_counting) < len(found.seen.X)
+
+
+def _is_led(found: Composition) -> bool:
+    """Whether its model is that of all tasks."""
+    return any(isinstance(model, TargetProcess) for model in found.models.objectives)
+
+
+def _starts_anew(settings: Settings, found: Composition) -> bool:
+    """Whether others say nothing of the task, and it is not known enough for a model of its own."""
+    if not _has_history(found) or _is_led(found):
+        return False
+    return len(found.X_counting) < settings.n_initial
+
+
 def _is_turn_to_exploit(found: Composition, n_ended: int, pending: Tensor) -> bool:
     """Never beside running trials: two of them would get nearly the same point."""
     every = found.policy.search.exploit_every
     if every is None or callable(found.policy.acquisition) or len(found.seen.objectives) > 1:
         return False
-    if found.counting is not None and isinstance(found.models.objectives[0], TargetProcess):
-        every = max(every - _SOONER_WITH_HISTORY, 1)
+    if _has_history(found):
+        sooner = _SOONER_WHERE_LED if _is_led(found) else _SOONER_AFTERWARDS
+        every = max(every - sooner, 1)
     if found.seen.constraints:
         every *= _RARER_UNDER_CONSTRAINTS
     return n_ended % every == 0 and len(pending) == 0

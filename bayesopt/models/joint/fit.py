@@ -225,8 +225,8 @@ def fit_joint(
     density = JointLikelihood(data, columns, structure, process, method, integrals, warped)
     starts = density.centre[None]
     if start is not None and len(start) == len(density.learnt):
-        fresh = starts if len(data) % _FRESH_START_EVERY == 0 else starts[:0]
-        starts = np.vstack((np.array(start), fresh))
+        anew = structure.has_many_optima or len(data) % _FRESH_START_EVERY == 0
+        starts = np.vstack((np.array(start), starts[: int(anew)]))
     theta, value = minimize_from(
         density,
         np.clip(starts, density.low, density.high),

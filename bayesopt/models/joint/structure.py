@@ -59,6 +59,10 @@ class Structure(Protocol):
         """Whether the prior variance of the first term is 1, since G_0 has a scale."""
 
     @property
+    def has_many_optima(self) -> bool:
+        """Whether a fit from where the last one ended may be caught in a poor optimum."""
+
+    @property
     def values(self) -> tuple[float, ...] | None:
         """Coordinates that stand for all, where offsets and factors have few; None elsewhere."""
 
@@ -97,6 +101,7 @@ class Plain:
     learnt: tuple[Learnt, ...] = ()
     n_noises = 1
     unit_signal = False
+    has_many_optima = False
     values: tuple[float, ...] | None = None
 
     def offsets(self, r: Tensor) -> Tensor:

@@ -49,6 +49,7 @@ from bayesopt.models.kernels import Features
 
 _SCALE = Learnt(0.0, 1.0, -4.0, 4.0)  # logarithms of the scales of tasks, in scores
 _CORRELATION = Learnt(1.0, 1.5, -8.0, 8.0)
+_ALIKE = Learnt(3.0, 2.0, -8.0, 20.0)  # where one is sought; if they are not, it is learnt alone
 _SHIFT = Learnt(0.0, 0.05, -0.3, 0.3)  # in the unit cube
 _POWER = Learnt(0.3, 0.3, 0.0, 1.4)
 _ALONG = Learnt(math.log(1.0), 1.0, math.log(0.1), math.log(100.0))
@@ -251,8 +252,15 @@ class Tasks(_Choices):
             Learnt(math.log(s), _SCALE.sd, math.log(s) + _SCALE.low, math.log(s) + _SCALE.high)
             for s in self.scales
         ]
-        below = [_CORRELATION] * (self.size * (self.size - 1) // 2)
+        below = [_CORRELATION if self.sought is None else _ALIKE] * (
+            self.size * (self.size - 1) // 2
+        )
         return (*scales, *below, *[_SHIFT] * self._n_shifts)
+
+    @property
+    def has_many_optima(self) -> bool:  # type: ignore[override]
+        """A shift may be mistaken for another."""
+        return self._n_shifts > 0
 
     @property
     def _n_shifts(self) -> int:

@@ -9,10 +9,13 @@ alone       a process of that task, fitted to its own observations
     sum over its observations of log p(y_i | all others)        R&W (2006), Eq. (5.11)
 
 is compared. Another task that is not related costs the joint process more than nothing: it shares
-its length-scales. With few observations there is nothing to compare, and what is known of others is
-all there is.
+its length-scales. The task is learnt alone where that foresees its observations 20 times as well:
+what is known of others is much, and observations that lie close together, as those of a search do,
+foresee each other well without saying anything of the rest. With two observations there is nothing
+to compare; with none of another task there is nothing to learn from.
 """
 
+import math
 from dataclasses import replace
 
 import torch
@@ -27,7 +30,8 @@ from bayesopt.models.joint.process import JointGaussianProcess
 from bayesopt.space import Space
 from bayesopt.target import Target
 
-_ENOUGH = 4  # observations of the task
+_ENOUGH = 3  # observations of the task
+_STRONG_EVIDENCE = math.log(20.0)  # Kass & Raftery (1995), Section 3.2
 
 
 def transferred(
@@ -39,7 +43,8 @@ def transferred(
     start: tuple[float, ...] | None = None,
     truncate: float | None = None,
 ) -> tuple[JointGaussianProcess | ExactGaussianProcess, tuple[float, ...]]:
-    """Fit both and return the better one, with the theta of the joint process.
+    """Fit both and return the better one, with the theta of the joint process (of the last fit of
+    it where nothing is known of other tasks).
 
     Parameters
     ----------
@@ -48,22 +53,29 @@ def transferred(
     truncate
         How poor values count where the task is alone (see `bayesopt.data.dataset`).
     """
-    joint, theta = joint_surrogate(data, space, sought, process, method, start)
     (column,) = space.role_columns
     rows = data.X[:, column] == sought.nodes[0, 0]
-    if int(rows.sum()) < _ENOUGH:
-        return joint, theta
     own = data.at(rows)
+    if bool(rows.all()):
+        return _alone(_truncated(own, truncate), process, method), start or ()
+    joint, theta = joint_surrogate(data, space, sought, process, method, start)
+    if len(own) < _ENOUGH:
+        return joint, theta
     alone = _alone(own, process, method)
     with torch.no_grad():
         by_joint = leave_one_out(joint).log_density[rows].sum()
         by_itself = leave_one_out(alone).log_density.sum()
-    if by_itself <= by_joint:
+    if by_itself <= by_joint + _STRONG_EVIDENCE:
         return joint, theta
+    return alone if truncate is None else _alone(_truncated(own, truncate), process, method), theta
+
+
+def _truncated(own: Dataset, truncate: float | None) -> Dataset:
+    """With poor values as in a search of this task alone (see `bayesopt.data`)."""
     if truncate is None:
-        return alone, theta
+        return own
     limit = float(poor_from(own.Y.numpy(), truncate))
-    return _alone(replace(own, Y=own.Y.clamp_min(limit)), process, method), theta
+    return replace(own, Y=own.Y.clamp_min(limit))
 
 
 def _alone(data: Dataset, process: GaussianProcess, method: Method) -> ExactGaussianProcess:
