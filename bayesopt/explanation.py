@@ -19,7 +19,7 @@ import torch
 from bayesopt.data import Dataset, observed_values
 from bayesopt.models.calibration import leave_one_out
 from bayesopt.models.fully_bayesian import FullyBayesianGaussianProcess
-from bayesopt.models.joint.points import PointProcess
+from bayesopt.models.joint.points import PointProcess, in_scores
 from bayesopt.models.joint.process import JointGaussianProcess, TargetProcess
 from bayesopt.models.outcomes import OutcomeModels, Process
 from bayesopt.models.replicates import replicates
@@ -87,8 +87,8 @@ class Explanation:
     noise
         "none", "known" or "inferred".
     noise_sd
-        Standard deviation of the noise of one evaluation, in the user's units; the median of the
-        known ones.
+        Standard deviation of the noise of one evaluation, in the user's units; where it differs
+        from one to the next, the median of them.
     lengthscales
         By parameter: over which share of its range (on its scale, logarithmic or not) the function
         changes, beside the trend if the model has one; for a category in units of "another
@@ -236,7 +236,7 @@ def _of_outcome(
     if alone:  # a task that is not learnt from others (see `models.joint.transfer`)
         data = replace(_of_target_only(data, space), Y=model.Y)  # poor ones as it counts them
     exact = bool((data.Yvar == 0).all())
-    noise = model.new_noise if data.noise_is_inferred else data.Yvar.median()
+    noise = in_scores(model).new_noise if data.noise_is_inferred else data.Yvar.median()
     sd = np.array([float(noise.sqrt())])
     if isinstance(model, JointGaussianProcess):
         lengthscales = {space.names[j]: scale for j, scale in sorted(model.lengthscales.items())}

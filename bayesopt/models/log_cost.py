@@ -17,6 +17,7 @@ m, s^2      (*b,) posterior mean and variance of the log cost of another evaluat
                                                                          R&W (2006), Eq. (2.40)
     mean c = exp(m + s^2 / 2),   95 % quantile = exp(m + t s)
     t: 95 % quantile of Student's law of n + 2 degrees of freedom, since theta is a mode
+    of an approximation r that was never paid:   min(c(x, r), c(x, target)),  c the 95 % quantile
 
 Costs of fidelities and sources differ by factors of ten to a thousand, more or less as powers. The
 coefficients of a role are therefore uncertain by such factors, and their variance is part of s^2:
@@ -44,6 +45,7 @@ from bayesopt.optimize import by_autograd
 from bayesopt.parameter import Array
 from bayesopt.quasi_newton import minimize_from
 from bayesopt.space import Space
+from bayesopt.target import has_approximations, target_of
 from bayesopt.trial import Trial
 
 _PROBABILITY = 0.95
@@ -164,6 +166,43 @@ class LogStatistic:
         return by_autograd(self, X)
 
 
+@dataclass(frozen=True)
+class NoMoreThanTarget:
+    """The same as a quantile, but of approximations that were never paid at most the target's.
+
+    Nobody approximates by what is dearer. Without that the first evaluation, at a dear target,
+    would leave all others too uncertain to be paid from any usual budget.
+
+    Parameters
+    ----------
+    quantile
+        Logarithm of what a cost hardly exceeds.
+    column, target
+        That of the role, and its coordinate at the target.
+    paid
+        (p,) coordinates that were paid.
+    """
+
+    quantile: LogStatistic
+    column: int
+    target: float
+    paid: Tensor
+
+    def __call__(self, X: Shaped[Tensor, "*b 1 d"]) -> Shaped[Tensor, "*b"]:
+        """Its value, differentiable."""
+        at_target = X.clone()
+        at_target[..., self.column] = self.target
+        own: Tensor = self.quantile(X)
+        known = torch.isin(X[..., 0, self.column].detach(), self.paid)
+        return own.where(known, torch.minimum(own, self.quantile(at_target)))
+
+    def value_and_gradient(
+        self, X: Shaped[Tensor, "b d"]
+    ) -> tuple[Shaped[Tensor, " b"], Shaped[Tensor, "b d"]]:
+        """Its value and its gradient."""
+        return by_autograd(self, X)
+
+
 class LearntCost:
     """Costs that were learnt: logarithms of their mean and 95 % quantile.
 
@@ -171,17 +210,25 @@ class LearntCost:
     ----------
     process
         None: nothing was paid yet. Then nothing can be said, and both are those of 1.
+    role
+        Column and target of a fidelity or a source, where there is one.
 
     Attributes
     ----------
     log_mean, log_upper
-        LogStatistic: (*b, 1, d) points of the unit cube to (*b,), and ``value_and_gradient``.
+        (*b, 1, d) points of the unit cube to (*b,), and ``value_and_gradient``.
     """
 
-    def __init__(self, process: LogCostProcess | None) -> None:
+    def __init__(
+        self, process: LogCostProcess | None, role: tuple[int, float] | None = None
+    ) -> None:
         self.log_mean = LogStatistic(process, by_variance=0.5)
         n = 0 if process is None else len(process.X)
-        self.log_upper = LogStatistic(process, by_sd=float(stdtrit(n + 2, _PROBABILITY)))
+        upper = LogStatistic(process, by_sd=float(stdtrit(n + 2, _PROBABILITY)))
+        self.log_upper: LogStatistic | NoMoreThanTarget = upper
+        if process is not None and role is not None:
+            column, target = role
+            self.log_upper = NoMoreThanTarget(upper, column, target, process.X[:, column])
 
 
 class _NegativeLogPosterior:
@@ -270,4 +317,9 @@ def learn_cost(space: Space, trials: Iterable[Trial]) -> LearntCost:
         return LearntCost(None)
     X = torch.from_numpy(space.to_units([params for params, _ in paid]))
     log_cost = torch.tensor([math.log(cost) for _, cost in paid], dtype=torch.float64)
-    return LearntCost(fit_log_cost(X, log_cost, space.categories, space.role_columns))
+    process = fit_log_cost(X, log_cost, space.categories, space.role_columns)
+    role = None
+    if has_approximations(space):
+        (column,) = space.role_columns
+        role = column, float(target_of(space).nodes)
+    return LearntCost(process, role)

@@ -97,3 +97,15 @@ def test_every_way_of_fitting_and_few_points(hyperparameters, n):
     explanation = study_of(wave, n, policy=policy).explain()
     assert np.isfinite(list(vars(explanation.calibration).values())).all()
     assert explanation.n_complete == n
+
+
+def test_noise_of_values_that_span_decades_is_in_their_units():
+    """One of ten percent: the median of what it is over the evaluations."""
+    space = bo.Space(x=bo.Float(0, 1), w=bo.Float(0, 1, role="environment"))
+    study = bo.Study(space, environment={"w": {0.1: 1, 0.5: 1, 0.9: 1}}, seed=0)
+    x, w = RNG(0).random(60), np.tile([0.1, 0.5, 0.9], 20)
+    truth = 10 ** (3 * w + 2 * (x - 0.3) ** 2)
+    values = truth * (1 + 0.1 * RNG(1).normal(size=60))
+    study.add([{"x": a, "w": b} for a, b in zip(x, w, strict=True)], values)
+    sd = study.explain().noise_sd
+    assert sd == pytest.approx(np.median(0.1 * truth), rel=0.3)

@@ -232,3 +232,34 @@ def test_equal_points_and_equal_costs_are_no_trouble():
     cost = learnt(FIDELITY, pairs)
     median, _, upper = costs(cost, FIDELITY, {"x": 0.5, "s": 1.0})
     assert median[0] == pytest.approx(3.0, rel=1e-3) and upper[0] < 3.5
+
+
+@pytest.mark.parametrize("space", [FIDELITY, SOURCES])
+def test_an_approximation_that_was_never_paid_is_not_thought_dearer_than_the_target(space):
+    target = space.at_target()["s"].value
+    low, other = (0.1, 0.3) if space is FIDELITY else ("b", "c")
+    designs = (0.2, 0.7)
+    cost = learnt(space, [({"x": x, "s": target}, 50.0) for x in designs])
+    where = [{"x": 0.5, "s": s} for s in (target, low, other)]
+    upper = costs(cost, space, *where)[2]
+    assert upper[0] < 500.0 and (upper[1:] == upper[0]).all()
+    # Once it was paid, that is what it costs, be it more.
+    cost = learnt(
+        space,
+        [*(({"x": x, "s": s}, c) for x in designs for s, c in ((target, 50.0), (low, 400.0)))],
+    )
+    upper = costs(cost, space, *where)[2]
+    assert upper[1] > 400.0 > upper[0] >= upper[2]
+
+
+def test_its_gradient_is_that_of_what_is_smaller():
+    cost = learnt(
+        FIDELITY, [({"x": x, "s": s}, 10.0 ** (x + s)) for x, s in ((0.2, 1), (0.8, 1), (0.5, 0.9))]
+    )
+    X = torch.tensor([[0.3, 0.0], [0.3, 0.8], [0.3, 0.95], [0.3, 1.0]], dtype=torch.float64)
+    value, gradient = cost.log_upper.value_and_gradient(X)
+    torch.testing.assert_close(value, cost.log_upper(X.unsqueeze(1)))
+    step = torch.tensor([1e-6, 0.0], dtype=torch.float64)
+    above, below = cost.log_upper((X + step)[:, None]), cost.log_upper((X - step)[:, None])
+    torch.testing.assert_close(gradient[:, 0], (above - below) / 2e-6, rtol=1e-5, atol=1e-6)
+    assert gradient[0, 1] == 0.0

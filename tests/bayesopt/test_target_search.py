@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from role_spaces import QUICK
 from scipy.optimize import LinearConstraint
 from test_target_knowledge_gradient import wave
 
@@ -257,3 +258,41 @@ def test_what_one_evaluation_at_the_target_costs_is_kept_back(budget):
     study = bo.Study(space, noise=False, seed=0, cost={"exact": 10, "fast": 1}, cost_budget=budget)
     study.run(lambda x, m: (x - 0.3) ** 2 + 0.1 * (m == "fast"), progress=False)
     assert sum(t.params["m"] == "exact" for t in study.trials) == 1
+
+
+@pytest.mark.parametrize("role", [SOURCE, FIDELITY])
+def test_cheap_ones_are_asked_though_their_cost_is_only_learnt(role):
+    """The first evaluation, at the dear target, says of no other cost."""
+    study = bo.Study(
+        bo.Space(x=bo.Float(0, 1), **role),
+        noise=False,
+        cost="learn",
+        cost_budget=400.0,
+        policy=bo.Policy(acquisition="ei", search=QUICK),
+        seed=0,
+    )
+
+    def paid(x, s):
+        return Evaluation(of_role(x, s), cost=40.0 if s in ("true", 1.0) else 1.0)
+
+    study.run(paid, 9, progress=False)
+    cheap = [t.params["s"] not in ("true", 1.0) for t in study.trials]
+    assert sum(cheap) > 4 and not all(cheap)
+
+
+def test_no_two_running_trials_are_nearly_equal_in_design_and_source():
+    """Three workers; trials end in the order in which they began."""
+    space = Space.of(bo.Space(x=bo.Float(0, 1), y=bo.Float(0, 1), **SOURCE))
+    policy = bo.Policy(search=QUICK)
+    study = bo.Study(space, noise=False, policy=policy, seed=0, n_initial=4, cost=COSTS)
+    running = []
+    for _ in range(10):
+        trial = study.ask()
+        for other in running:
+            apart = space.to_unit(trial.params) - space.to_unit(other.params)
+            assert np.abs(apart).max() > 1e-3, (trial.params, other.params)
+        running.append(trial)
+        if len(running) == 3:
+            ended = running.pop(0)
+            bowl = of_role(ended.params["x"], ended.params["s"]) + (ended.params["y"] - 0.3) ** 2
+            study.tell(ended, bowl)

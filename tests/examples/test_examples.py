@@ -62,6 +62,14 @@ TINY = {
         ["--n-evals", "16", "--n-searches", "1"],
         ["1 searches of 16 runs", "noise by temperature", "lost yield"],
     ),
+    "car_suspension": (
+        ["--budget", "80", "--n-searches", "1"],
+        ["1 searches for each", "all simulators", "the best alone", "kNs/m", "cost budget"],
+    ),
+    "one_default": (
+        ["--n-evals", "8", "--n-searches", "1"],
+        ["one data set at a time", "all data sets each time", "The first default", "tumours"],
+    ),
     "electric_car": (["--n-evals", "10"], ["of 10 prototypes", "battery", "random cars"]),
 }
 

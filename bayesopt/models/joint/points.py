@@ -53,6 +53,11 @@ class PointProcess(Model):  # type: ignore[misc]
         noise: Tensor = slope.square() * self.joint.noise_at(X)
         return noise
 
+    @property
+    def new_noise(self) -> Tensor:
+        """Median noise variance of the observations."""
+        return self.noise_at(self.joint.X).median()
+
     def posterior(self, X: Tensor, *args: object, **kwargs: object) -> None:
         """There is none."""
         raise NotImplementedError("A warped process has marginals of scores only.")
