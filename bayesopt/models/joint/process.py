@@ -12,6 +12,7 @@ is not, such as a mean of the worst, the mean is what is expected of it; its var
 covariances are those of the first order, with w the derivatives in the means at the nodes.
 """
 
+from collections.abc import Callable
 from functools import cached_property
 from typing import Any
 
@@ -20,10 +21,10 @@ from jaxtyping import Float as Shaped
 from torch import Tensor
 from torch.nn.functional import one_hot
 
+from bayesopt.models.joint.conditions import Conditions
 from bayesopt.models.joint.covariance import Columns, Sites
 from bayesopt.models.joint.cross import Fixed
 from bayesopt.models.joint.regression import JointHyperparameters, PullBack, Regression
-from bayesopt.models.joint.tail import expected_tail
 from bayesopt.models.posterior import cholesky
 from bayesopt.target import Target
 
@@ -212,39 +213,71 @@ class TargetProcess(Regression):
         return self.joint.sought.weights.unsqueeze(0)
 
     def _mean(self, X: Tensor, sites: Sites, k: Tensor) -> Tensor:
-        return super()._mean(X, sites, k) if self._is_linear else self._mean_and_weights(X)[0]
+        return super()._mean(X, sites, k) if self._is_linear else self.marginals(X)[0]
 
     def _moments(
         self, X: Tensor, weights: Tensor, factors: Fixed | None
     ) -> tuple[Tensor, Tensor, Tensor, PullBack]:
         if self._is_linear:
             return super()._moments(X, weights, factors)
-        variable = X.detach().requires_grad_(True) if torch.is_grad_enabled() else X
-        mean, of_nodes = self._mean_and_weights(variable)
+        mean, of_nodes, of_mean = self._mean_and_weights(X)
         sites = self._sites_of(X, of_nodes)
         _, variance, covariance, pull_back = self._moments_at(sites, X, weights, factors)
 
         def with_mean(by_mean: Tensor, by_variance: Tensor, by_covariance: Tensor) -> Tensor:
-            (of_mean,) = torch.autograd.grad(mean, variable, by_mean, retain_graph=True)
-            return of_mean + pull_back(torch.zeros_like(by_mean), by_variance, by_covariance)
+            others = pull_back(torch.zeros_like(by_mean), by_variance, by_covariance)
+            return of_mean(by_mean) + others
 
-        return mean.detach(), variance, covariance, with_mean
+        return mean, variance, covariance, with_mean
 
     @property
     def _is_linear(self) -> bool:
         return self.hyperparameters.warp is None and self.joint.sought.level is None
 
-    def _mean_and_weights(self, X: Tensor) -> tuple[Tensor, Tensor]:
-        """E F (*b,), differentiable, and its derivatives in the means at the nodes (*b, K)."""
-        sought, warp = self.joint.sought, self.hyperparameters.warp
-        at_nodes = self.at_nodes(X)
-        if warp is not None:
-            mean, slope = warp.mean_and_slope(*self.joint.marginals(at_nodes))
-            return mean @ sought.weights, slope * sought.weights
-        posterior = self.joint.posterior(at_nodes)
-        scale = self.hyperparameters.covariance.variance(self.observed).amax()
-        L = cholesky(posterior.covariance, scale)
-        return expected_tail(posterior.mean.squeeze(-1), L, sought.weights, sought.level)
+    def _mean_and_weights(self, X: Tensor) -> tuple[Tensor, Tensor, Callable[[Tensor], Tensor]]:
+        """E F (*b,), its derivatives in the means at the nodes (*b, K), and the map from
+        derivatives (b,) in E F to gradients (b, d)."""
+        if self.hyperparameters.warp is not None:
+            return self._warped(X)
+        F = self.columns.features.of(X[..., self.columns.design])
+        flat = F.reshape(-1, F.shape[-1])
+        mean, weights, by_features = self._conditions.tail(flat)
+
+        def to_gradient(by_mean: Tensor) -> Tensor:
+            return self.columns.by_column(by_features(by_mean), X.shape[-1])
+
+        batch = X.shape[:-1]
+        return mean.reshape(batch), weights.reshape(*batch, -1), to_gradient
+
+    def _warped(self, X: Tensor) -> tuple[Tensor, Tensor, Callable[[Tensor], Tensor]]:
+        warp, p = self.hyperparameters.warp, self.joint.sought.weights
+        assert warp is not None
+        variable = X.detach().requires_grad_(True) if torch.is_grad_enabled() else X
+        at_nodes = self.joint.marginals(self.at_nodes(variable))
+        mean, slope = warp.mean_and_slope(*at_nodes)
+        expected = mean @ p
+
+        def to_gradient(by_mean: Tensor) -> Tensor:
+            (gradient,) = torch.autograd.grad(expected, variable, by_mean, retain_graph=True)
+            return gradient
+
+        return expected.detach(), (slope * p).detach(), to_gradient
+
+    @cached_property
+    def _conditions(self) -> Conditions:
+        h, sought = self.hyperparameters, self.joint.sought
+        assert sought.level is not None
+        no_design = sought.nodes.new_zeros(len(sought.nodes), 0)
+        return Conditions(
+            h.covariance,
+            self.observed,
+            self.alpha,
+            self.L_inverse,
+            sought.nodes,
+            sought.weights,
+            sought.level,
+            self._prior_mean(Sites(no_design, sought.nodes)),
+        )
 
     def beside_values(self, P: Shaped[Tensor, "p d"]) -> tuple[Fixed, Shaped[Tensor, "n p"]]:
         """`beside` f at full points."""
