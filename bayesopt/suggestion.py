@@ -39,8 +39,9 @@ _EFFORT_FOR_THE_MEAN = optimize.Effort(n_global=128, n_local=128, n_starts=2)  #
 _LEAST_PROMISE = 1e-7  # in standard deviations of the observed scores
 # Where the best mean keeps away from a border that is not known yet, it is asked for in vain.
 _RARER_UNDER_CONSTRAINTS = 2
-_SOONER_WHERE_LED = 2  # the model of all tasks has shown already where to look
-_SOONER_AFTERWARDS = 1  # it has misled: what was lost to it is to be made up for
+# Other tasks have shown where to look, or have misled, which is to be made up for.
+_SOONER_WITH_HISTORY = 1
+_POLISHED_FROM = 4  # observations: where the others lead, they have decided among its basins then
 _NEGLIGIBLE_NOISE = 1e-6  # in the same unit, squared: repeating a point shows nothing new
 
 
@@ -276,8 +277,9 @@ def _is_turn_to_exploit(found: Composition, n_ended: int, pending: Tensor) -> bo
     if every is None or callable(found.policy.acquisition) or len(found.seen.objectives) > 1:
         return False
     if _has_history(found):
-        sooner = _SOONER_WHERE_LED if _is_led(found) else _SOONER_AFTERWARDS
-        every = max(every - sooner, 1)
+        every = max(every - _SOONER_WITH_HISTORY, 1)
+        if _is_led(found) and len(found.X_counting) >= _POLISHED_FROM:
+            every = 1
     if found.seen.constraints:
         every *= _RARER_UNDER_CONSTRAINTS
     return n_ended % every == 0 and len(pending) == 0

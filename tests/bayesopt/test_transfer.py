@@ -1,0 +1,114 @@
+"""One task out of several: led by the others, or started anew where they say nothing of it."""
+
+import numpy as np
+import pytest
+from role_spaces import QUICK
+from scipy.optimize import LinearConstraint
+
+import bayesopt as bo
+from bayesopt.design import space_filling
+from bayesopt.models.exact import ExactGaussianProcess
+from bayesopt.models.joint.process import TargetProcess
+from bayesopt.models.joint.structures import Tasks
+from bayesopt.space import Space
+from bayesopt.suggestion import fitted
+
+SPACE = Space(
+    x=bo.Float(0, 1),
+    y=bo.Float(0, 1),
+    task=bo.Categorical(["old", "new"], role="task", target="new"),
+)
+N_INITIAL = 7
+
+
+def bowl(x, y):
+    return (x - 0.3) ** 2 + 2.0 * (y - 0.6) ** 2 + 0.3 * np.sin(6.0 * x * y)
+
+
+def related(x, y, task):
+    return bowl(x, y) if task == "new" else 3.0 * bowl(x + 0.03, y - 0.02) - 5.0
+
+
+def unrelated(x, y, task):
+    """The old task is lowest where the new one is high and steep."""
+    return bowl(x, y) if task == "new" else np.cos(9.0 * x) - np.sin(8.0 * y) * x
+
+
+def study_of(f, n_history=20, n_initial=N_INITIAL, **given):
+    policy = bo.Policy(search=QUICK)
+    study = bo.Study(SPACE, noise=False, seed=4, n_initial=n_initial, policy=policy, **given)
+    points = np.random.default_rng(0).random((n_history, 2)).tolist()
+    if points:
+        old = [{"x": x, "y": y, "task": "old"} for x, y in points]
+        study.add(old, [f(**params) for params in old])
+    return study
+
+
+def run(study, f, n):
+    for _ in range(n):
+        trial = study.ask()
+        study.tell(trial, f(**trial.params))
+    return [trial for trial in study.trials if trial.origin != "added"]
+
+
+def model_of(study):
+    found, _ = fitted(study._settings, study.trials, study.region, None, np.random.default_rng(0))
+    return found.models.objectives[0]
+
+
+def test_related_tasks_lead_from_the_first_evaluation_on():
+    study = study_of(related)
+    trials = run(study, related, 8)
+    assert {trial.origin for trial in trials} == {"acquisition"}
+    assert isinstance(model_of(study), TargetProcess)
+    exact = min(bowl(x, y) for x in np.linspace(0, 1, 201) for y in np.linspace(0, 1, 201))
+    assert min(trial.value for trial in trials) < exact + 1e-3
+
+
+def test_where_they_say_nothing_the_space_is_filled_as_in_a_first_search():
+    study = study_of(unrelated)
+    trials = run(study, unrelated, N_INITIAL + 1)
+    origins = [trial.origin for trial in trials]
+    led = origins.index("initial")
+    assert 3 <= led < N_INITIAL
+    assert origins == [*["acquisition"] * led, *["initial"] * (N_INITIAL - led), "acquisition"]
+    assert isinstance(model_of(study), ExactGaussianProcess)
+    filling = space_filling(SPACE.at_target(), 4, led)
+    for trial, x in zip(trials[led:N_INITIAL], filling, strict=False):
+        assert dict(trial.params) == SPACE.at_target().from_unit(x)
+
+
+def test_the_new_start_satisfies_constraints_and_running_points_are_not_asked_again():
+    below = LinearConstraint([[1.0, 1.0, 0.0]], -np.inf, 1.2)
+    study = study_of(unrelated, constraints=below)
+    run(study, unrelated, 5)
+    asked = [study.ask() for _ in range(3)]
+    assert [trial.origin for trial in asked[:2]] == ["initial"] * 2
+    X = np.array([[trial.params["x"], trial.params["y"]] for trial in asked])
+    assert (X.sum(1) <= 1.2 + 1e-9).all() and all(t.params["task"] == "new" for t in asked)
+    assert min(np.abs(a - b).max() for i, a in enumerate(X) for b in X[:i]) > 1e-3
+
+
+def test_without_other_tasks_it_is_a_search_of_its_own():
+    study = study_of(related, n_history=0, n_initial=5)
+    trials = run(study, related, 9)
+    assert [trial.origin for trial in trials] == ["initial"] * 5 + ["acquisition"] * 4
+    assert isinstance(model_of(study), ExactGaussianProcess)
+
+
+def test_a_replay_asks_for_the_same():
+    study = study_of(unrelated)
+    trials = run(study, unrelated, N_INITIAL + 1)
+    for trial in trials[2:]:
+        assert dict(study.replay(trial.number)) == dict(trial.params)
+
+
+@pytest.mark.parametrize("sought", [0, None])
+def test_strong_correlations_are_expected_where_one_task_is_sought(sought):
+    tasks = Tasks(2, (1.0, 1.0), sought, 0 if sought is None else 2)
+    below = tasks.learnt[2]
+    correlation = below.centre / np.hypot(1.0, below.centre)
+    assert correlation == pytest.approx(0.71 if sought is None else 0.95, abs=0.01)
+    # One that is all but perfect is within reach, and none at all is not far.
+    assert below.low < 0.0 and (sought is None or below.high / np.hypot(1, below.high) > 0.998)
+    assert tasks.has_many_optima == (sought is not None)
