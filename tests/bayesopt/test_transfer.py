@@ -30,8 +30,9 @@ def related(x, y, task):
 
 
 def unrelated(x, y, task):
-    """The old task is lowest where the new one is high and steep."""
-    return bowl(x, y) if task == "new" else np.cos(9.0 * x) - np.sin(8.0 * y) * x
+    if task == "new":
+        return 4.0 * (x - 0.2) ** 2 + 3.0 * (y - 0.7) ** 2
+    return np.hypot(x - 0.8, y - 0.2) ** 0.5 + 0.2 * np.cos(20.0 * x) * np.cos(20.0 * y)
 
 
 def study_of(f, n_history=20, n_initial=N_INITIAL, **given):
@@ -51,6 +52,15 @@ def run(study, f, n):
     return [trial for trial in study.trials if trial.origin != "added"]
 
 
+def misled(**given):
+    """A study that knows enough of the new task to tell that the old one says nothing of it."""
+    study = study_of(unrelated, **given)
+    known = [(0.2, 0.3), (0.5, 0.7), (0.8, 0.4), (0.4, 0.55)]
+    points = [{"x": x, "y": y, "task": "new"} for x, y in known]
+    study.add(points, [unrelated(**params) for params in points])
+    return study, len(known)
+
+
 def model_of(study):
     found, _ = fitted(study._settings, study.trials, study.region, None, np.random.default_rng(0))
     return found.models.objectives[0]
@@ -66,22 +76,19 @@ def test_related_tasks_lead_from_the_first_evaluation_on():
 
 
 def test_where_they_say_nothing_the_space_is_filled_as_in_a_first_search():
-    study = study_of(unrelated)
-    trials = run(study, unrelated, N_INITIAL + 1)
-    origins = [trial.origin for trial in trials]
-    led = origins.index("initial")
-    assert 3 <= led < N_INITIAL
-    assert origins == [*["acquisition"] * led, *["initial"] * (N_INITIAL - led), "acquisition"]
+    study, n_known = misled()
+    n_new = N_INITIAL - n_known
+    trials = run(study, unrelated, n_new + 1)
+    assert [trial.origin for trial in trials] == [*["initial"] * n_new, "acquisition"]
     assert isinstance(model_of(study), ExactGaussianProcess)
-    filling = space_filling(SPACE.at_target(), 4, led)
-    for trial, x in zip(trials[led:N_INITIAL], filling, strict=False):
-        assert dict(trial.params) == SPACE.at_target().from_unit(x)
+    design = SPACE.at_target()
+    for trial, x in zip(trials[:n_new], space_filling(design, 4, n_known), strict=False):
+        assert dict(trial.params) == design.from_unit(x)
 
 
 def test_the_new_start_satisfies_constraints_and_running_points_are_not_asked_again():
     below = LinearConstraint([[1.0, 1.0, 0.0]], -np.inf, 1.2)
-    study = study_of(unrelated, constraints=below)
-    run(study, unrelated, 5)
+    study, _ = misled(constraints=below)
     asked = [study.ask() for _ in range(3)]
     assert [trial.origin for trial in asked[:2]] == ["initial"] * 2
     X = np.array([[trial.params["x"], trial.params["y"]] for trial in asked])
@@ -97,9 +104,8 @@ def test_without_other_tasks_it_is_a_search_of_its_own():
 
 
 def test_a_replay_asks_for_the_same():
-    study = study_of(unrelated)
-    trials = run(study, unrelated, N_INITIAL + 1)
-    for trial in trials[2:]:
+    study, _ = misled()
+    for trial in run(study, unrelated, N_INITIAL):
         assert dict(study.replay(trial.number)) == dict(trial.params)
 
 
