@@ -361,7 +361,7 @@ def test_a_budget_holds_beside_running_evaluations(role, cost):
     with ThreadPoolExecutor(2) as executor:
         why = study.run(function_of(role), n_parallel=2, executor=executor)
     spent = sum(study.cost.of_params(trial.params) for trial in study.trials)
-    assert "cost budget of 9" in why and 9.0 - 4.0 < spent <= 9.0
+    assert "cost budget of 9" in why and 9.0 - 4.0 < spent <= 9.0 + 1e-9  # sums are rounded
     assert len({tuple(trial.params.values()) for trial in study.trials}) == len(study.trials)
 
 
