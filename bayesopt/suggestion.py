@@ -196,8 +196,10 @@ def _by_models(
         return Suggestion(
             taken.first_free(spending.payable(fresh, region, rng), rng), "initial", theta
         )
+    inferred_exact = settings.noise == "auto" and found.shows_nothing_new(_NEGLIGIBLE_NOISE)
+    is_exact = settings.noise is False or inferred_exact
     X = None
-    if _is_turn_to_exploit(found, len(trials), pending):
+    if _is_turn_to_exploit(found, len(trials), pending, is_exact):
         X = _promising(found, incumbents, rng)
     if X is None:
         acquisition = found.acquisition(pending if len(pending) > 0 else None)
@@ -205,7 +207,7 @@ def _by_models(
         X, v = optimize.maximize(acquisition, region, incumbents, rng, effort=policy.search.effort)
         if settings.noise_varies and not callable(policy.acquisition):
             X = or_again(found, acquisition, X, float(v[0]))
-    if settings.noise == "auto" and found.shows_nothing_new(_NEGLIGIBLE_NOISE):
+    if inferred_exact:
         everything = _taken(region, trials, False)
         if not everything.all_of_the_space():  # else a repetition is all that is left
             taken = everything
@@ -271,14 +273,14 @@ def _starts_anew(settings: Settings, found: Composition) -> bool:
     return len(found.X_counting) < settings.n_initial
 
 
-def _is_turn_to_exploit(found: Composition, n_ended: int, pending: Tensor) -> bool:
+def _is_turn_to_exploit(found: Composition, n_ended: int, pending: Tensor, is_exact: bool) -> bool:
     """Never beside running trials: two of them would get nearly the same point."""
     every = found.policy.search.exploit_every
     if every is None or callable(found.policy.acquisition) or len(found.seen.objectives) > 1:
         return False
     if _has_history(found):
         every = max(every - _SOONER_WITH_HISTORY, 1)
-        if _is_led(found) and len(found.X_counting) >= _POLISHED_FROM:
+        if _is_led(found) and len(found.X_counting) >= _POLISHED_FROM and is_exact:
             every = 1
     if found.seen.constraints:
         every *= _RARER_UNDER_CONSTRAINTS
