@@ -1,7 +1,7 @@
 """Where to evaluate next in a space with roles, so that the best target is found for little cost.
 
     "kg", "auto"    knowledge gradient of the target, per unit cost; where evaluations had traces,
-                    that of an evaluation with its trace
+                    that of an evaluation with its trace, beyond what the cheapest tells
     "ei"            the design by expected improvement of the target, its role by what it tells of
                     the target, per unit cost
     own             a callable of the user's gets the process over all columns; per unit cost
@@ -163,7 +163,9 @@ class TargetSearch:
         if len(of_traces) == 0:
             return None
         (column,) = self.everywhere.space.role_columns
-        return Curve(column, float(self.sought.nodes), of_traces[:, column])
+        target = float(self.sought.nodes)
+        farthest = of_traces.new_tensor([0.0 if target >= 0.5 else 1.0])
+        return Curve(column, target, torch.cat((of_traces[:, column], farthest)))
 
     def _of_design(self, feasible: bool) -> AcquisitionFunction:
         """What the design is chosen by."""

@@ -3,24 +3,28 @@
 Notation
 --------
 x, s        design of a candidate, its fidelity
-s_j         fidelities that traces have, farther from the target than s, at most k of them
+s_j         fidelities that traces have, farther from the target than s, at most k of them;
+            s_1 the farthest that there is
 F, A        the target, (m, d) designs that may be reported
-y           (1 + k,) what is observed: f(x, s), then f(x, s_j)
+y           (1 + k,) what is observed: f(x, s_1), then f(x, s), then f(x, s_j) of the others
 V           Cov(y), noise included, = L L'
 B           (1 + k, m) = L^-1 Cov(y, F(A))
 a           (m,) posterior mean of F(A)
 S           number of samples
 
     mu^F_{n+1}(A) = a + B' Z,    Z ~ N(0, I)             Wu, Toscano-Palmerin, Frazier & Wilson
-    KG(x, s)      = E[max_A (a + B' Z)] - max_A a        (2019), "Practical multi-fidelity Bayesian
+                                                         (2019), "Practical multi-fidelity Bayesian
                                                          optimization for hyperparameter tuning"
-                  = E[h(a', B_0) + max_A a' - a'_0],    a' = a + B_1:' Z_1:
+    KG(x, s) = E[max_A (a + B' Z)] - E[max_A a'],        their value that avoids fidelity zero
+             = E[h(a'', B_1) + max_A a'' - a''_i],       a'  = a + B_0 Z_0
+                                                         a'' = a' + B_2:' Z_2:
 
-a'_0 is that of the report that is the best one now, whose mean stays the same. In Z_0, along what
-the candidate itself says, the expectation is exact (h is that of `expected_max`). In the others it
-is the mean over a fixed quasi-Monte Carlo sample with its mirror image. So it is the knowledge
-gradient of the target where there is no trace; and since h(a, b) + max a is convex in a, and the
-mean of the sample is zero, never less than that where there is one.
+i is the report that is the best one after f(x, s_1), i = argmax a'. Only what goes beyond that
+value counts: there is hardly anything cheaper, so per unit cost it would win nearly always, and a
+search would buy one start of a curve after the other. At s = s_1 itself nothing goes beyond.
+In Z_1, along what the candidate itself says, the expectation is exact (h is that of
+`expected_max`). In the others it is the mean over a fixed quasi-Monte Carlo sample, with Z_2: and
+-Z_2: for each Z_0. So a''_i has the mean of a'_i, and no term is negative.
 """
 
 from collections.abc import Callable
@@ -44,6 +48,8 @@ from bayesopt.region import Region
 
 _N_SAMPLES = 32
 _MOST = 3  # fidelities of one trace
+_CANDIDATE = 1  # its place in y
+_ORDER = [1, 0, *range(2, 1 + _MOST)]  # of the points of a curve in y
 _SAME = 1e-9  # difference of coordinates
 _LEAST_NOISE = 1e-8  # of traces, in scores: no slope in s is read from values that are all but one
 
@@ -59,7 +65,7 @@ class Curve:
     target
         Its coordinate that is sought.
     fidelities
-        (g,) coordinates that traces have had.
+        (g,) coordinates that traces have had, and the farthest that there is.
     """
 
     column: int
@@ -72,14 +78,15 @@ class Curve:
         """Every candidate and the points of its trace, and which of these there are.
 
         A trace has the fidelities that are farther from the target than the candidate. Of many
-        some stand for all, from the middles of equal shares of them.
+        some stand for all: the farthest, and of the others those in the middles of equal shares.
         """
         levels = torch.unique(self.fidelities)
         far = levels[torch.argsort(-(levels - self.target).abs(), stable=True)]
         s = X[..., self.column].detach()
         before = ((far - self.target).abs() > (s - self.target).abs() + _SAME).sum(-1, keepdim=True)
         j = torch.arange(_MOST)
-        some = before * (2 * j + 1) // (2 * _MOST)
+        share = (before - 1).clamp_min(0) * (2 * j - 1).clamp_min(0) // (2 * (_MOST - 1))
+        some = torch.where(j == 0, 0, 1 + share)
         chosen = torch.where(before <= _MOST, j, some).clamp_max(len(far) - 1)
         trace = X.repeat(*[1] * (X.dim() - 2), _MOST, 1)
         trace[..., self.column] = far[chosen]
@@ -88,7 +95,7 @@ class Curve:
 
 
 class TraceKnowledgeGradient(AcquisitionFunction):  # type: ignore[misc]
-    """Expected gain of the best target from an evaluation and its trace, over a report set.
+    """Expected gain of the best target from an evaluation beyond the farthest point of its trace.
 
     Parameters
     ----------
@@ -102,7 +109,7 @@ class TraceKnowledgeGradient(AcquisitionFunction):  # type: ignore[misc]
     log
         Return the logarithm, which has the same maximiser and a usable gradient everywhere.
     n_samples
-        S, an even number.
+        S, a multiple of four.
     """
 
     def __init__(
@@ -116,8 +123,10 @@ class TraceKnowledgeGradient(AcquisitionFunction):  # type: ignore[misc]
     ) -> None:
         super().__init__(model)
         self.A, self.curve, self.log = A, curve, log
-        half = draw_sobol_normal_samples(_MOST, n_samples // 2, dtype=A.dtype, seed=0)
-        self.Z = torch.cat((half, -half))
+        drawn = draw_sobol_normal_samples(_MOST, n_samples // 4, dtype=A.dtype, seed=0)
+        both = torch.cat((drawn, -drawn))
+        start, others = both[:, :1], both[:, 1:]
+        self.Z_0, self.Z_2 = torch.cat((start, start)), torch.cat((others, -others))
         with torch.no_grad():
             self.mean = model.target.marginals(A)[0]
             self.observed = Observed(model, A, beside=model.beside_target(A))
@@ -131,31 +140,36 @@ class TraceKnowledgeGradient(AcquisitionFunction):  # type: ignore[misc]
             If more than one point is asked jointly.
         """
         check_one_candidate(X)
-        B = self._slopes(X)
-        a = self.mean + self.Z @ B[..., 1:, :]
-        beyond = a.amax(-1) - a[..., int(self.mean.argmax())]
+        B, has_trace = self._slopes(X)
+        after_start = self.mean + self.Z_0 * B[..., :1, :]
+        a = after_start + self.Z_2 @ B[..., 2:, :]
+        i = after_start.detach().argmax(-1, keepdim=True)
+        beyond = a.amax(-1) - a.gather(-1, i).squeeze(-1)
         is_beyond = beyond > 0.0
         log_beyond = torch.where(is_beyond, beyond, 1.0).log().where(is_beyond, -torch.inf)
-        log_h = log_expected_gain(a, B[..., :1, :].expand_as(a))
-        value = _log_mean_of_sums(log_h, log_beyond)
+        log_h = log_expected_gain(a, B[..., 1:2, :].expand_as(a))
+        value = _log_mean_of_sums(log_h, log_beyond).where(has_trace, -torch.inf)
         return value if self.log else value.exp()
 
-    def _slopes(self, X: Tensor) -> Tensor:
-        """B (*b, 1 + k, m); zero for a point of the trace that is not there."""
+    def _slopes(self, X: Tensor) -> tuple[Tensor, Tensor]:
+        """B (*b, 1 + k, m), zero for a point that is not there; whether there is a trace (*b,)."""
         points, there = self.curve.points(X)
+        points, there = points[..., _ORDER, :], there[..., _ORDER]
+        has_trace = there[..., 0]
         flat = points.unsqueeze(-2).flatten(0, -3)
         _, variance, with_A = self.observed.moments(flat)
         v = variance.reshape(there.shape) + self.model.noise_at(points)
-        v = torch.cat((v[..., :1], v[..., 1:] + _LEAST_NOISE), dim=-1)
+        is_candidate = torch.arange(v.shape[-1]) == _CANDIDATE
+        v = v + _LEAST_NOISE * ~is_candidate
         among = self.model.posterior(points).distribution.covariance_matrix
         beside = among - torch.diag_embed(among.diagonal(dim1=-2, dim2=-1))
         _, failed = torch.linalg.cholesky_ex(_only(there, v, beside).detach())
         # What is known up to rounding has covariances that are nothing else.
-        there = torch.cat((there[..., :1], there[..., 1:] & (failed == 0).unsqueeze(-1)), dim=-1)
+        there = there & (is_candidate | (failed == 0).unsqueeze(-1))
         C = with_A.reshape(*there.shape, len(self.A)) * there.unsqueeze(-1)
         L = torch.linalg.cholesky(_only(there, v, beside))
         slopes: Tensor = torch.linalg.solve_triangular(L, C, upper=False)
-        return slopes
+        return slopes, has_trace
 
 
 def _only(there: Tensor, variance: Tensor, beside: Tensor) -> Tensor:
