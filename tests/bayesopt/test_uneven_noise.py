@@ -28,8 +28,8 @@ from bayesopt.acquisition.report_set import coefficients
 
 KINDS = {
     **{
-        target: partial(ExpectedImprovement, best=0.6, target=target)
-        for target in ("function", "next_mean", "next_observation", "augmented")
+        criterion: partial(ExpectedImprovement, best=0.6, criterion=criterion)
+        for criterion in ("function", "next_mean", "next_observation", "augmented")
     },
     "noisy_ei": lambda model, noise: NoisyExpectedImprovement(model, model.X, noise),
     "kgcp": lambda model, noise: NoisyExpectedImprovement(
