@@ -104,7 +104,8 @@ def minimize(
     policy
         How points are chosen (see `bayesopt.Policy`).
     n_initial
-        Number of space-filling points before the model takes over; None chooses by dimension.
+        Number of space-filling points before the model takes over; None chooses by dimension. A
+        task that others turn out to say nothing of is filled up to it.
     x0, y0
         A point or points to start with, and their values when they are known already: numbers, a
         row for each point where there are several objectives, or Evaluations.

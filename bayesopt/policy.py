@@ -108,8 +108,10 @@ class Search:
     exploit_every
         Every so many suggestions one is the maximiser of the posterior mean, if that promises more
         than the best point so far: expected improvement alone goes on looking around long after
-        the model knows the optimum. Half as often under outcome constraints; not while points are
-        pending, with several objectives, or with an acquisition of the user's own. None: never.
+        the model knows the optimum. One sooner in a task with a history, and always where others
+        lead to exact values, after four of its own. Half as often under outcome constraints; not
+        while points are pending, with several objectives, or with an acquisition of the user's
+        own. None: never.
     effort
         How hard the acquisition is searched.
 
@@ -180,7 +182,7 @@ class Policy:
           Sections 5.4 and 5.5); where evaluations bring a `trace`, from all of it (Wu et al. 2019).
         - "ei": in two steps, the design by expected improvement, then the value of the role by what
           an evaluation there tells of it (Lam et al. 2015; Williams et al. 2000).
-        - A task with a target is evaluated alone: "ei", "kg" and "auto" are as without roles.
+        - Of tasks only the target is evaluated: "ei", "kg" and "auto" are as without roles.
 
         A fidelity or a source is also asked at its target, when others have cost as much or ten of
         them were asked. Where costs differ every acquisition is per unit cost; "random" is not, nor

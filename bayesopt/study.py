@@ -79,7 +79,8 @@ class Study(DataExchange, StudyInsight):
     policy
         How points are chosen (see `bayesopt.Policy`).
     n_initial
-        Number of space-filling points before the model takes over; None chooses by dimension.
+        Number of space-filling points before the model takes over; None chooses by dimension. A
+        task that others turn out to say nothing of is filled up to it.
     seed
         A whole number makes everything repeatable; None draws one (see `seed`).
     storage

@@ -2,8 +2,9 @@
 
 Before the models know enough points fill the space; in between the best posterior mean is tried,
 and the target of cheap approximations; several points at once are chosen one by one, or together
-where the policy says so. Where the noise varies a point may be repeated. What a budget does not pay
-for is not chosen.
+where the policy says so. Where the noise varies a point may be repeated. A task is led by what is
+known of others; where they turn out to say nothing of it, points fill the space anew. What a budget
+does not pay for is not chosen.
 
 Asking is a pure function of the settings of the study, the trials and the trial's number.
 No formula lives here.
@@ -23,6 +24,7 @@ from bayesopt.data import Noise, complete
 from bayesopt.design import SpaceExhausted, Taken, start, uniform
 from bayesopt.first_roles import in_roles
 from bayesopt.fitted import fitted, fitted_with_roles
+from bayesopt.fixed_value import Fixed
 from bayesopt.models.joint.process import TargetProcess
 from bayesopt.models.outcomes import Theta
 from bayesopt.parameter import Array
@@ -190,13 +192,17 @@ def _by_models(
     incumbents = _incumbents(found)
     pending = _points(space, trials, TrialState.RUNNING)
     spending = Spending.of(settings, trials)
+    inferred_exact = settings.noise == "auto" and found.shows_nothing_new(_NEGLIGIBLE_NOISE)
+    if inferred_exact:
+        everything = _taken(region, trials, False)
+        if not everything.all_of_the_space():  # else a repetition is all that is left
+            taken = everything
     if _starts_anew(settings, found):
         own = torch.cat((found.X_counting, pending)).numpy()
         fresh = start(region, own, settings.seed, len(own))
         return Suggestion(
             taken.first_free(spending.payable(fresh, region, rng), rng), "initial", theta
         )
-    inferred_exact = settings.noise == "auto" and found.shows_nothing_new(_NEGLIGIBLE_NOISE)
     is_exact = settings.noise is False or inferred_exact
     X = None
     if _is_turn_to_exploit(found, len(trials), pending, is_exact):
@@ -207,10 +213,6 @@ def _by_models(
         X, v = optimize.maximize(acquisition, region, incumbents, rng, effort=policy.search.effort)
         if settings.noise_varies and not callable(policy.acquisition):
             X = or_again(found, acquisition, X, float(v[0]))
-    if inferred_exact:
-        everything = _taken(region, trials, False)
-        if not everything.all_of_the_space():  # else a repetition is all that is left
-            taken = everything
     params = taken.first_free(spending.payable(X, region, rng), rng)
     if settings.noise_varies:
         params = as_evaluated(params, space, trials)
@@ -261,14 +263,15 @@ def _has_history(found: Composition) -> bool:
     return len(found.X_counting) < len(found.seen.X)
 
 
-def _is_led(found: Composition) -> bool:
-    """Whether its model is that of all tasks."""
-    return any(isinstance(model, TargetProcess) for model in found.models.objectives)
+def _is_led_by_others(found: Composition) -> bool:
+    """Whether the model of the task that is sought is that of all tasks."""
+    models = found.models.objectives
+    return _has_history(found) and any(isinstance(model, TargetProcess) for model in models)
 
 
 def _starts_anew(settings: Settings, found: Composition) -> bool:
     """Whether others say nothing of the task, and it is not known enough for a model of its own."""
-    if not _has_history(found) or _is_led(found):
+    if not _has_history(found) or _is_led_by_others(found):
         return False
     return len(found.X_counting) < settings.n_initial
 
@@ -280,7 +283,7 @@ def _is_turn_to_exploit(found: Composition, n_ended: int, pending: Tensor, is_ex
         return False
     if _has_history(found):
         every = max(every - _SOONER_WITH_HISTORY, 1)
-        if _is_led(found) and len(found.X_counting) >= _POLISHED_FROM and is_exact:
+        if _is_led_by_others(found) and len(found.X_counting) >= _POLISHED_FROM and is_exact:
             every = 1
     if found.seen.constraints:
         every *= _RARER_UNDER_CONSTRAINTS
@@ -312,11 +315,13 @@ def _taken(region: Region, trials: Sequence[Trial], noise: Noise) -> Taken:
     """All known points without noise; with it the failed ones.
 
     Under noise a running point of a real space is taken too; in a finite space a repetition may
-    be all that is left.
+    be all that is left. Points of another task are none of the one that is sought.
     """
     states = {TrialState.FAILED}
     if region.size is None or noise is False:
         states.add(TrialState.RUNNING)
     if noise is False:
         states.add(TrialState.COMPLETE)
-    return Taken(region, _points(region.space, trials, *states).numpy())
+    fixed = {name: p.value for name, p in region.space.parameters.items() if isinstance(p, Fixed)}
+    there = [t for t in trials if all(t.params[name] == fixed[name] for name in fixed)]
+    return Taken(region, _points(region.space, there, *states).numpy())

@@ -17,7 +17,8 @@ m, s^2      (*b,) posterior mean and variance of the log cost of another evaluat
                                                                          R&W (2006), Eq. (2.40)
     mean c = exp(m + s^2 / 2),   95 % quantile = exp(m + t s)
     t: 95 % quantile of Student's law of n + 2 degrees of freedom, since theta is a mode
-    of an approximation r that was never paid:   min(c(x, r), c(x, target)),  c the 95 % quantile
+    of an approximation r that was never paid, c the mean or the quantile:
+        min(c(x, r), c(x, target))
 
 Costs of fidelities and sources differ by factors of ten to a thousand, more or less as powers. The
 coefficients of a role are therefore uncertain by such factors, and their variance is part of s^2:
@@ -168,22 +169,22 @@ class LogStatistic:
 
 @dataclass(frozen=True)
 class NoMoreThanTarget:
-    """The same as a quantile, but of approximations that were never paid at most the target's.
+    """The same as a statistic, but of approximations that were never paid at most the target's.
 
     Nobody approximates by what is dearer. Without that the first evaluation, at a dear target,
     would leave all others too uncertain to be paid from any usual budget.
 
     Parameters
     ----------
-    quantile
-        Logarithm of what a cost hardly exceeds.
+    statistic
+        Logarithm of a mean or a quantile.
     column, target
         That of the role, and its coordinate at the target.
     paid
         (p,) coordinates that were paid.
     """
 
-    quantile: LogStatistic
+    statistic: LogStatistic
     column: int
     target: float
     paid: Tensor
@@ -192,9 +193,9 @@ class NoMoreThanTarget:
         """Its value, differentiable."""
         at_target = X.clone()
         at_target[..., self.column] = self.target
-        own: Tensor = self.quantile(X)
+        own: Tensor = self.statistic(X)
         known = torch.isin(X[..., 0, self.column].detach(), self.paid)
-        return own.where(known, torch.minimum(own, self.quantile(at_target)))
+        return own.where(known, torch.minimum(own, self.statistic(at_target)))
 
     def value_and_gradient(
         self, X: Shaped[Tensor, "b d"]
@@ -222,13 +223,16 @@ class LearntCost:
     def __init__(
         self, process: LogCostProcess | None, role: tuple[int, float] | None = None
     ) -> None:
-        self.log_mean = LogStatistic(process, by_variance=0.5)
+        mean = LogStatistic(process, by_variance=0.5)
         n = 0 if process is None else len(process.X)
         upper = LogStatistic(process, by_sd=float(stdtrit(n + 2, _PROBABILITY)))
+        self.log_mean: LogStatistic | NoMoreThanTarget = mean
         self.log_upper: LogStatistic | NoMoreThanTarget = upper
         if process is not None and role is not None:
             column, target = role
-            self.log_upper = NoMoreThanTarget(upper, column, target, process.X[:, column])
+            paid = process.X[:, column]
+            self.log_mean = NoMoreThanTarget(mean, column, target, paid)
+            self.log_upper = NoMoreThanTarget(upper, column, target, paid)
 
 
 class _NegativeLogPosterior:
@@ -317,9 +321,8 @@ def learn_cost(space: Space, trials: Iterable[Trial]) -> LearntCost:
         return LearntCost(None)
     X = torch.from_numpy(space.to_units([params for params, _ in paid]))
     log_cost = torch.tensor([math.log(cost) for _, cost in paid], dtype=torch.float64)
-    process = fit_log_cost(X, log_cost, space.categories, space.role_columns)
-    role = None
-    if has_approximations(space):
-        (column,) = space.role_columns
-        role = column, float(target_of(space).nodes)
-    return LearntCost(process, role)
+    if not has_approximations(space):  # tasks and conditions cost more or less alike
+        return LearntCost(fit_log_cost(X, log_cost, space.categories, ()))
+    (column,) = space.role_columns
+    process = fit_log_cost(X, log_cost, space.categories, (column,))
+    return LearntCost(process, (column, float(target_of(space).nodes)))

@@ -103,6 +103,32 @@ def test_without_other_tasks_it_is_a_search_of_its_own():
     assert isinstance(model_of(study), ExactGaussianProcess)
 
 
+def test_points_of_another_task_are_not_taken_in_a_finite_space():
+    space = bo.Space(k=bo.Int(0, 5), task=SPACE["task"])
+    study = bo.Study(space, noise=False, seed=1, policy=bo.Policy(search=QUICK))
+    study.add([{"k": k, "task": "old"} for k in range(6)], [(k - 2.0) ** 2 for k in range(6)])
+    study.run(lambda k, task: (k - 3.0) ** 2, 20, progress=False)
+    assert sorted(t.params["k"] for t in study.trials if t.params["task"] == "new") == [*range(6)]
+
+
+@pytest.mark.parametrize("with_costs", [True, False])
+def test_costs_of_a_history_are_not_thought_to_differ_by_task(with_costs):
+    old = bo.Study(bo.Space(x=bo.Float(0, 1), y=bo.Float(0, 1)), seed=0, noise=False, cost="learn")
+    for _ in range(6):
+        trial = old.ask()
+        value = bowl(**trial.params)
+        old.tell(trial, bo.Evaluation(value, cost=2.0) if with_costs else value)
+    policy = bo.Policy(search=QUICK)
+    study = bo.Study(SPACE, seed=1, noise=False, cost="learn", cost_budget=30.0, policy=policy)
+    study.add_study(old, task="old")
+
+    def paid(x, y, task):
+        return bo.Evaluation(bowl(x, y), cost=2.0)
+
+    study.run(paid, 11, progress=False)
+    assert sum(trial.params["task"] == "new" for trial in study.trials) == 5
+
+
 def test_a_replay_asks_for_the_same():
     study, _ = misled()
     for trial in run(study, unrelated, N_INITIAL):

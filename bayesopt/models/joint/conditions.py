@@ -1,4 +1,4 @@
-"""What is expected of the worst conditions of designs, all of them in closed form but the sample.
+"""What is expected of the worst conditions of designs, in closed form for each sample.
 
 Notation
 --------
@@ -8,7 +8,7 @@ a, k(x)     prior variance, and (n,) correlations of a design with those that we
 G           factor of the role columns: (n, K) of the observed ones with the nodes, G_0 (K, K) of
             the nodes with one another, the same for all designs
 U           (K, q) a root of G_0 of its true rank:    G_0 = U U',  U = Q diag(l)^1/2
-c           (n, q) = G Q diag(l)^-1/2,  so that G = c U'
+c           (n, q) = G Q diag(l)^-1/2,  so that G = c U'; h role columns
 L, alpha    Cholesky factor of the covariance of the observations, (n,) K^-1 (Y - m)
 p, level    weights of the conditions, and the level of CVaR
 
@@ -57,7 +57,7 @@ class Conditions:
     alpha, L_inverse
         (n,) and (n, n), as above.
     nodes, p, level
-        (K, c) role columns and (K,) weights of the conditions; the level of CVaR.
+        (K, h) role columns and (K,) weights of the conditions; the level of CVaR.
     prior_mean
         (K,) m.
     """
@@ -68,7 +68,7 @@ class Conditions:
         observed: Sites,
         alpha: Shaped[Tensor, " n"],
         L_inverse: Shaped[Tensor, "n n"],
-        nodes: Shaped[Tensor, "K c"],
+        nodes: Shaped[Tensor, "K h"],
         p: Shaped[Tensor, " K"],
         level: float,
         prior_mean: Shaped[Tensor, " K"],

@@ -1,4 +1,4 @@
-"""One task out of several: with what is known of the others, or without, whichever foresees better.
+"""One task out of several: with what is known of the others, unless that misleads.
 
 Notation
 --------
@@ -43,8 +43,10 @@ def transferred(
     start: tuple[float, ...] | None = None,
     truncate: float | None = None,
 ) -> tuple[JointGaussianProcess | ExactGaussianProcess, tuple[float, ...]]:
-    """Fit both and return the better one, with the theta of the joint process (of the last fit of
-    it where nothing is known of other tasks).
+    """Fit the joint process, and that of the task alone where there is something to compare.
+
+    Returns the joint one unless the other is 20 times as good, and the theta of the joint one:
+    `start`, or an empty one, where nothing is known of other tasks.
 
     Parameters
     ----------
