@@ -179,7 +179,8 @@ class Policy:
         is sought takes the place of the function: it at the target, or its mean or its bad cases.
 
         - "kg", "auto": what the best posterior mean of that will gain, exactly (Frazier 2018,
-          Sections 5.4 and 5.5); where evaluations bring a `trace`, from all of it (Wu et al. 2019).
+          Sections 5.4 and 5.5); where evaluations bring a `trace`, from all that
+          goes beyond its farthest point (Wu et al. 2019).
         - "ei": in two steps, the design by expected improvement, then the value of the role by what
           an evaluation there tells of it (Lam et al. 2015; Williams et al. 2000).
         - Of tasks only the target is evaluated: "ei", "kg" and "auto" are as without roles.

@@ -208,5 +208,5 @@ class Spending:
             return float(self.costs.log_cost(torch.from_numpy(x[None, None])).exp())
 
     def paid(self, trial: Trial) -> float:
-        """What a trial has cost, or may."""
+        """What a trial has cost, or is expected to."""
         return 1.0 if self.costs is None else self.costs.prices.paid(trial)

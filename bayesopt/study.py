@@ -70,7 +70,8 @@ class Study(DataExchange, StudyInsight):
         What an evaluation costs: a number; a dict by the values of the parameter that has a role; a
         cheap function, called as the objective is; or "learn", from what evaluations bring,
         ``Evaluation(value, cost=...)``. None: each costs 1. Where costs differ, points are chosen
-        by what they show per unit cost.
+        by what they show per unit cost. A fidelity or a source that has told no cost yet is thought
+        to cost no more than the target, once that has told one.
     cost_budget
         What all evaluations may cost together: failed, running and added ones count. The search
         ends when what is left does not pay for the cheapest evaluation, or not for the target of a
